@@ -1,0 +1,157 @@
+"""What can go wrong between client and master, as RFC 9457 problem details.
+
+    Problem                     anything the API refuses
+    ├── InvalidJson     400     the body is not JSON
+    ├── InvalidField    422     a field is unknown, missing or out of its range
+    ├── Unauthorized    401     no key, or none that is known
+    ├── Forbidden       403     the key's role does not allow it
+    ├── NotFound        404     no such job, worker or path
+    ├── MethodNotAllowed 405    the path is there, the method is not
+    ├── Conflict        409     the state of the job does not allow it
+    │   └── StaleAttempt 409    the attempt is no longer the current one
+    ├── TooLarge        413     the body is over its limit
+    ├── UnsupportedMedia 415    the body is of another type
+    ├── TooManyRequests 429     later
+    ├── MasterError     500     a fault of the master's own
+    └── Unavailable     503     not now
+    MasterUnreachable           no answer at all (raised by the client only)
+
+The master raises them, ``to_json`` puts them on the wire, the client rebuilds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+MEDIA_TYPE = "application/problem+json"
+TYPE_PREFIX = "urn:ffmpeg-worker:problem:"
+
+
+class Problem(Exception):
+    """A request that was refused. ``detail`` is the sentence for people."""
+
+    kind: ClassVar[str] = "problem"
+    status: ClassVar[int] = 400
+    title: ClassVar[str] = "The request was refused"
+
+    def __init__(self, detail: str, **members: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.members = members  #: extension members (RFC 9457, section 3.2)
+
+    def to_json(self) -> dict[str, Any]:
+        """The body of the answer."""
+        return {
+            "type": TYPE_PREFIX + self.kind,
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            **self.members,
+        }
+
+
+class InvalidJson(Problem):
+    """The body is not the JSON it should be."""
+
+    kind, status, title = "invalid-json", 400, "The body is not valid JSON"
+
+
+class InvalidField(Problem):
+    """A field is unknown, missing or out of its range."""
+
+    kind, status, title = "invalid-field", 422, "A field is not allowed as it is"
+
+    @classmethod
+    def of(cls, field: str, value: object, allowed: str, what: str = "") -> InvalidField:
+        """The refusal of one field: names it, its value and what is allowed."""
+        shown = repr(value) if not isinstance(value, str) else f'"{value}"'
+        if len(shown) > 120:
+            shown = shown[:117] + "..."
+        detail = what or f"{field}: {shown} is not allowed; allowed is {allowed}"
+        return cls(detail, errors=[{"field": field, "value": shown, "allowed": allowed}])
+
+
+class Unauthorized(Problem):
+    """No key came with the request, or none that is known."""
+
+    kind, status, title = "unauthorized", 401, "A valid API key is needed"
+
+
+class Forbidden(Problem):
+    """The key is known; its role does not allow this."""
+
+    kind, status, title = "forbidden", 403, "The key's role does not allow this"
+
+
+class NotFound(Problem):
+    """There is no such job, worker or path."""
+
+    kind, status, title = "not-found", 404, "Not found"
+
+
+class MethodNotAllowed(Problem):
+    """The path exists; it does not answer to this method."""
+
+    kind, status, title = "method-not-allowed", 405, "The method is not allowed here"
+
+
+class Conflict(Problem):
+    """The present state does not allow it."""
+
+    kind, status, title = "conflict", 409, "The present state does not allow it"
+
+
+class StaleAttempt(Conflict):
+    """The attempt is no longer the current one; nothing was changed."""
+
+    kind, title = "stale-attempt", "The attempt is no longer the current one"
+
+
+class TooLarge(Problem):
+    """The body is over its limit."""
+
+    kind, status, title = "too-large", 413, "The body is too large"
+
+
+class UnsupportedMedia(Problem):
+    """The body is of another type than the path takes."""
+
+    kind, status, title = "unsupported-media-type", 415, "The body is of an unsupported type"
+
+
+class TooManyRequests(Problem):
+    """Try again later."""
+
+    kind, status, title = "too-many-requests", 429, "Too many requests"
+
+
+class MasterError(Problem):
+    """A fault of the master's own; its log says more."""
+
+    kind, status, title = "internal", 500, "The master failed"
+
+
+class Unavailable(Problem):
+    """The master cannot do it now; try again."""
+
+    kind, status, title = "unavailable", 503, "Not available now"
+
+
+class MasterUnreachable(Exception):
+    """The master gave no answer: it is down, or the network, name or certificate is wrong."""
+
+
+def _leaves(cls: type[Problem]) -> list[type[Problem]]:
+    return [cls, *(leaf for sub in cls.__subclasses__() for leaf in _leaves(sub))]
+
+
+_BY_TYPE = {TYPE_PREFIX + cls.kind: cls for cls in _leaves(Problem)}
+
+
+def from_json(status: int, body: Mapping[str, Any]) -> Problem:
+    """The problem that a master's answer holds; of an unknown type: a plain ``Problem``."""
+    cls = _BY_TYPE.get(str(body.get("type")), Problem)
+    known = {"type", "title", "status", "detail"}
+    detail = str(body.get("detail") or body.get("title") or f"HTTP status {status}")
+    return cls(detail, **{k: v for k, v in body.items() if k not in known})
