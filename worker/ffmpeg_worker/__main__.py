@@ -1,0 +1,100 @@
+"""``ffmpeg-worker``: read the settings, become a daemon, run the agent."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from ffmpeg_jobs import __version__
+from ffmpeg_jobs.client import Endpoint, MasterClient
+from ffmpeg_jobs.daemon import set_up_logging
+from ffmpeg_jobs.settings import EX_CONFIG, ConfigError, add_flags, example
+from ffmpeg_worker import metrics
+from ffmpeg_worker.agent import Agent
+from ffmpeg_worker.attempt import Station
+from ffmpeg_worker.config import CONFIG_FILE, SETTINGS, Config, read_config
+from ffmpeg_worker.placement import LauncherPlacement, enforced_controllers
+
+#: Threads for what blocks: the held claim, a heartbeat, and per job a fetch, upload or report.
+THREADS: Final = 64
+
+log = structlog.get_logger()
+
+
+def main() -> int:
+    """The program; its exit status. 78: the configuration cannot be used."""
+    flags = _parser().parse_args()
+    if flags.print_example_config:
+        sys.stdout.write(example(SETTINGS, "ffmpeg-worker: takes jobs and has systemd hold them."))
+        return 0
+    try:
+        config = read_config(flags.config, vars(flags), os.environ)
+    except ConfigError as error:
+        sys.stderr.write(f"ffmpeg-worker: {error}\n")
+        return EX_CONFIG
+    set_up_logging(config.log_level)
+    status = asyncio.new_event_loop().run_until_complete(_work(config))
+    # Threads that still upload or wait for the master must not hold up a restart: what they
+    # do is on disk, and the next worker goes on with it.
+    sys.stderr.flush()
+    os._exit(status)
+
+
+async def _work(config: Config) -> int:
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
+    endpoint = Endpoint(config.master, config.api_key, config.ca, config.insecure_skip_verify)
+    station = Station(config, LauncherPlacement(), MasterClient(endpoint), metrics.observe)
+    agent = Agent(station)
+    missing = [name for name in ("cpu", "memory", "pids") if name not in enforced_controllers()]
+    if missing:
+        log.warning(
+            "limits_not_enforced",
+            missing=missing,
+            consequence="jobs are refused" if config.require_enforcement else "jobs run unlimited",
+        )
+    try:
+        metrics.serve(config.metrics_address, agent.health, config.state_directory)
+    except (OSError, ValueError) as error:
+        log.error("metrics_not_served", address=config.metrics_address, reason=str(error))
+        return 1
+    try:
+        await agent.run()
+    except Exception:  # the outermost loop: say why, and let systemd start the worker again
+        log.exception("worker_failed")
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ffmpeg-worker",
+        description="Take jobs from the master and have systemd hold each ffmpeg run in its own "
+        "scope. Settings are read from worker.toml; a flag stands above it.",
+        epilog="Exit status: 0 stopped, 1 failed, 78 the configuration cannot be used. "
+        "Stopping the worker leaves its jobs running; the next one adopts them.",
+    )
+    parser.add_argument(
+        "--config", type=Path, default=CONFIG_FILE, metavar="FILE", help="worker.toml"
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument(
+        "--register",
+        action="store_true",
+        help="accepted for old command lines; a worker always registers",
+    )
+    parser.add_argument(
+        "--print-example-config", action="store_true", help="print worker.toml with every default"
+    )
+    add_flags(parser, SETTINGS)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,234 @@
+"""The story of one attempt: plan, prepare, hold, place, release, watch, publish, report.
+
+``run`` is the first door. ``resume`` is the second, after a restart: it enters the same rooms
+wherever the directory says the story had come to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from ffmpeg_jobs.client import MasterClient
+from ffmpeg_jobs.contract import LOG_MAX_BYTES
+from ffmpeg_jobs.model import Claim, Outcome, Reason, State
+from ffmpeg_worker import holder, jobdir
+from ffmpeg_worker.config import Config
+from ffmpeg_worker.lease import Lease
+from ffmpeg_worker.limits import expected_files, unenforced
+from ffmpeg_worker.outcome import AttemptError, conclude, outcome_of_error
+from ffmpeg_worker.placement import Placement, cgroup_of, read_back
+from ffmpeg_worker.plan import Plan, make_plan
+from ffmpeg_worker.prepare import prepare
+from ffmpeg_worker.publish import publish
+from ffmpeg_worker.report import report
+from ffmpeg_worker.scopes import ScopeError
+from ffmpeg_worker.watch import Running, exited, watch
+
+HOLDER: Final = str(Path(holder.__file__))
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Station:
+    """What every attempt on this machine shares."""
+
+    config: Config
+    placement: Placement
+    client: MasterClient
+    concluded: Callable[[Claim, Outcome], None]  #: told of every outcome, for the metrics
+
+
+@dataclass(frozen=True)
+class Held:
+    """A holder that waits at its gate: our child, in our own cgroup."""
+
+    pid: int
+    pidfd: int
+    gate: int
+
+
+async def run(plan: Plan, lease: Lease, station: Station) -> None:
+    """First door: from a recorded plan to its reported outcome."""
+    try:
+        await _prepare(plan, lease, station.config)
+        running = await start(plan, station.placement)
+    except AttemptError as error:
+        await settle(plan, outcome_of_error(error, None), station)
+        return
+    await finish(running, lease, station)
+
+
+async def resume(plan: Plan, lease: Lease, station: Station) -> None:
+    """Second door: an attempt that another worker process left behind."""
+    outcome = jobdir.kept_outcome(plan)
+    if outcome is not None:
+        await settle(plan, outcome, station)
+    elif jobdir.was_released(plan):
+        running = Running(plan, jobdir.holder_pidfd(plan), _still_enforced(plan))
+        await finish(running, lease, station)
+    else:
+        await _clear_away(plan, station.placement)
+        lost = AttemptError(Reason.WORKER_LOST, "the worker was restarted before ffmpeg started")
+        await settle(plan, outcome_of_error(lost, None), station)
+
+
+def accept(claim: Claim, config: Config) -> Plan:
+    """Decide and write down; raises AttemptError for what this machine refuses."""
+    plan = make_plan(claim, config)
+    try:
+        jobdir.record(plan)
+    except OSError as error:
+        raise AttemptError(
+            Reason.DISK_FULL, f"cannot write the job directory {plan.directory}: {error.strerror}"
+        ) from None
+    return plan
+
+
+async def start(plan: Plan, placement: Placement) -> Running:
+    """Hold, place, verify, release. Raises AttemptError, and then nothing of it is left."""
+    held = hold(plan)
+    try:
+        await placement.place(plan.claim.job_id, held.pidfd, plan.held)
+        enforced = verify(plan, held.pid)
+        os.write(held.gate, b"g")
+    except (ScopeError, AttemptError, OSError) as error:
+        os.close(held.gate)
+        await exited(held.pidfd)
+        await _clear_away(plan, placement)
+        if isinstance(error, AttemptError):
+            raise
+        raise AttemptError(
+            Reason.INTERNAL_ERROR, f"the job could not be put under its limits: {error}"
+        ) from None
+    os.close(held.gate)
+    log.info("started", job=plan.claim.job_id, attempt=plan.claim.attempt, unit=plan.unit)
+    return Running(plan, held.pidfd, enforced)
+
+
+def hold(plan: Plan) -> Held:
+    """Start the holder: it waits at the gate, our child, in our own cgroup.
+
+    SIGTERM is blocked from before its first instruction: a stop must not take its last words
+    away. posix_spawn can do that without running our code between fork and exec.
+    """
+    reading, gate = os.pipe()
+    try:
+        pid = os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-I", "-S", HOLDER, plan.directory],
+            {"LANG": "C.UTF-8", "PATH": "/usr/bin:/bin"},
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, reading, 0),
+                (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+            ],
+            setsid=True,
+            setsigmask=[signal.SIGTERM],
+        )
+    finally:
+        os.close(reading)
+    return Held(pid, os.pidfd_open(pid), gate)
+
+
+def verify(plan: Plan, pid: int) -> bool:
+    """Read the limits back from the kernel: on a machine without the controllers systemd
+    reports success and holds nothing. Raises AttemptError where enforcement is required."""
+    cgroup = cgroup_of(pid)
+    if cgroup is None or cgroup.name != plan.unit:
+        where = "gone" if cgroup is None else f"in {cgroup}"
+        raise AttemptError(
+            Reason.INTERNAL_ERROR, f"the job's process is {where}, not in {plan.unit}"
+        )
+    missing = unenforced(plan.held, read_back(cgroup, list(expected_files(plan.held))))
+    if missing and plan.require_enforcement:
+        raise AttemptError(
+            Reason.INTERNAL_ERROR,
+            f"this machine does not enforce {', '.join(missing)}, and the job requires it",
+        )
+    return not missing
+
+
+async def finish(running: Running, lease: Lease, station: Station) -> None:
+    """From a running job to its reported outcome."""
+    plan = running.plan
+    facts = await watch(running, lease, station.placement)
+    outcome = conclude(facts)
+    if outcome.state is State.COMPLETED:
+        outcome = await _publish(plan, outcome, lease)
+    if facts.stop_asked_by == "lost" or lease.stop_asked_by == "lost":
+        log.warning("attempt_lost", job=plan.claim.job_id, attempt=plan.claim.attempt)
+        _forget(plan)
+        return
+    await settle(plan, outcome, station)
+
+
+async def settle(plan: Plan, outcome: Outcome, station: Station) -> None:
+    """Write the outcome down, report it, forget the directory."""
+    jobdir.keep_outcome(plan, outcome)
+    station.concluded(plan.claim, outcome)
+    await report(plan.claim, outcome, jobdir.tail(plan, "log", LOG_MAX_BYTES), station.client)
+    log.info(
+        "finished",
+        job=plan.claim.job_id,
+        attempt=plan.claim.attempt,
+        state=outcome.state.value,
+        reason=outcome.reason.value if outcome.reason else None,
+    )
+    _forget(plan)
+
+
+async def _prepare(plan: Plan, lease: Lease, config: Config) -> None:
+    """In a thread, so that a slow disk or server holds up nobody else."""
+    stop = threading.Event()
+    asked = asyncio.ensure_future(lease.stop_asked())
+    asked.add_done_callback(lambda _: stop.set())
+    try:
+        await asyncio.to_thread(prepare, plan, config, stop)
+    finally:
+        asked.cancel()
+    if lease.stop_asked_by is not None:
+        raise AttemptError(Reason.CANCELED, "canceled before ffmpeg started")
+
+
+async def _publish(plan: Plan, outcome: Outcome, lease: Lease) -> Outcome:
+    """Verify the output and put it in its place, only while the attempt is certainly ours."""
+    if not await lease.confirmed():
+        stopped = AttemptError(Reason.CANCELED, "canceled before its output was published")
+        return replace(outcome_of_error(stopped, None), usage=outcome.usage)
+    try:
+        media = await asyncio.to_thread(publish, plan)
+    except AttemptError as error:
+        return replace(
+            outcome_of_error(error, None), usage=outcome.usage, log_tail=outcome.log_tail
+        )
+    return replace(outcome, media=media)
+
+
+async def _clear_away(plan: Plan, placement: Placement) -> None:
+    with suppress(ScopeError):
+        await placement.stop(plan.claim.job_id)
+
+
+def _forget(plan: Plan) -> None:
+    if plan.staged:
+        Path(plan.staged).unlink(missing_ok=True)
+    jobdir.remove(Path(plan.directory))
+
+
+def _still_enforced(plan: Plan) -> bool:
+    pid = jobdir.holder_pid(plan)
+    cgroup = cgroup_of(pid) if pid is not None else None
+    if cgroup is None or cgroup.name != plan.unit:
+        return True  # it has ended; it was verified before it was released
+    return not unenforced(plan.held, read_back(cgroup, list(expected_files(plan.held))))

@@ -1,0 +1,195 @@
+"""The settings of worker.toml: one row each, and the frozen Config that they make."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from ffmpeg_jobs.settings import (
+    FLAG,
+    PATH,
+    PATHS,
+    TEXT,
+    URL,
+    ConfigError,
+    Setting,
+    choice,
+    load,
+    whole,
+)
+
+CONFIG_FILE: Final = Path("/etc/ffmpeg-worker/worker.toml")
+
+SETTINGS: Final = (
+    Setting(
+        "",
+        "master",
+        URL,
+        "http://127.0.0.1:8080",
+        "where the master answers",
+        flag="--master",
+        env="FFMPEG_WORKER_MASTER",
+    ),
+    Setting(
+        "",
+        "api_key_file",
+        PATH,
+        None,
+        "the file that holds this worker's API key; systemd's credential api-key is used "
+        "when it is not set",
+        flag="--api-key-file",
+    ),
+    Setting("", "ca", PATH, None, "PEM file of the CA that signed the master", flag="--ca"),
+    Setting(
+        "",
+        "insecure_skip_verify",
+        FLAG,
+        False,
+        "do not check the master's certificate (development only)",
+        flag="--insecure-skip-verify",
+    ),
+    Setting("", "name", TEXT, None, "this worker's name; the host name when it is not set"),
+    Setting(
+        "",
+        "max_concurrent_jobs",
+        whole(1, 10000, "jobs"),
+        None,
+        "how many jobs run at once; three quarters of the cores when it is not set",
+        flag="--max-concurrent-jobs",
+    ),
+    Setting(
+        "",
+        "state_directory",
+        PATH,
+        Path("/var/lib/ffmpeg-worker"),
+        "where job directories live",
+        env="STATE_DIRECTORY",
+    ),
+    Setting(
+        "",
+        "input_roots",
+        PATHS,
+        (Path("/var/lib/ffmpeg-worker/input"),),
+        "folders that a job's input may be in",
+    ),
+    Setting(
+        "",
+        "output_roots",
+        PATHS,
+        (Path("/var/lib/ffmpeg-worker/output"),),
+        "folders that a job's output may be written to",
+    ),
+    Setting(
+        "",
+        "require_enforcement",
+        FLAG,
+        True,
+        "refuse jobs whose limits the kernel does not enforce here",
+    ),
+    Setting(
+        "",
+        "log_level",
+        choice("debug", "info", "warning", "error"),
+        "info",
+        "the least that is logged",
+    ),
+    Setting(
+        "limits",
+        "max_cpu_percent",
+        whole(1, 102400, "percent"),
+        None,
+        "the most CPU one job may ask (100 is one core); no cap when it is not set",
+    ),
+    Setting(
+        "limits",
+        "max_memory_mb",
+        whole(16, 4194304, "MiB"),
+        None,
+        "the most memory one job may ask; the machine's when it is not set",
+    ),
+    Setting(
+        "limits", "timeout_sec", whole(1, 604800, "seconds"), 604800, "the longest one job may run"
+    ),
+    Setting(
+        "metrics",
+        "address",
+        TEXT,
+        "127.0.0.1:9091",
+        "where Prometheus finds /metrics, and people /health",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    """What the worker was told, with the machine's own values filled in."""
+
+    master: str
+    api_key: str
+    ca: str | None
+    insecure_skip_verify: bool
+    name: str
+    cpus: int
+    max_concurrent_jobs: int
+    state_directory: Path
+    input_roots: tuple[Path, ...]
+    output_roots: tuple[Path, ...]
+    require_enforcement: bool
+    log_level: str
+    max_cpu_percent: int
+    max_memory_mb: int
+    max_timeout_seconds: int
+    metrics_address: str
+
+    @property
+    def jobs_directory(self) -> Path:
+        """Where each attempt has its directory."""
+        return self.state_directory / "jobs"
+
+
+def read_config(file: Path, flags: Mapping[str, Any], environ: Mapping[str, str]) -> Config:
+    """The configuration. Raises ConfigError."""
+    values = load(SETTINGS, file, flags, environ, needed=file != CONFIG_FILE)
+    cores = len(os.sched_getaffinity(0))
+    return Config(
+        master=values["master"],
+        api_key=_read_key(values["api_key_file"], environ),
+        ca=str(values["ca"]) if values["ca"] else None,
+        insecure_skip_verify=values["insecure_skip_verify"],
+        name=values["name"] or socket.gethostname(),
+        cpus=cores,
+        max_concurrent_jobs=values["max_concurrent_jobs"] or max(1, cores * 75 // 100),
+        state_directory=values["state_directory"],
+        input_roots=values["input_roots"],
+        output_roots=values["output_roots"],
+        require_enforcement=values["require_enforcement"],
+        log_level=values["log_level"],
+        max_cpu_percent=values["max_cpu_percent"] or 102400,
+        max_memory_mb=values["max_memory_mb"] or memory_mb(),
+        max_timeout_seconds=values["timeout_sec"],
+        metrics_address=values["address"],
+    )
+
+
+def memory_mb() -> int:
+    """The machine's memory in MiB."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
+
+
+def _read_key(file: Path | None, environ: Mapping[str, str]) -> str:
+    """The API key: from its file, or from systemd's credential (systemd.exec(5))."""
+    credentials = environ.get("CREDENTIALS_DIRECTORY")
+    if file is None and credentials is None:
+        raise ConfigError("api_key_file: not set, and no systemd credential api-key was given")
+    file = file or Path(str(credentials)) / "api-key"
+    try:
+        key = file.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"api_key_file: cannot read {file}: {error}") from None
+    if not key:
+        raise ConfigError(f"api_key_file: {file} is empty; a line with the key is needed")
+    return key

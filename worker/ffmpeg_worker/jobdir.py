@@ -1,0 +1,178 @@
+"""The attempt's directory: what must survive the worker is here before anything is started.
+
+``plan.json`` and ``command.json`` are written by the worker first; ``holder.json``,
+``released``, ``log``, ``probe.json`` and ``facts.json`` by the holder; ``stop`` says who asked
+for an end; ``outcome.json`` is written before the outcome is reported.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ffmpeg_jobs.model import Outcome
+from ffmpeg_jobs.schema import from_json, to_json
+from ffmpeg_worker.plan import Plan
+
+#: ffmpeg's log is kept whole up to the holder's limit; this much of its end is reported.
+TAIL_BYTES = 8192
+
+
+@dataclass(frozen=True)
+class HolderFacts:
+    """What the holder wrote at the end."""
+
+    exit_status: int
+    terminated: bool
+    wall_seconds: float
+    counters: Mapping[str, str]
+
+
+def record(plan: Plan) -> None:
+    """Write the plan down, durably. Raises OSError."""
+    directory = Path(plan.directory)
+    directory.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+    directory.mkdir(mode=0o700)
+    (directory / "work").mkdir(mode=0o700)
+    _write(directory, "command.json", {"run": plan.run, "probe": plan.probe})
+    _write(directory, "plan.json", to_json(plan))
+
+
+def recorded(jobs_directory: Path) -> list[Path]:
+    """The directories of attempts whose plan was written down, oldest first."""
+    found = [path for path in jobs_directory.glob("*.*") if (path / "plan.json").exists()]
+    return sorted(found, key=lambda path: path.stat().st_mtime)
+
+
+def unrecorded(jobs_directory: Path) -> list[Path]:
+    """Directories whose worker died before the plan was whole: nothing of them was started."""
+    return [path for path in jobs_directory.glob("*.*") if not (path / "plan.json").exists()]
+
+
+def reopen(directory: Path) -> Plan:
+    """The plan that was recorded."""
+    return from_json(Plan, _read(directory, "plan.json") or {})
+
+
+def was_released(plan: Plan) -> bool:
+    """Whether the holder was let go: ffmpeg may have run."""
+    return (Path(plan.directory) / "released").exists()
+
+
+def holder_pid(plan: Plan) -> int | None:
+    """The holder's pid, as it wrote it; it may have ended."""
+    identity = _read(Path(plan.directory), "holder.json")
+    return None if identity is None else int(identity["pid"])
+
+
+def holder_pidfd(plan: Plan) -> int | None:
+    """A pidfd of the holder, if the very process that wrote holder.json still lives."""
+    identity = _read(Path(plan.directory), "holder.json")
+    if identity is None:
+        return None
+    try:
+        pidfd = os.pidfd_open(identity["pid"])
+    except ProcessLookupError:
+        return None
+    if _start_ticks(identity["pid"]) != identity["start_ticks"]:
+        os.close(pidfd)
+        return None
+    return pidfd
+
+
+def holder_facts(plan: Plan) -> HolderFacts | None:
+    """How it ended, as the holder saw it; None where the holder was killed too."""
+    facts = _read(Path(plan.directory), "facts.json")
+    return None if facts is None else from_json(HolderFacts, facts)
+
+
+def probed(plan: Plan) -> str:
+    """ffprobe's JSON about the staged output; empty where it could not read it."""
+    return _text(Path(plan.directory) / "probe.json")
+
+
+def tail(plan: Plan, name: str, size_bytes: int = TAIL_BYTES) -> str:
+    """The end of one of the attempt's files: "log", or "work/progress"."""
+    try:
+        with (Path(plan.directory) / name).open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - size_bytes))
+            return file.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""
+
+
+def head(plan: Plan, name: str, size_bytes: int = TAIL_BYTES) -> str:
+    """The beginning of one of the attempt's files."""
+    try:
+        with (Path(plan.directory) / name).open("rb") as file:
+            return file.read(size_bytes).decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""
+
+
+def note_stop(plan: Plan, by: str) -> None:
+    """Remember who asked for the end, before the scope is stopped."""
+    _write(Path(plan.directory), "stop", {"by": by})
+
+
+def stop_noted(plan: Plan) -> str | None:
+    """Who asked for the end, if anyone."""
+    noted = _read(Path(plan.directory), "stop")
+    return None if noted is None else str(noted["by"])
+
+
+def keep_outcome(plan: Plan, outcome: Outcome) -> None:
+    """Write the outcome down, so that it is reported even by the next worker."""
+    _write(Path(plan.directory), "outcome.json", to_json(outcome))
+
+
+def kept_outcome(plan: Plan) -> Outcome | None:
+    """The outcome that an earlier worker wrote down, if it came that far."""
+    outcome = _read(Path(plan.directory), "outcome.json")
+    return None if outcome is None else from_json(Outcome, outcome)
+
+
+def remove(directory: Path) -> None:
+    """Forget an attempt. plan.json goes first, so that a half-removed one is never adopted."""
+    (directory / "plan.json").unlink(missing_ok=True)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def _start_ticks(pid: int) -> int | None:
+    text = _text(Path(f"/proc/{pid}/stat"))
+    return int(text.rpartition(")")[2].split()[19]) if text else None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def _read(directory: Path, name: str) -> dict[str, Any] | None:
+    try:
+        content: dict[str, Any] = json.loads((directory / name).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return content
+
+
+def _write(directory: Path, name: str, content: object) -> None:
+    """A file that is there whole or not at all, on disk when this returns."""
+    temporary = directory / f".{name}.new"
+    with temporary.open("w", encoding="utf-8") as file:
+        json.dump(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(directory / name)
+    folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,294 @@
+"""The launcher: the one part of ours that is root, and it does five things.
+
+``org.ffmpeg_worker.Launcher1`` on the system bus: StartJob, StopJob, SetLimits, Freeze, Thaw.
+It has uid 0, because systemd lets only that start transient units, and an empty capability
+set, no network, no shell. Name, slice and every property of a scope are its own constants;
+a caller brings a process (as a pidfd), a job id and numbers for the limits it knows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from dbus_next.constants import BusType, MessageType, RequestNameReply
+from dbus_next.message import Message
+
+from ffmpeg_jobs.daemon import set_up_logging
+from ffmpeg_jobs.settings import EX_CONFIG, TEXT, ConfigError, Setting, example, load, whole
+from ffmpeg_worker.authority import Refusal, authorize, checked_pid, has_ended
+from ffmpeg_worker.limits import UNIT_PATTERN, job_id_of, properties_of, unit_name
+from ffmpeg_worker.scopes import (
+    SCOPE_TIMEOUT_PROPERTIES,
+    ScopeError,
+    Scopes,
+)
+
+NAME: Final = "org.ffmpeg_worker.Launcher1"
+PATH: Final = "/org/ffmpeg_worker/Launcher1"
+ERROR: Final = "org.ffmpeg_worker.Error."
+SLICE: Final = "ffmpeg.slice"
+CONFIG_FILE: Final = Path("/etc/ffmpeg-worker/launcher.toml")
+#: Without scopes to hold references to, the launcher ends after this long; D-Bus starts it again.
+IDLE_SECONDS: Final = 60.0
+
+SETTINGS: Final = (
+    Setting("", "worker_user", TEXT, "ffmpeg-worker", "the account that may start jobs"),
+    Setting("", "worker_unit", TEXT, "ffmpeg-worker.service", "the unit that jobs are born in"),
+    Setting(
+        "caps", "cpu_percent", whole(1, 102400, "percent"), 102400, "the most CPU one job may have"
+    ),
+    Setting(
+        "caps", "memory_mb", whole(16, 4194304, "MiB"), 4194304, "the most memory one job may have"
+    ),
+    Setting(
+        "caps",
+        "timeout_seconds",
+        whole(1, 604800, "seconds"),
+        604800,
+        "the longest one job may run",
+    ),
+)
+
+INTROSPECTION: Final = f"""<!DOCTYPE node PUBLIC
+ "-//freedesktop//DTD D-BUS Object Introspection 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/introspect.dtd">
+<node><interface name="{NAME}">
+<method name="StartJob"><arg name="process" type="h" direction="in"/>
+<arg name="job_id" type="s" direction="in"/><arg name="limits" type="a{{st}}" direction="in"/>
+</method>
+<method name="StopJob"><arg name="job_id" type="s" direction="in"/></method>
+<method name="SetLimits"><arg name="job_id" type="s" direction="in"/>
+<arg name="limits" type="a{{st}}" direction="in"/></method>
+<method name="Freeze"><arg name="job_id" type="s" direction="in"/></method>
+<method name="Thaw"><arg name="job_id" type="s" direction="in"/></method>
+</interface></node>"""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Caps:
+    """Who may start jobs, and the most that one of them may ask."""
+
+    worker_uid: int
+    worker_unit: str
+    most: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of the interface: its arguments, its polkit action, what it does."""
+
+    signature: str
+    action: str | None  #: None: only the worker's account and root, whatever polkit says
+    run: Callable[[Launcher, Message], Awaitable[None]]
+
+
+class Launcher:
+    """The interface's state: systemd, the caps, and the scopes we hold references to."""
+
+    def __init__(self, scopes: Scopes, caps: Caps) -> None:
+        self.scopes = scopes
+        self.caps = caps
+        self.referenced: set[str] = set()
+        self.busy = 0
+        self.last_use = asyncio.get_running_loop().time()
+
+    async def start_job(self, message: Message) -> None:
+        """Put the process behind the pidfd into its scope, with its limits."""
+        index, job_id, limits = message.body
+        unit = _unit(job_id)
+        if not 0 <= index < len(message.unix_fds):
+            raise Refusal("NotAllowed", "process: no file descriptor came with the call")
+        pidfd = message.unix_fds[index]
+        pid = await checked_pid(pidfd, self.caps.worker_uid, self.scopes, self.caps.worker_unit)
+        properties = [*self._properties(limits, live=False), *SCOPE_PROPERTIES]
+        properties.append(("Description", "s", f"ffmpeg job {job_id}"))
+        await self.scopes.start(unit, pid, properties)
+        self.referenced.add(unit)
+        # A process that died in between leaves a scope that never ends (no process, no event).
+        if has_ended(pidfd):
+            await self._end(unit)
+            raise Refusal("NotAllowed", f"process: {pid} ended before it was in its scope")
+
+    async def stop_job(self, message: Message) -> None:
+        """End the scope's processes and drop what systemd remembers of it. Repeats do nothing."""
+        await self._end(_unit(message.body[0]))
+
+    async def set_limits(self, message: Message) -> None:
+        """Change the limits of a running scope."""
+        job_id, limits = message.body
+        await self.scopes.set_properties(_unit(job_id), self._properties(limits, live=True))
+
+    async def freeze(self, message: Message) -> None:
+        """Freeze the scope's processes."""
+        await self.scopes.freeze(_unit(message.body[0]))
+
+    async def thaw(self, message: Message) -> None:
+        """Let a frozen scope go on."""
+        await self.scopes.thaw(_unit(message.body[0]))
+
+    async def _end(self, unit: str) -> None:
+        await self.scopes.stop(unit)
+        await self.scopes.forget(unit)
+        self.referenced.discard(unit)
+
+    def _properties(self, limits: Mapping[str, int], *, live: bool) -> list[tuple[str, str, Any]]:
+        for name, value in limits.items():
+            most = self.caps.most.get(name)
+            if most is not None and value > most:
+                raise Refusal(
+                    "LimitTooHigh", f"{name}: {value} is over this machine's cap of {most}"
+                )
+        missing = self.caps.most.keys() - limits.keys()
+        if missing and not live:
+            raise Refusal("InvalidLimit", f"{min(missing)}: missing; a job needs every limit")
+        try:
+            return properties_of(limits, live=live)
+        except ValueError as error:
+            raise Refusal("InvalidLimit", str(error)) from None
+
+
+METHODS: Final[Mapping[str, Method]] = {
+    "StartJob": Method("hsa{st}", None, Launcher.start_job),
+    "StopJob": Method("s", "org.ffmpeg_worker.stop-job", Launcher.stop_job),
+    "SetLimits": Method("sa{st}", "org.ffmpeg_worker.set-limits", Launcher.set_limits),
+    "Freeze": Method("s", "org.ffmpeg_worker.freeze-job", Launcher.freeze),
+    "Thaw": Method("s", "org.ffmpeg_worker.freeze-job", Launcher.thaw),
+}
+
+#: What every scope of ours has beside its limits. AddRef keeps its Result readable after the
+#: end; IOAccounting makes io.stat count.
+SCOPE_PROPERTIES: Final[tuple[tuple[str, str, Any], ...]] = (
+    ("Slice", "s", SLICE),
+    ("AddRef", "b", True),
+    ("CPUAccounting", "b", True),
+    ("MemoryAccounting", "b", True),
+    ("TasksAccounting", "b", True),
+    ("IOAccounting", "b", True),
+    *SCOPE_TIMEOUT_PROPERTIES,
+)
+
+
+def _unit(job_id: str) -> str:
+    try:
+        return unit_name(job_id)
+    except ValueError as error:
+        raise Refusal("InvalidJobId", f"job_id: {error}") from None
+
+
+async def _answer(launcher: Launcher, message: Message) -> Message:
+    """Run one call; its answer, or the error it ends with."""
+    method = METHODS[message.member]
+    if message.signature != method.signature:
+        text = f"{message.member} takes {method.signature}, not {message.signature!r}"
+        return Message.new_error(message, "org.freedesktop.DBus.Error.InvalidArgs", text)
+    try:
+        uid = await authorize(launcher.scopes.bus, message, launcher.caps.worker_uid, method.action)
+        await method.run(launcher, message)
+    except Refusal as refusal:
+        log.warning("refused", method=message.member, sender=message.sender, reason=str(refusal))
+        return Message.new_error(message, ERROR + refusal.kind, str(refusal))
+    except ScopeError as error:
+        log.error("systemd_refused", method=message.member, reason=str(error))
+        return Message.new_error(message, ERROR + "SystemdRefused", str(error))
+    job = next((part for part in message.body if isinstance(part, str)), "")
+    log.info("done", method=message.member, job=job, uid=uid)
+    return Message.new_method_return(message)
+
+
+def _serve(launcher: Launcher) -> None:
+    """Answer calls to our interface as they come, each in its own task."""
+    bus = launcher.scopes.bus
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def reply(message: Message) -> None:
+        launcher.busy += 1
+        try:
+            await bus.send(await _answer(launcher, message))
+        except Exception as error:  # the outermost loop: a fault of ours must not hang the caller
+            log.exception("call_failed", method=message.member)
+            await bus.send(Message.new_error(message, ERROR + "Failed", str(error)))
+        finally:
+            launcher.busy -= 1
+            launcher.last_use = asyncio.get_running_loop().time()
+            for descriptor in message.unix_fds:
+                os.close(descriptor)
+
+    def on_message(message: Message) -> Message | bool | None:
+        if message.message_type is not MessageType.METHOD_CALL or message.path != PATH:
+            return None
+        if message.interface == "org.freedesktop.DBus.Introspectable":
+            return Message.new_method_return(message, "s", [INTROSPECTION])
+        if message.interface != NAME or message.member not in METHODS:
+            return None  # the library answers UnknownMethod
+        task = asyncio.create_task(reply(message))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        return True
+
+    bus.add_message_handler(on_message)
+
+
+async def _idle(launcher: Launcher, stop: asyncio.Event) -> None:
+    """Return when told to stop, or when there is nothing to hold a reference to."""
+    loop = asyncio.get_running_loop()
+    while not stop.is_set():
+        try:
+            await asyncio.wait_for(stop.wait(), IDLE_SECONDS / 4)
+        except TimeoutError:
+            idle = loop.time() - launcher.last_use > IDLE_SECONDS
+            if idle and not launcher.busy and not launcher.referenced:
+                return
+
+
+async def run(caps: Caps) -> int:
+    """Offer the interface until idle or told to stop; the exit status."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    scopes = await Scopes.connect(BusType.SYSTEM)
+    launcher = Launcher(scopes, caps)
+    launcher.referenced |= {u for u in await scopes.names(UNIT_PATTERN) if job_id_of(u)}
+    _serve(launcher)
+    if await scopes.bus.request_name(NAME) is not RequestNameReply.PRIMARY_OWNER:
+        log.error("name_taken", name=NAME)
+        return 1
+    ended = asyncio.create_task(scopes.until_disconnected())
+    idle = asyncio.create_task(_idle(launcher, stop))
+    await asyncio.wait({ended, idle}, return_when=asyncio.FIRST_COMPLETED)
+    return 0
+
+
+def main() -> int:
+    """Start from launcher.toml; exit status 78 when it cannot be used."""
+    if sys.argv[1:] == ["--print-example-config"]:
+        sys.stdout.write(example(SETTINGS, "ffmpeg-worker's launcher: who may start jobs, caps."))
+        return 0
+    set_up_logging()
+    try:
+        values = load(SETTINGS, CONFIG_FILE, {}, {}, needed=False)
+        uid = pwd.getpwnam(values["worker_user"]).pw_uid
+    except ConfigError as error:
+        sys.stderr.write(f"ffmpeg-worker-launcher: {error}\n")
+        return EX_CONFIG
+    except KeyError:
+        sys.stderr.write(
+            f'launcher.toml: worker_user: "{values["worker_user"]}" is not an account here\n'
+        )
+        return EX_CONFIG
+    most = {row.name: values[row.name] for row in SETTINGS if row.table == "caps"}
+    return asyncio.run(run(Caps(uid, values["worker_unit"], most)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""What the master last said about one attempt: until when it is ours, and what it asks."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final
+
+#: Publishing begins only with this much of the lease left: a rename takes milliseconds, and
+#: the clocks of two machines need not agree, only run equally fast.
+MARGIN_SECONDS: Final = 5.0
+
+
+def boot_seconds() -> float:
+    """Seconds since boot, suspend included: a lease also runs out while a machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Lease:
+    """One attempt's lease. Written by the heartbeat, read by the attempt; one event loop."""
+
+    def __init__(self, until: float = 0.0) -> None:
+        """``until`` is in boot seconds; an adopted attempt starts with none."""
+        self.until = until
+        self.stop_asked_by: str | None = None
+        self._stop = asyncio.Event()
+        self._news = asyncio.Event()
+
+    def extend(self, sent_at: float, lease_seconds: float) -> None:
+        """A heartbeat sent at ``sent_at`` (boot seconds) was answered: the lease is ours."""
+        self.until = max(self.until, sent_at + lease_seconds)
+        self._news.set()
+
+    def ask_stop(self, by: str) -> None:
+        """Somebody wants the attempt to end: "cancel", "lost" or "shutdown"; the first counts."""
+        self.stop_asked_by = self.stop_asked_by or by
+        self._stop.set()
+        self._news.set()
+
+    async def stop_asked(self) -> None:
+        """Wait until somebody wants the attempt to end."""
+        await self._stop.wait()
+
+    async def confirmed(self) -> bool:
+        """Wait until the attempt is certainly ours (True) or certainly not (False).
+
+        While the master is away this waits: a finished encode is not published on the word
+        of a lease that may have run out.
+        """
+        while self.stop_asked_by is None:
+            if self.until - boot_seconds() > MARGIN_SECONDS:
+                return True
+            self._news.clear()
+            await self._news.wait()
+        return False

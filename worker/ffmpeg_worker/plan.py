@@ -1,0 +1,157 @@
+"""Step 1: a claim becomes a plan. Everything is decided here, nothing is done yet. Pure.
+
+Paths: the job's own directory DIRECTORY is never visible inside the sandbox; of it only
+``work`` is bound there, as /job. The output is staged beside its place under a name that
+tells whose it is, and bound into the sandbox as one file.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from ffmpeg_jobs.model import Claim, Job, Limits, Reason
+from ffmpeg_worker.command import (
+    Places,
+    ffmpeg_argv,
+    gpu_devices,
+    needs_network,
+    probe_argv,
+    sink_format,
+)
+from ffmpeg_worker.config import Config
+from ffmpeg_worker.limits import HeldLimits, unit_name
+from ffmpeg_worker.outcome import AttemptError
+from ffmpeg_worker.sandbox import JOB, Bind, sandboxed
+
+INPUT: Final = "/input"
+OUTPUT: Final = "/output"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One attempt, decided. Written down before anything of it exists."""
+
+    claim: Claim
+    unit: str  #: ffmpeg-job-<id>.scope
+    directory: str  #: the attempt's own directory
+    run: tuple[str, ...]  #: bwrap and ffmpeg
+    probe: tuple[str, ...] | None  #: bwrap and ffprobe on the staged output; None: a stream
+    held: HeldLimits
+    require_enforcement: bool
+    max_disk_mb: int
+    fetch_from: str | None = None  #: URL that is fetched to ``source``
+    source: str | None = None  #: input file on this machine
+    staged: str | None = None  #: output file on this machine while it is written
+    publish_to: str | None = None  #: path that ``staged`` is renamed to
+    upload_to: str | None = None  #: URL that ``staged`` is put to
+
+
+def make_plan(claim: Claim, config: Config) -> Plan:
+    """Decide everything about one attempt. Raises AttemptError for what this machine refuses."""
+    job = claim.job
+    directory = config.jobs_directory / f"{claim.job_id}.{claim.attempt}"
+    source, fetch_from = _source(job, directory, config.input_roots)
+    staged, publish_to, upload_to = _sink(claim, directory, config.output_roots)
+    held = _held(job.resource_limits, config)
+    muxer = sink_format(job)
+    places = Places(
+        source=INPUT if source else job.input,
+        sink=OUTPUT if staged else str(job.output),
+        sink_format=muxer,
+        progress=f"{JOB}/progress",
+        vaapi_device=next((d for d in gpu_devices(job) if "/dri/" in d), None),
+    )
+    binds = [Bind(str(directory / "work"), JOB, writable=True)]
+    if source:
+        binds.append(Bind(source, INPUT))
+    if staged:
+        binds.append(Bind(staged, OUTPUT, writable=True))
+    threads = max(1, -(-held.cpu_percent // 100))
+    required = job.require_enforcement
+    return Plan(
+        claim=claim,
+        unit=unit_name(claim.job_id),
+        directory=str(directory),
+        run=sandboxed(
+            ffmpeg_argv(job, places, threads),
+            binds,
+            network=needs_network(job),
+            devices=gpu_devices(job),
+        ),
+        probe=sandboxed(probe_argv(OUTPUT), [Bind(staged, OUTPUT)], network=False)
+        if staged
+        else None,
+        held=held,
+        require_enforcement=config.require_enforcement if required is None else required,
+        max_disk_mb=job.resource_limits.max_disk_mb,
+        fetch_from=fetch_from,
+        source=source,
+        staged=staged,
+        publish_to=publish_to,
+        upload_to=upload_to,
+    )
+
+
+def _held(asked: Limits, config: Config) -> HeldLimits:
+    """The limits with this machine's defaults, refused where they are over its caps."""
+    held = HeldLimits(
+        cpu_percent=asked.max_cpu_percent or config.cpus * 100,
+        memory_mb=asked.max_memory_mb,
+        timeout_seconds=asked.timeout_sec,
+    )
+    for name, value, cap in (
+        ("max_cpu_percent", held.cpu_percent, config.max_cpu_percent),
+        ("max_memory_mb", held.memory_mb, config.max_memory_mb),
+        ("timeout_sec", held.timeout_seconds, config.max_timeout_seconds),
+    ):
+        if value > cap:
+            raise AttemptError(
+                Reason.INTERNAL_ERROR,
+                f"resource_limits.{name}: {value} is over the cap of {cap} on {config.name}",
+            )
+    return held
+
+
+def _source(job: Job, directory: Path, roots: Sequence[Path]) -> tuple[str | None, str | None]:
+    """Input file on this machine, and the URL it is fetched from; neither for a stream."""
+    if job.input is None or _scheme(job.input) in ("rtmp", "rtmps"):
+        return None, None
+    if _scheme(job.input) in ("http", "https"):
+        return str(directory / "input"), job.input
+    return _below(job.input, roots, "input"), None
+
+
+def _sink(
+    claim: Claim, directory: Path, roots: Sequence[Path]
+) -> tuple[str | None, str | None, str | None]:
+    """Staged file, final path, upload URL. A job without an output is staged and discarded."""
+    output = claim.job.output
+    if output is None:
+        return str(directory / "output"), None, None
+    if _scheme(output) in ("rtmp", "rtmps"):
+        return None, None, None
+    if _scheme(output) in ("http", "https"):
+        return str(directory / "output"), None, output
+    final = Path(_below(output, roots, "output"))
+    staged = final.with_name(f".{final.name}.ffmpeg-job-{claim.job_id}.{claim.attempt}.part")
+    return str(staged), str(final), None
+
+
+def _scheme(place: str) -> str:
+    return "" if place.startswith("/") else urlsplit(place).scheme.lower()
+
+
+def _below(path: str, roots: Sequence[Path], field: str) -> str:
+    """The path without ``..``, if it lies below one of the roots. Links are checked later."""
+    plain = posixpath.normpath(path)
+    if any(plain.startswith(f"{root}/") for root in roots):
+        return plain
+    allowed = ", ".join(str(root) for root in roots)
+    raise AttemptError(
+        Reason.INPUT_ERROR, f'{field}: "{path}" is not in a folder this worker may use: {allowed}'
+    )

@@ -1,0 +1,74 @@
+"""What must be there before anything runs: room on the disk, the input, the output's place."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from ffmpeg_jobs.model import Reason
+from ffmpeg_worker.config import Config
+from ffmpeg_worker.disk import check_disk
+from ffmpeg_worker.fetch import fetch
+from ffmpeg_worker.outcome import AttemptError
+from ffmpeg_worker.plan import Plan
+
+
+def prepare(plan: Plan, config: Config, stop: threading.Event) -> None:
+    """Check the disk, stage the output, fetch the input; ``stop`` breaks a fetch off.
+
+    Raises AttemptError. Runs in a thread; a repeat starts over.
+    """
+    check_disk(Path(plan.directory), plan.max_disk_mb)
+    _stage(plan, config.output_roots)
+    if plan.fetch_from:
+        fetch(
+            plan.fetch_from,
+            Path(plan.directory) / "input",
+            max_bytes=plan.max_disk_mb << 20,
+            deadline_seconds=plan.held.timeout_seconds,
+            stop=stop,
+        )
+    elif plan.source:
+        _check_readable(plan.source, config.input_roots)
+
+
+def _stage(plan: Plan, roots: Sequence[Path]) -> None:
+    """Make the empty file that the sandbox will see as its output."""
+    if plan.staged is None:
+        return
+    staged = Path(plan.staged)
+    try:
+        if plan.publish_to:
+            staged.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            _check_below(staged.parent, roots, "output")
+            check_disk(staged.parent, plan.max_disk_mb)
+        # Never follow a link that somebody laid where our staged file goes.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        os.close(os.open(staged, flags, 0o644))
+    except OSError as error:
+        raise AttemptError(
+            Reason.INPUT_ERROR, f"output: cannot write in {staged.parent}: {error.strerror}"
+        ) from None
+
+
+def _check_readable(source: str, roots: Sequence[Path]) -> None:
+    path = Path(source)
+    _check_below(path, roots, "input")
+    try:
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise AttemptError(
+            Reason.INPUT_ERROR, f"input: cannot read {source}: {error.strerror}"
+        ) from None
+
+
+def _check_below(path: Path, roots: Sequence[Path], field: str) -> None:
+    """A symbolic link must not lead out of the roots."""
+    real = path.resolve()
+    if not any(real.is_relative_to(root.resolve()) for root in roots):
+        raise AttemptError(
+            Reason.INPUT_ERROR, f"{field}: {path} leads to {real}, outside of the allowed folders"
+        )

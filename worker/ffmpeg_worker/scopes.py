@@ -1,0 +1,270 @@
+"""systemd's manager over D-Bus, as far as scopes need it. Low-level messages, no proxies.
+
+Interface: org.freedesktop.systemd1(5). One connection, one Subscribe; the end of a systemd
+job or of a unit is awaited by its signal, never polled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from dbus_next.aio.message_bus import MessageBus
+from dbus_next.constants import BusType, MessageType
+from dbus_next.message import Message
+from dbus_next.signature import Variant
+
+SYSTEMD: Final = "org.freedesktop.systemd1"
+MANAGER_PATH: Final = "/org/freedesktop/systemd1"
+MANAGER: Final = "org.freedesktop.systemd1.Manager"
+UNIT: Final = "org.freedesktop.systemd1.Unit"
+SCOPE: Final = "org.freedesktop.systemd1.Scope"
+PROPERTIES: Final = "org.freedesktop.DBus.Properties"
+NO_SUCH_UNIT: Final = "org.freedesktop.systemd1.NoSuchUnit"
+UNIT_EXISTS: Final = "org.freedesktop.systemd1.UnitExists"
+#: systemd answers within milliseconds; a machine in deep trouble gets this long.
+CALL_TIMEOUT_SECONDS: Final = 15.0
+#: SIGKILL follows SIGTERM after this long: a canceled job is gone within 5 s.
+SCOPE_TIMEOUT_PROPERTIES: Final = (("TimeoutStopUSec", "t", 3_000_000),)
+
+
+class ScopeError(Exception):
+    """systemd would not do it; the message says what and why."""
+
+
+class CallRefused(ScopeError):
+    """A D-Bus error was the answer; ``name`` is the error's own."""
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(text)
+        self.name = name
+
+
+@dataclass(frozen=True)
+class ScopeEnd:
+    """How a scope stands: systemd's ActiveState and Result."""
+
+    active_state: str
+    result: str
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing of it runs any more."""
+        return self.active_state in ("inactive", "failed")
+
+
+def unit_path(unit: str) -> str:
+    """The object path of a unit: all but letters and digits as _xx (sd_bus_path_encode(3))."""
+    label = "".join(c if c.isascii() and c.isalnum() else f"_{ord(c):02x}" for c in unit)
+    return f"/org/freedesktop/systemd1/unit/{label}"
+
+
+async def call(bus: MessageBus, message: Message) -> list[Any]:
+    """Send and await the answer's body. Raises CallRefused, or ScopeError after a timeout."""
+    try:
+        reply = await asyncio.wait_for(bus.call(message), CALL_TIMEOUT_SECONDS)
+    except TimeoutError:
+        raise ScopeError(f"{message.destination} did not answer {message.member}") from None
+    if reply is None:
+        raise ScopeError(f"{message.destination} gave no answer to {message.member}")
+    if reply.message_type is MessageType.ERROR:
+        text = str(reply.body[0]) if reply.body else str(reply.error_name)
+        raise CallRefused(str(reply.error_name), text)
+    return list(reply.body)
+
+
+class Scopes:
+    """Scopes of one manager: the system's, or a user's."""
+
+    def __init__(self, bus: MessageBus) -> None:
+        """``bus`` is connected; call ``subscribe`` before anything else."""
+        self.bus = bus
+        self._jobs: dict[str, str] = {}  #: results that came before anyone waited
+        self._job_waiters: dict[str, asyncio.Future[str]] = {}
+        self._unit_waiters: dict[str, list[asyncio.Future[None]]] = {}
+
+    @classmethod
+    async def connect(cls, bus_type: BusType) -> Scopes:
+        """Connect to the bus and subscribe. Raises OSError, AuthError or ScopeError."""
+        bus = await MessageBus(bus_type=bus_type, negotiate_unix_fd=True).connect()
+        scopes = cls(bus)
+        await scopes.subscribe()
+        return scopes
+
+    async def subscribe(self) -> None:
+        """Have the manager send signals, and listen to those of jobs and units."""
+        self.bus.add_message_handler(self._on_signal)
+        for rule in (
+            f"type='signal',sender='{SYSTEMD}',interface='{MANAGER}',member='JobRemoved'",
+            f"type='signal',sender='{SYSTEMD}',interface='{PROPERTIES}',"
+            f"member='PropertiesChanged',path_namespace='{MANAGER_PATH}/unit',arg0='{UNIT}'",
+            f"type='signal',sender='{SYSTEMD}',interface='{MANAGER}',member='UnitRemoved'",
+        ):
+            await call(
+                self.bus,
+                Message(
+                    destination="org.freedesktop.DBus",
+                    path="/org/freedesktop/DBus",
+                    interface="org.freedesktop.DBus",
+                    member="AddMatch",
+                    signature="s",
+                    body=[rule],
+                ),
+            )
+        await self._manager("Subscribe")
+
+    async def until_disconnected(self) -> None:
+        """Return when the bus is gone; raises what ended the connection, if it was an error."""
+        wait: Callable[[], Awaitable[None]] = self.bus.wait_for_disconnect
+        await wait()
+
+    async def start(self, unit: str, pid: int, properties: Sequence[tuple[str, str, Any]]) -> None:
+        """Make the scope with the process in it. Raises ScopeError.
+
+        A leftover of the same name, failed or finished, is cleared away; a running one is not.
+        """
+        body = [
+            unit,
+            "fail",
+            [["PIDs", Variant("au", [pid])]] + [[n, Variant(s, v)] for n, s, v in properties],
+            [],
+        ]
+        try:
+            result = await self._job("StartTransientUnit", "ssa(sv)a(sa(sv))", body)
+        except CallRefused as error:
+            if error.name != UNIT_EXISTS or not (await self.end_of(unit)).over:
+                raise ScopeError(f"systemd cannot start {unit}: {error}") from None
+            await self.forget(unit)
+            try:
+                result = await self._job("StartTransientUnit", "ssa(sv)a(sa(sv))", body)
+            except CallRefused as again:
+                raise ScopeError(f"systemd cannot start {unit}: {again}") from None
+        if result != "done":
+            await self.forget(unit)
+            raise ScopeError(f"systemd could not start {unit}: the start job's result is {result}")
+
+    async def stop(self, unit: str) -> None:
+        """End every process of the unit, first with SIGTERM, then SIGKILL; returns when over."""
+        try:
+            await self._job("StopUnit", "ss", [unit, "replace"])
+        except CallRefused as error:
+            if error.name != NO_SUCH_UNIT:
+                raise ScopeError(f"systemd cannot stop {unit}: {error}") from None
+
+    async def forget(self, unit: str) -> None:
+        """Drop what systemd remembers of a unit that is over: failed state and our reference."""
+        for member in ("ResetFailedUnit", "UnrefUnit"):
+            try:
+                await self._manager(member, "s", [unit])
+            except CallRefused:
+                continue  # not failed, not referenced by us, or not there: nothing to drop
+
+    async def set_properties(self, unit: str, properties: Sequence[tuple[str, str, Any]]) -> None:
+        """Change a running unit's properties until it ends. Raises ScopeError."""
+        rows = [[n, Variant(s, v)] for n, s, v in properties]
+        await self._plain("SetUnitProperties", "sba(sv)", [unit, True, rows])
+
+    async def freeze(self, unit: str) -> None:
+        """Freeze every process of the unit (cgroup freezer). Raises ScopeError."""
+        await self._plain("FreezeUnit", "s", [unit])
+
+    async def thaw(self, unit: str) -> None:
+        """Let a frozen unit go on. Raises ScopeError."""
+        await self._plain("ThawUnit", "s", [unit])
+
+    async def names(self, pattern: str) -> list[str]:
+        """Names of the loaded units that match the pattern."""
+        rows = (await self._manager("ListUnitsByPatterns", "asas", [[], [pattern]]))[0]
+        return [str(row[0]) for row in rows]
+
+    async def control_group(self, unit: str) -> str:
+        """The unit's cgroup path below /sys/fs/cgroup. Raises CallRefused."""
+        interface = f"{SYSTEMD}.{unit.rpartition('.')[2].capitalize()}"
+        return str(await self._get(unit, interface, "ControlGroup"))
+
+    async def end_of(self, unit: str) -> ScopeEnd:
+        """How the scope stands now; one that systemd does not know is inactive."""
+        try:
+            state = await self._get(unit, UNIT, "ActiveState")
+            return ScopeEnd(str(state), str(await self._get(unit, SCOPE, "Result")))
+        except CallRefused:
+            return ScopeEnd("inactive", "")
+
+    async def wait_over(self, unit: str) -> ScopeEnd:
+        """Wait until nothing of the scope runs any more."""
+        path = unit_path(unit)
+        while True:
+            changed = asyncio.get_running_loop().create_future()
+            self._unit_waiters.setdefault(path, []).append(changed)
+            try:
+                end = await self.end_of(unit)
+                if end.over:
+                    return end
+                await changed
+            finally:
+                self._unit_waiters[path].remove(changed)
+                if not self._unit_waiters[path]:
+                    del self._unit_waiters[path]
+
+    async def _plain(self, member: str, signature: str, body: list[Any]) -> None:
+        try:
+            await self._manager(member, signature, body)
+        except CallRefused as error:
+            raise ScopeError(f"systemd refused {member} of {body[0]}: {error}") from None
+
+    async def _manager(self, member: str, signature: str = "", body: Any = None) -> list[Any]:
+        message = Message(
+            destination=SYSTEMD,
+            path=MANAGER_PATH,
+            interface=MANAGER,
+            member=member,
+            signature=signature,
+            body=body or [],
+        )
+        return await call(self.bus, message)
+
+    async def _get(self, unit: str, interface: str, name: str) -> Any:
+        message = Message(
+            destination=SYSTEMD,
+            path=unit_path(unit),
+            interface=PROPERTIES,
+            member="Get",
+            signature="ss",
+            body=[interface, name],
+        )
+        return (await call(self.bus, message))[0].value
+
+    async def _job(self, member: str, signature: str, body: list[Any]) -> str:
+        """Call a method that queues a systemd job; the job's result, such as "done"."""
+        job = (await self._manager(member, signature, body))[0]
+        if job in self._jobs:
+            return self._jobs.pop(job)
+        waiter: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._job_waiters[job] = waiter
+        try:
+            return await asyncio.wait_for(waiter, CALL_TIMEOUT_SECONDS)
+        except TimeoutError:
+            raise ScopeError(f"systemd did not finish {member} of {body[0]}") from None
+        finally:
+            self._job_waiters.pop(job, None)
+
+    def _on_signal(self, message: Message) -> None:
+        if message.message_type is not MessageType.SIGNAL:
+            return
+        if message.member == "JobRemoved":
+            _, job, unit, result = message.body
+            waiter = self._job_waiters.get(job)
+            if waiter is not None and not waiter.done():
+                waiter.set_result(result)
+            elif waiter is None and unit.startswith("ffmpeg-job-"):
+                # The signal may overtake the method's own answer; keep a bounded few.
+                self._jobs[job] = result
+                while len(self._jobs) > 100:
+                    self._jobs.pop(next(iter(self._jobs)))
+        elif message.member in ("PropertiesChanged", "UnitRemoved"):
+            path = message.body[1] if message.member == "UnitRemoved" else message.path
+            for changed in self._unit_waiters.get(path, ()):
+                if not changed.done():
+                    changed.set_result(None)

@@ -1,0 +1,137 @@
+"""Step 5: wait for whatever ends a running job first, then gather the facts."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from ffmpeg_jobs.model import Claim, Report, Usage
+from ffmpeg_worker import jobdir
+from ffmpeg_worker.command import expected_seconds
+from ffmpeg_worker.lease import Lease
+from ffmpeg_worker.outcome import Facts
+from ffmpeg_worker.placement import Placement, cgroup_of
+from ffmpeg_worker.plan import Plan
+from ffmpeg_worker.progress import input_seconds, parse_progress
+from ffmpeg_worker.scopes import ScopeEnd, ScopeError
+from ffmpeg_worker.usage import memory_events, read_usage, usage_from_counters
+
+#: systemd ends a job at its RuntimeMaxSec; we do it this much later if it did not.
+TIMEOUT_GRACE_SECONDS: Final = 15.0
+#: What is left of a scope after its holder ended gets SIGKILL within TimeoutStopUSec.
+OVER_SECONDS: Final = 10.0
+LOG_LINES: Final = 20
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Running:
+    """A plan whose holder exists, released or found again."""
+
+    plan: Plan
+    pidfd: int | None  #: None: the holder had ended when we came
+    enforced: bool = True
+
+
+async def watch(running: Running, lease: Lease, placement: Placement) -> Facts:
+    """Wait for the end, or bring it about when asked; what is known of it then."""
+    plan = running.plan
+    job_id = plan.claim.job_id
+    if running.pidfd is not None:
+        await _until_ended(plan, running.pidfd, lease, placement)
+    try:
+        end = await asyncio.wait_for(placement.wait_over(job_id), OVER_SECONDS)
+    except (TimeoutError, ScopeError) as error:
+        log.warning("scope_not_over", job=job_id, reason=str(error))
+        end = ScopeEnd("", "")
+    facts = _facts(running, end, jobdir.stop_noted(plan) or lease.stop_asked_by)
+    await _stop(placement, job_id)
+    return facts
+
+
+async def _until_ended(plan: Plan, pidfd: int, lease: Lease, placement: Placement) -> None:
+    """Until the holder ended: by itself, or because somebody asked for it."""
+    ended = asyncio.ensure_future(exited(pidfd))
+    asked = asyncio.ensure_future(lease.stop_asked())
+    longest = plan.held.timeout_seconds + TIMEOUT_GRACE_SECONDS
+    try:
+        done, _ = await asyncio.wait(
+            {ended, asked}, timeout=longest, return_when=asyncio.FIRST_COMPLETED
+        )
+        if ended in done:
+            return
+        jobdir.note_stop(plan, lease.stop_asked_by or "timeout")
+        while not ended.done():
+            await _stop(placement, plan.claim.job_id)
+            await asyncio.wait({ended}, timeout=OVER_SECONDS)
+    finally:
+        for task in (ended, asked):
+            task.cancel()
+
+
+async def exited(pidfd: int) -> None:
+    """Until the process of a pidfd has ended, our child or not (pidfd_open(2)); closes it."""
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    loop.add_reader(pidfd, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(pidfd)
+        with suppress(ChildProcessError):  # adopted: its parent is PID 1
+            os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
+        os.close(pidfd)
+
+
+async def _stop(placement: Placement, job_id: str) -> None:
+    try:
+        await placement.stop(job_id)
+    except ScopeError as error:
+        log.warning("stop_failed", job=job_id, reason=str(error))
+
+
+def _facts(running: Running, end: ScopeEnd, stop_asked_by: str | None) -> Facts:
+    plan = running.plan
+    holder = jobdir.holder_facts(plan)
+    counters = holder.counters if holder else {}
+    wall_seconds = holder.wall_seconds if holder else None
+    space = shutil.disk_usage(Path(plan.staged or plan.directory).parent)
+    return Facts(
+        exit_status=holder.exit_status if holder else None,
+        scope_result=end.result or None,
+        oom_kills=memory_events(counters.get("memory.events", "")).get("oom_kill", 0),
+        timed_out=stop_asked_by == "timeout" or (wall_seconds or 0) >= plan.held.timeout_seconds,
+        stop_asked_by=None if stop_asked_by == "timeout" else stop_asked_by,
+        stderr_tail=tuple(jobdir.tail(plan, "log").splitlines()[-LOG_LINES:]),
+        usage=usage_from_counters(counters, wall_seconds),
+        disk_free_percent=100 * space.free / space.total,
+        enforced=running.enforced,
+        memory_limit_mb=plan.held.memory_mb,
+        timeout_sec=plan.held.timeout_seconds,
+    )
+
+
+def look(plan: Plan | None, claim: Claim) -> Report:
+    """How one attempt stands now, for a heartbeat; ``plan`` is None before there is one."""
+    progress, usage = None, None
+    if plan is not None:
+        seconds = expected_seconds(claim.job, input_seconds(jobdir.head(plan, "log")))
+        progress = parse_progress(jobdir.tail(plan, "work/progress"), seconds)
+        usage = _usage_now(plan)
+    return Report(claim.job_id, claim.attempt, claim.token, progress, usage)
+
+
+def _usage_now(plan: Plan) -> Usage | None:
+    pid = jobdir.holder_pid(plan)
+    cgroup = cgroup_of(pid) if pid is not None else None
+    if cgroup is None or cgroup.name != plan.unit:
+        return None
+    return read_usage(cgroup)
