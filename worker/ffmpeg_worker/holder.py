@@ -92,6 +92,8 @@ def run(command: list[str], directory: str) -> int:
             log.write(f"cannot start {command[0]}: {error}\n".encode())
             return 127
         os.close(writing)
+        if terminated:  # the stop came while the job was being started, and missed it
+            job.terminate()
         copy(reading, log)
         status = job.wait()
     return 128 - status if status - 128 in SIGNALS else status

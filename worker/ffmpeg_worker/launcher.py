@@ -113,7 +113,7 @@ class Launcher:
         pid = await checked_pid(pidfd, self.caps.worker_uid, self.scopes, self.caps.worker_unit)
         properties = [*self._properties(limits, live=False), *SCOPE_PROPERTIES]
         properties.append(("Description", "s", f"ffmpeg job {job_id}"))
-        await self.scopes.start(unit, pid, properties)
+        await self.scopes.start(unit, pid, pidfd, properties)
         self.referenced.add(unit)
         # A process that died in between leaves a scope that never ends (no process, no event).
         if has_ended(pidfd):

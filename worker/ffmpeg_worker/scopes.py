@@ -7,6 +7,7 @@ job or of a unit is awaited by its signal, never polled.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -26,6 +27,8 @@ NO_SUCH_UNIT: Final = "org.freedesktop.systemd1.NoSuchUnit"
 UNIT_EXISTS: Final = "org.freedesktop.systemd1.UnitExists"
 #: systemd answers within milliseconds; a machine in deep trouble gets this long.
 CALL_TIMEOUT_SECONDS: Final = 15.0
+#: systemd takes pidfds, which cannot be recycled as pids can, from this version on.
+PIDFDS_SINCE: Final = 255
 #: SIGKILL follows SIGTERM after this long: a canceled job is gone within 5 s.
 SCOPE_TIMEOUT_PROPERTIES: Final = (("TimeoutStopUSec", "t", 3_000_000),)
 
@@ -81,6 +84,7 @@ class Scopes:
     def __init__(self, bus: MessageBus) -> None:
         """``bus`` is connected; call ``subscribe`` before anything else."""
         self.bus = bus
+        self.takes_pidfds = False
         self._jobs: dict[str, str] = {}  #: results that came before anyone waited
         self._job_waiters: dict[str, asyncio.Future[str]] = {}
         self._unit_waiters: dict[str, list[asyncio.Future[None]]] = {}
@@ -114,33 +118,38 @@ class Scopes:
                 ),
             )
         await self._manager("Subscribe")
+        version = str(await self._property(MANAGER_PATH, MANAGER, "Version"))
+        digits = re.match(r"\d+", version)
+        self.takes_pidfds = digits is not None and int(digits[0]) >= PIDFDS_SINCE
 
     async def until_disconnected(self) -> None:
         """Return when the bus is gone; raises what ended the connection, if it was an error."""
         wait: Callable[[], Awaitable[None]] = self.bus.wait_for_disconnect
         await wait()
 
-    async def start(self, unit: str, pid: int, properties: Sequence[tuple[str, str, Any]]) -> None:
+    async def start(
+        self, unit: str, pid: int, pidfd: int, properties: Sequence[tuple[str, str, Any]]
+    ) -> None:
         """Make the scope with the process in it. Raises ScopeError.
 
         A leftover of the same name, failed or finished, is cleared away; a running one is not.
         """
-        body = [
-            unit,
-            "fail",
-            [["PIDs", Variant("au", [pid])]] + [[n, Variant(s, v)] for n, s, v in properties],
-            [],
-        ]
+        process = ["PIDs", Variant("au", [pid])]
+        if self.takes_pidfds:
+            process = ["PIDFDs", Variant("ah", [0])]
+        rows = [process, *([name, Variant(sign, value)] for name, sign, value in properties)]
+        body = [unit, "fail", rows, []]
+        fds = [pidfd] if self.takes_pidfds else []
         try:
-            result = await self._job("StartTransientUnit", "ssa(sv)a(sa(sv))", body)
-        except CallRefused as error:
-            if error.name != UNIT_EXISTS or not (await self.end_of(unit)).over:
-                raise ScopeError(f"systemd cannot start {unit}: {error}") from None
-            await self.forget(unit)
             try:
-                result = await self._job("StartTransientUnit", "ssa(sv)a(sa(sv))", body)
-            except CallRefused as again:
-                raise ScopeError(f"systemd cannot start {unit}: {again}") from None
+                result = await self._job("StartTransientUnit", "ssa(sv)a(sa(sv))", body, fds)
+            except CallRefused as error:
+                if error.name != UNIT_EXISTS or not (await self.end_of(unit)).over:
+                    raise
+                await self.forget(unit)
+                result = await self._job("StartTransientUnit", "ssa(sv)a(sa(sv))", body, fds)
+        except CallRefused as error:
+            raise ScopeError(f"systemd cannot start {unit}: {error}") from None
         if result != "done":
             await self.forget(unit)
             raise ScopeError(f"systemd could not start {unit}: the start job's result is {result}")
@@ -214,7 +223,9 @@ class Scopes:
         except CallRefused as error:
             raise ScopeError(f"systemd refused {member} of {body[0]}: {error}") from None
 
-    async def _manager(self, member: str, signature: str = "", body: Any = None) -> list[Any]:
+    async def _manager(
+        self, member: str, signature: str = "", body: Any = None, fds: list[int] | None = None
+    ) -> list[Any]:
         message = Message(
             destination=SYSTEMD,
             path=MANAGER_PATH,
@@ -222,13 +233,17 @@ class Scopes:
             member=member,
             signature=signature,
             body=body or [],
+            unix_fds=fds or [],
         )
         return await call(self.bus, message)
 
     async def _get(self, unit: str, interface: str, name: str) -> Any:
+        return await self._property(unit_path(unit), interface, name)
+
+    async def _property(self, path: str, interface: str, name: str) -> Any:
         message = Message(
             destination=SYSTEMD,
-            path=unit_path(unit),
+            path=path,
             interface=PROPERTIES,
             member="Get",
             signature="ss",
@@ -236,9 +251,11 @@ class Scopes:
         )
         return (await call(self.bus, message))[0].value
 
-    async def _job(self, member: str, signature: str, body: list[Any]) -> str:
+    async def _job(
+        self, member: str, signature: str, body: list[Any], fds: list[int] | None = None
+    ) -> str:
         """Call a method that queues a systemd job; the job's result, such as "done"."""
-        job = (await self._manager(member, signature, body))[0]
+        job = (await self._manager(member, signature, body, fds))[0]
         if job in self._jobs:
             return self._jobs.pop(job)
         waiter: asyncio.Future[str] = asyncio.get_running_loop().create_future()

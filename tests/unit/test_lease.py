@@ -1,0 +1,55 @@
+"""A lease: publishing waits for certainty, and never happens without it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from ffmpeg_worker.lease import MARGIN_SECONDS, Lease, boot_seconds
+
+
+def test_a_fresh_lease_is_confirmed_at_once() -> None:
+    assert asyncio.run(Lease(boot_seconds() + 60).confirmed())
+
+
+def test_an_adopted_attempt_waits_for_its_first_heartbeat() -> None:
+    async def story() -> bool:
+        lease = Lease()
+        waiting = asyncio.ensure_future(lease.confirmed())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        lease.extend(boot_seconds(), 60)
+        return await waiting
+
+    assert asyncio.run(story())
+
+
+def test_a_lease_about_to_run_out_does_not_count() -> None:
+    async def story() -> bool:
+        lease = Lease(boot_seconds() + MARGIN_SECONDS - 1)
+        waiting = asyncio.ensure_future(lease.confirmed())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        lease.ask_stop("lost")
+        return await waiting
+
+    assert not asyncio.run(story())
+
+
+def test_a_canceled_attempt_is_not_published_even_under_a_good_lease() -> None:
+    async def story() -> bool:
+        lease = Lease(boot_seconds() + 60)
+        lease.ask_stop("cancel")
+        return await lease.confirmed()
+
+    assert not asyncio.run(story())
+
+
+def test_the_first_wish_counts() -> None:
+    async def story() -> str | None:
+        lease = Lease()
+        lease.ask_stop("lost")
+        lease.ask_stop("cancel")
+        await lease.stop_asked()
+        return lease.stop_asked_by
+
+    assert asyncio.run(story()) == "lost"
