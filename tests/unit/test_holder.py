@@ -98,7 +98,7 @@ def test_a_command_that_is_not_there_is_said_in_the_log(tmp_path: Path) -> None:
 def test_sigterm_ends_the_job_but_not_its_last_words(
     tmp_path: Path, end_all: list[Started]
 ) -> None:
-    one = Started(tmp_path, ["sh", "-c", "sleep 60"])
+    one = Started(tmp_path, ["sleep", "60"])
     end_all.append(one)
     one.release()
     children = Path(f"/proc/{one.process.pid}/task/{one.process.pid}/children")
