@@ -1,0 +1,1 @@
+"""The handlers: parse, one call to the store, serialise."""

@@ -1,0 +1,87 @@
+"""What workers do with attempts: claim one, tell how it ended, send its log."""
+
+from __future__ import annotations
+
+import structlog
+
+from ffmpeg_jobs import contract
+from ffmpeg_jobs.client import TOKEN_HEADER
+from ffmpeg_jobs.model import Claim, Outcome
+from ffmpeg_jobs.problems import InvalidField, StaleAttempt, Unavailable
+from ffmpeg_jobs.schema import check, from_json
+from ffmpeg_master import scheduling
+from ffmpeg_master.api.call import Answer, Call
+from ffmpeg_master.master import Master
+from ffmpeg_master.store import jobs, logs, queue, workers
+
+log = structlog.get_logger()
+
+
+def claim(call: Call) -> Answer:
+    """POST /claims"""
+    master, worker = call.master, call.body["worker"]
+    workers.require(master.store, worker)
+    if master.wakeup.closed:
+        raise Unavailable("the master is about to stop; another one answers soon")
+    found = master.wakeup.wait_for(
+        worker,
+        call.body.get("wait_seconds", 0),
+        # A job claimed for a client that is gone would wait for its lease to run out.
+        lambda: _try_claim(master, worker) if call.connected() else None,
+    )
+    if found is None:
+        return Answer(204)
+    log.info("job_claimed", job=found.job_id, attempt=found.attempt, worker=worker, by=call.by)
+    return Answer(body=found)
+
+
+def _try_claim(master: Master, name: str) -> Claim | None:
+    """The most urgent job that suits; again if another master took it meanwhile."""
+    lease_seconds = master.config.lease_seconds
+    while True:
+        fleet = workers.fleet(master.store, lease_seconds)
+        worker = next((member for member in fleet if member.name == name), None)
+        if worker is None:
+            return None
+        others = [member for member in fleet if member.name != name]
+        chosen = scheduling.choose(jobs.waiting(master.store), worker, others)
+        if chosen is None:
+            return None
+        most = worker.machine.max_concurrent_jobs
+        found = queue.claim(master.store, chosen, name, most=most, lease_seconds=lease_seconds)
+        if found is not None:
+            return found
+
+
+def finish(call: Call) -> Answer:
+    """POST /jobs/{job_id}/attempts/{attempt}/result"""
+    job_id, number = call.path["job_id"], call.path["attempt"]
+    outcome = from_json(Outcome, call.body["outcome"])
+    master = call.master
+    try:
+        status = queue.finish(
+            master.store,
+            job_id,
+            number,
+            token=call.body["token"],
+            outcome=outcome,
+            retry_seconds=master.config.retry_seconds,
+        )
+    except StaleAttempt:
+        log.warning("result_refused", job=job_id, attempt=number, by=call.by)
+        raise
+    if status is not None:
+        log.info("attempt_ended", job=job_id, attempt=number, by=call.by, state=status.state.value)
+        master.ended(status)
+    return Answer(204)
+
+
+def put_log(call: Call) -> Answer:
+    """PUT /jobs/{job_id}/attempts/{attempt}/log"""
+    token = call.header(TOKEN_HEADER)
+    if token is None:
+        raise InvalidField.of(TOKEN_HEADER, None, "the token that came with the claim")
+    check(contract.RESULT["properties"]["token"], token, TOKEN_HEADER)
+    store, path = call.master.store, call.path
+    logs.put(store, path["job_id"], path["attempt"], token, call.body)
+    return Answer(204)

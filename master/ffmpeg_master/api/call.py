@@ -1,0 +1,56 @@
+"""A request and an answer as handlers see them, and a row of the table of routes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ffmpeg_jobs.contract import BODY_MAX_BYTES, JsonSchema
+from ffmpeg_jobs.model import Role
+from ffmpeg_master.master import Master
+
+JSON = "application/json"
+TEXT = "text/plain; charset=utf-8"
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request that was let in: its key's role does, path and query fit their schemas."""
+
+    master: Master
+    path: Mapping[str, Any]
+    query: Mapping[str, Any]
+    header: Callable[[str], str | None]
+    body: Any  #: parsed JSON, or bytes if the route takes text; None without a body
+    by: str  #: the name of the key that asks; "" where none is needed
+    connected: Callable[[], bool]  #: whether the client still listens
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What goes back: ``body`` is a noun or JSON, or bytes of ``media``."""
+
+    status: int = 200
+    body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    media: str = JSON
+
+
+@dataclass(frozen=True)
+class Route:
+    """One thing that the API does."""
+
+    method: str
+    path: str  #: as falcon writes it: ``/jobs/{job_id}/attempts/{attempt:int}/log``
+    handler: Callable[[Call], Answer]
+    role: Role | None  #: None: nobody needs a key
+    summary: str
+    answers: Mapping[int, JsonSchema | None]  #: what each good status brings
+    body: JsonSchema | None = None
+    query: JsonSchema | None = None
+    takes: str | None = None  #: the media type of the body; None: there is none
+    gives: str = JSON
+    headers: Mapping[str, str] = field(default_factory=dict)  #: name: what it is for
+    problems: tuple[int, ...] = ()  #: beyond those of every route
+    body_max_bytes: int = BODY_MAX_BYTES

@@ -1,0 +1,40 @@
+"""How the master is: for people, load balancers and Prometheus."""
+
+from __future__ import annotations
+
+import structlog
+
+from ffmpeg_jobs import __version__
+from ffmpeg_jobs.model import State
+from ffmpeg_jobs.problems import Unavailable
+from ffmpeg_master import metrics
+from ffmpeg_master.api.call import Answer, Call
+from ffmpeg_master.store import jobs, workers
+
+log = structlog.get_logger()
+
+
+def health(call: Call) -> Answer:
+    """GET /health: 503 while the database does not answer."""
+    store = call.master.store
+    try:
+        counts = jobs.counts(store)
+        fleet = workers.fleet(store, call.master.config.lease_seconds)
+    except Unavailable as problem:
+        log.error("database_broken", detail=problem.detail)
+        return Answer(503, {"status": "broken", "version": __version__, "database": "broken"})
+    return Answer(
+        body={
+            "status": "ok",
+            "version": __version__,
+            "database": "ok",
+            "queued": counts[State.QUEUED],
+            "running": counts[State.RUNNING] + counts[State.PAUSED],
+            "workers_online": sum(member.online for member in fleet),
+        }
+    )
+
+
+def show_metrics(call: Call) -> Answer:
+    """GET /metrics"""
+    return Answer(body=call.master.metrics.text(), media=metrics.CONTENT_TYPE)

@@ -1,0 +1,93 @@
+"""Submit, list, show, cancel, and read the log of, jobs."""
+
+from __future__ import annotations
+
+import json
+import re
+from hashlib import sha256
+from typing import Any
+from urllib.parse import urlencode
+
+import structlog
+
+from ffmpeg_jobs.problems import InvalidField
+from ffmpeg_jobs.schema import parse_job
+from ffmpeg_master import scheduling
+from ffmpeg_master.api import views
+from ffmpeg_master.api.call import TEXT, Answer, Call
+from ffmpeg_master.model import Filters
+from ffmpeg_master.store import intake, jobs, logs, queue
+
+log = structlog.get_logger()
+
+LIST_DEFAULT = 100
+
+
+def submit(call: Call) -> Answer:
+    """POST /jobs"""
+    job = parse_job(call.body)
+    submission = intake.Submission(
+        job,
+        scheduling.needs(job),
+        scheduling.rank(job),
+        sha256(json.dumps(call.body, sort_keys=True).encode()).hexdigest(),
+        _idempotency_key(call),
+    )
+    status, created = intake.submit(call.master.store, submission)
+    if created:
+        log.info("job_submitted", job=status.id, by=call.by, queue=job.queue.value)
+        call.master.wakeup.wake()
+    return Answer(201, views.show(status), {"Location": f"/jobs/{status.id}"})
+
+
+def _idempotency_key(call: Call) -> str | None:
+    key = call.header("Idempotency-Key")
+    if key is not None and not re.fullmatch(r"[\x21-\x7e]{1,255}", key):
+        raise InvalidField.of("Idempotency-Key", key, "1 to 255 printable characters, no space")
+    return key
+
+
+def show_page(call: Call) -> Answer:
+    """GET /jobs"""
+    query = call.query
+    limit = query.get("limit", LIST_DEFAULT)
+    state = query.get("state", query.get("status"))
+    name, _, value = query.get("label", "").partition("=")
+    filters = Filters(
+        state,
+        query.get("queue"),
+        query.get("worker"),
+        (name, value) if name else None,
+        query.get("cursor"),
+    )
+    found, following = jobs.page(call.master.store, filters, limit)
+    headers = {"Link": _link(query, limit, following)} if following is not None else {}
+    return Answer(body=[views.show(status) for status in found], headers=headers)
+
+
+def _link(query: Any, limit: int, following: int) -> str:
+    # RFC 8288; relative, so that it holds behind a proxy.
+    target = urlencode({**query, "limit": limit, "cursor": following})
+    return f'</jobs?{target}>; rel="next"'
+
+
+def show(call: Call) -> Answer:
+    """GET /jobs/{job_id}"""
+    return Answer(body=views.show(jobs.show(call.master.store, call.path["job_id"])))
+
+
+def cancel(call: Call) -> Answer:
+    """POST /jobs/{job_id}/cancel"""
+    status, ended = queue.cancel(call.master.store, call.path["job_id"])
+    log.info("job_cancel_requested", job=status.id, by=call.by, state=status.state.value)
+    if ended:
+        call.master.ended(status)
+    return Answer(body=views.show(status))
+
+
+def show_log(call: Call) -> Answer:
+    """GET /jobs/{job_id}/logs"""
+    attempt = call.query.get("attempt")
+    job, content = logs.read(call.master.store, call.path["job_id"], attempt)
+    text = views.hide(content.decode("utf-8", "replace"), job)
+    return Answer(body=text.encode(), media=TEXT)

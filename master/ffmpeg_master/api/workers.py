@@ -1,0 +1,41 @@
+"""Register workers, hear their heartbeats, list them."""
+
+from __future__ import annotations
+
+import structlog
+
+from ffmpeg_jobs.model import Heartbeat, HeartbeatAnswer, HeartbeatOrder, Machine
+from ffmpeg_jobs.schema import from_json
+from ffmpeg_master.api.call import Answer, Call
+from ffmpeg_master.config import Config
+from ffmpeg_master.store import queue, workers
+
+log = structlog.get_logger()
+
+
+def register(call: Call) -> Answer:
+    """PUT /workers/{name}"""
+    master, name = call.master, call.path["name"]
+    machine = from_json(Machine, call.body)
+    workers.register(master.store, name, machine)
+    master.wakeup.dismiss(name)
+    log.info("worker_registered", worker=name, by=call.by, version=machine.version)
+    return Answer(body=_answer(master.config, ()))
+
+
+def heartbeat(call: Call) -> Answer:
+    """POST /workers/{name}/heartbeat"""
+    config, name = call.master.config, call.path["name"]
+    told = from_json(Heartbeat, call.body)
+    orders = queue.heartbeat(call.master.store, name, told, config.lease_seconds)
+    return Answer(body=_answer(config, orders))
+
+
+def _answer(config: Config, orders: tuple[HeartbeatOrder, ...]) -> HeartbeatAnswer:
+    seconds = config.heartbeat_seconds if orders else config.idle_heartbeat_seconds
+    return HeartbeatAnswer(orders, config.lease_seconds, seconds)
+
+
+def show_all(call: Call) -> Answer:
+    """GET /workers"""
+    return Answer(body=workers.show_all(call.master.store, call.master.config.lease_seconds))

@@ -1,0 +1,188 @@
+"""The WSGI application: routes, keys, sizes, problems; nothing else."""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+from collections.abc import Mapping
+from typing import Any, Final, NoReturn
+
+import falcon
+import structlog
+
+from ffmpeg_jobs import problems
+from ffmpeg_jobs.problems import (
+    InvalidField,
+    InvalidJson,
+    MasterError,
+    MethodNotAllowed,
+    NotFound,
+    Problem,
+    TooLarge,
+    Unauthorized,
+    UnsupportedMedia,
+)
+from ffmpeg_jobs.schema import check, to_json
+from ffmpeg_master.api.call import JSON, Answer, Call, Route
+from ffmpeg_master.api.routes import NO_QUERY, PATH, ROUTES
+from ffmpeg_master.master import Master
+
+log = structlog.get_logger()
+
+#: Refusals that an operator wants to see: somebody tries what they may not.
+_AUDITED: Final = (401, 403)
+
+
+def make_app(master: Master) -> Any:
+    """The application that serves ``master``."""
+    app = falcon.App(media_type=JSON)
+    app.req_options.auto_parse_form_urlencoded = False
+    app.add_error_handler(Exception, _on_fault)
+    app.add_error_handler(falcon.HTTPError, _on_http_error)
+    app.add_error_handler(Problem, _on_problem)
+    by_path: dict[str, _Resource] = {}
+    for route in ROUTES:
+        resource = by_path.setdefault(route.path, _Resource())
+        setattr(resource, f"on_{route.method.lower()}", _responder(master, route))
+    for path, resource in by_path.items():
+        app.add_route(path, resource)
+    return app
+
+
+class _Resource:
+    """What falcon looks for the methods of a path in."""
+
+
+def _responder(master: Master, route: Route) -> Any:
+    def respond(req: Any, resp: Any, **path: Any) -> None:
+        by = ""
+        if route.role is not None:
+            by = master.gate.admit(req.get_header("Authorization"), route.role).name
+        check(PATH, path)
+        query = _query(req, route)
+        body = _body(req, route)
+        alive = _listens(req.env.get("gunicorn.socket"))
+        _write(resp, route.handler(Call(master, path, query, req.get_header, body, by, alive)))
+
+    return respond
+
+
+def _query(req: Any, route: Route) -> Mapping[str, Any]:
+    schema = route.query or NO_QUERY
+    query = dict(req.params)
+    for name, value in query.items():
+        known = schema["properties"].get(name, {})
+        # At most 19 digits: what a 64-bit number has.
+        if known.get("type") == "integer" and str(value).isascii() and str(value).isdecimal():
+            query[name] = int(str(value)[:20])
+    check(schema, query)
+    return query
+
+
+def _body(req: Any, route: Route) -> Any:
+    if route.takes is None:
+        return None
+    sent = (req.content_type or "").partition(";")[0].strip().lower()
+    if sent != route.takes:
+        raise UnsupportedMedia(
+            f'Content-Type: "{sent}" is not allowed here; allowed is {route.takes}'
+        )
+    content = _content(req, route.body_max_bytes)
+    if route.body is None:
+        return content
+    body = _parse(content)
+    if not isinstance(body, dict):
+        raise InvalidJson(f"the body is {type(body).__name__}, an object is needed")
+    check(route.body, body)
+    return body
+
+
+def _content(req: Any, most_bytes: int) -> bytes:
+    if (req.content_length or 0) <= most_bytes:
+        content: bytes = req.stream.read(most_bytes + 1)
+        if len(content) <= most_bytes:
+            return content
+    raise TooLarge(f"the body is over {most_bytes} bytes", limit_bytes=most_bytes)
+
+
+def _parse(content: bytes) -> Any:
+    """The JSON of a body (RFC 8259: UTF-8, finite numbers, whole characters)."""
+    try:
+        text = content.decode("utf-8")
+        body = json.loads(text, parse_constant=_refuse_number, parse_float=_finite)
+        if "\\ud" in text.lower():
+            json.dumps(body, ensure_ascii=False).encode("utf-8")
+    except (ValueError, RecursionError) as error:
+        raise InvalidJson(f"the body is not valid JSON: {error}") from None
+    return body
+
+
+def _refuse_number(word: str) -> NoReturn:
+    raise ValueError(f"{word} is not a number")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    return number if abs(number) != float("inf") else _refuse_number(digits)
+
+
+def _listens(sock: socket.socket | None) -> Any:
+    """Whether the client at ``sock`` is still there: its end would make it readable."""
+
+    def connected() -> bool:
+        if sock is None or hasattr(sock, "pending"):  # under TLS one cannot look ahead
+            return True
+        poll = select.poll()
+        poll.register(sock, select.POLLIN)
+        try:
+            return not poll.poll(0) or sock.recv(1, socket.MSG_PEEK) != b""
+        except OSError:
+            return False
+
+    return connected
+
+
+def _write(resp: Any, answer: Answer) -> None:
+    resp.status = answer.status
+    for name, value in answer.headers.items():
+        resp.set_header(name, value)
+    if answer.body is not None:
+        resp.content_type = answer.media
+        is_bytes = isinstance(answer.body, bytes)
+        resp.data = answer.body if is_bytes else json.dumps(to_json(answer.body)).encode()
+
+
+def _on_problem(req: Any, resp: Any, problem: Problem, _params: object) -> None:
+    if problem.status in _AUDITED:
+        log.warning(
+            "request_refused",
+            method=req.method,
+            path=req.path,
+            address=req.remote_addr,
+            status=problem.status,
+            detail=problem.detail,
+        )
+    if isinstance(problem, Unauthorized):
+        resp.set_header("WWW-Authenticate", "Bearer")  # RFC 9110, section 11.6.1
+    _write(resp, Answer(problem.status, problem.to_json(), media=problems.MEDIA_TYPE))
+
+
+def _on_http_error(req: Any, resp: Any, error: Any, params: object) -> None:
+    """What falcon itself refuses."""
+    if isinstance(error, falcon.HTTPMethodNotAllowed):
+        allowed = (error.headers or {}).get("Allow", "")
+        resp.set_header("Allow", allowed)
+        problem: Problem = MethodNotAllowed(
+            f"{req.method} is not allowed for {req.path}; allowed are {allowed}"
+        )
+    elif isinstance(error, falcon.HTTPNotFound):
+        problem = NotFound(f"there is nothing at {req.path}; see /openapi.json")
+    else:
+        problem = InvalidField(str(error.description or error.title))
+    _on_problem(req, resp, problem, params)
+
+
+def _on_fault(req: Any, resp: Any, error: Exception, params: object) -> None:
+    log.error("request_failed", method=req.method, path=req.path, exc_info=error)
+    _on_problem(req, resp, MasterError("the master failed; its log says more"), params)

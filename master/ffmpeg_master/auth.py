@@ -1,0 +1,76 @@
+"""Who is asking, and may they? Keys come as ``Authorization: Bearer`` (RFC 6750)."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from hashlib import sha256
+from typing import Final
+
+from ffmpeg_jobs.model import Role
+from ffmpeg_jobs.problems import Forbidden, Unauthorized
+from ffmpeg_master.model import Key
+from ffmpeg_master.store import keys
+from ffmpeg_master.store.engine import Store
+
+#: A revoked key is refused after at most this long.
+_CACHE_SECONDS: Final = 2.0
+
+#: Which keys' roles do for a route's role.
+ALLOWED: Final = {
+    Role.READ: frozenset({Role.READ, Role.SUBMIT, Role.ADMIN}),
+    Role.SUBMIT: frozenset({Role.SUBMIT, Role.ADMIN}),
+    Role.WORKER: frozenset({Role.WORKER, Role.ADMIN}),
+    Role.ADMIN: frozenset({Role.ADMIN}),
+}
+
+
+def new_secret() -> str:
+    """A key as its owner keeps it: 256 random bits, marked as ours for secret scanners."""
+    return "ffw_" + secrets.token_urlsafe(32)
+
+
+def digest(secret: str) -> str:
+    """What the store keeps of a key. Being random, it needs no slow hash (cf. RFC 9110, 17.16)."""
+    return sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+class Gate:
+    """Knows keys by their digest, and remembers each for two seconds.
+
+    The secret itself is never compared: its digest is looked up, and how long that takes
+    tells nothing about a secret that is not known already.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._cache: dict[str, tuple[Key, float]] = {}
+
+    def admit(self, authorization: str | None, role: Role) -> Key:
+        """The key that asks, if its role does for ``role``. Raises Unauthorized or Forbidden."""
+        key = self._known(_bearer(authorization))
+        if key.role not in ALLOWED[role]:
+            raise Forbidden(
+                f"the key {key.name} has the role {key.role.value}; "
+                f"this needs {' or '.join(sorted(r.value for r in ALLOWED[role]))}"
+            )
+        return key
+
+    def _known(self, secret: str) -> Key:
+        mark = digest(secret)
+        cached = self._cache.get(mark)
+        if cached is not None and cached[1] > time.monotonic():
+            return cached[0]
+        self._cache.pop(mark, None)
+        key = keys.find(self._store, mark)
+        if key is None:
+            raise Unauthorized("the API key is not known, or was revoked")
+        self._cache[mark] = (key, time.monotonic() + _CACHE_SECONDS)
+        return key
+
+
+def _bearer(authorization: str | None) -> str:
+    scheme, _, secret = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer" or not secret.strip():
+        raise Unauthorized("no API key: send it as the header Authorization: Bearer KEY")
+    return secret.strip()

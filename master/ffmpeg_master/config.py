@@ -1,0 +1,140 @@
+"""The Setting rows of master.toml."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from ffmpeg_jobs.settings import PATH, ConfigError, Kind, Setting, choice, load, whole
+
+DEFAULT_FILE: Final = Path("/etc/ffmpeg-worker/master.toml")
+
+
+def _as_address(value: object) -> str:
+    host, _, port = str(value).rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise ValueError
+    return str(value)
+
+
+def _as_database(value: object) -> str:
+    if not str(value).startswith("sqlite:////"):
+        raise ValueError
+    return str(value)
+
+
+ADDRESS: Final = Kind('an address and a port, such as "127.0.0.1:8080" or "[::]:8080"', _as_address)
+DATABASE: Final = Kind('a database URL, such as "sqlite:////var/lib/m.db"', _as_database)
+
+SETTINGS: Final = (
+    Setting(
+        "",
+        "bind",
+        ADDRESS,
+        "127.0.0.1:8080",
+        "where to listen when systemd hands over no socket",
+        flag="--bind",
+    ),
+    Setting(
+        "",
+        "database",
+        DATABASE,
+        "sqlite:////var/lib/ffmpeg-master/master.db",
+        "where jobs are kept",
+        flag="--database",
+        env="FFMPEG_MASTER_DATABASE",
+    ),
+    Setting(
+        "",
+        "log_level",
+        choice("debug", "info", "warning", "error"),
+        "info",
+        "what is logged",
+        flag="--log-level",
+    ),
+    Setting(
+        "leases",
+        "lease_seconds",
+        whole(1, 3600, "seconds"),
+        60,
+        "a running job whose worker is silent this long is given to another",
+    ),
+    Setting(
+        "leases",
+        "heartbeat_seconds",
+        whole(1, 600, "seconds"),
+        2,
+        "how often a worker with running jobs reports",
+    ),
+    Setting(
+        "leases",
+        "idle_heartbeat_seconds",
+        whole(1, 600, "seconds"),
+        15,
+        "how often a worker without jobs reports",
+    ),
+    Setting(
+        "retries",
+        "retry_seconds",
+        whole(0, 3600, "seconds"),
+        5,
+        "the wait before the first retry; each further one waits twice as long",
+    ),
+    Setting(
+        "retention",
+        "retain_days",
+        whole(1, 3650, "days"),
+        30,
+        "how long ended jobs and their logs are kept",
+    ),
+    Setting(
+        "tls",
+        "tls_certificate",
+        PATH,
+        None,
+        "a PEM file with the server's certificate and chain; serves HTTPS",
+    ),
+    Setting("tls", "tls_key", PATH, None, "the PEM file with its key"),
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    """master.toml, read and checked. Fields are the rows of SETTINGS."""
+
+    bind: str
+    database: str
+    log_level: str
+    lease_seconds: int
+    heartbeat_seconds: int
+    idle_heartbeat_seconds: int
+    retry_seconds: int
+    retain_days: int
+    tls_certificate: Path | None
+    tls_key: Path | None
+
+
+def read(file: Path | None, flags: Mapping[str, Any], environ: Mapping[str, str]) -> Config:
+    """The configuration. ``file`` None: the default file, which may be absent.
+
+    Raises ConfigError.
+    """
+    values = load(SETTINGS, file or DEFAULT_FILE, flags, environ, needed=file is not None)
+    config = Config(**values)
+    _check_together(config)
+    return config
+
+
+def _check_together(config: Config) -> None:
+    for name in ("heartbeat_seconds", "idle_heartbeat_seconds"):
+        # One lost heartbeat must not cost a lease.
+        if getattr(config, name) * 2 > config.lease_seconds:
+            raise ConfigError(
+                f"[leases] {name}: {getattr(config, name)} is more than half of lease_seconds "
+                f"({config.lease_seconds}); one lost heartbeat would end a lease"
+            )
+    if (config.tls_certificate is None) != (config.tls_key is None):
+        missing = "tls_key" if config.tls_key is None else "tls_certificate"
+        raise ConfigError(f"[tls] {missing}: not set; certificate and key go together")

@@ -1,0 +1,76 @@
+"""What time does to jobs: leases run out, retries come due, ended ones are forgotten."""
+
+from __future__ import annotations
+
+import threading
+from typing import Final
+
+import structlog
+
+from ffmpeg_master.master import Master
+from ffmpeg_master.store import jobs, queue, workers
+
+log = structlog.get_logger()
+
+#: Seconds between rounds; how much later than due a lease ends or a retry is offered.
+ROUND_SECONDS: Final = 1.0
+#: A round this late, in seconds, means that the machine or this process stood still.
+_AWAY_SECONDS: Final = 10.0
+#: Jobs deleted per round: a transaction of a few milliseconds.
+_FORGET_MOST: Final = 100
+
+
+class Housekeeping:
+    """One round after another, until ``stop``."""
+
+    def __init__(self, master: Master) -> None:
+        self._master = master
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="housekeeping", daemon=True)
+        self._last = master.store.now()
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the round that runs."""
+        self._stopped.set()
+
+    def _loop(self) -> None:
+        while not self._stopped.wait(ROUND_SECONDS):
+            # The process's one broad handler: the loop outlives whatever a round meets.
+            try:
+                self.round()
+            except Exception:
+                log.exception("housekeeping_failed")
+
+    def round(self) -> None:
+        """One round, by the store's clock."""
+        master, now, before = self._master, self._master.store.now(), self._last
+        self._last = now
+        if now - before > _AWAY_SECONDS:
+            # Nobody could extend a lease meanwhile: asleep, stopped, or the clock was set.
+            renewed = queue.renew(master.store, master.config.lease_seconds)
+            log.warning("was_away", seconds=round(now - before), leases_renewed=renewed)
+        self._expire()
+        retries = jobs.due(master.store, before, now)
+        if retries:
+            master.wakeup.wake(retries)
+        self._forget(now)
+
+    def _expire(self) -> None:
+        config = self._master.config
+        for status in queue.expire(self._master.store, config.lease_seconds, config.retry_seconds):
+            log.warning(
+                "lease_expired", job=status.id, attempt=status.attempt, now=status.state.value
+            )
+            self._master.ended(status)
+
+    def _forget(self, now: float) -> None:
+        before = now - self._master.config.retain_days * 86400
+        forgotten = queue.forget(self._master.store, before, _FORGET_MOST)
+        if forgotten:
+            log.info("jobs_forgotten", count=forgotten)
+        for name in workers.forget(self._master.store, before):
+            log.info("worker_forgotten", worker=name)

@@ -1,0 +1,50 @@
+"""The open master: what each request and the housekeeping work with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from ffmpeg_jobs.model import JobStatus
+from ffmpeg_master.auth import Gate
+from ffmpeg_master.config import Config
+from ffmpeg_master.metrics import Metrics
+from ffmpeg_master.store import queue, schema
+from ffmpeg_master.store.engine import Store
+from ffmpeg_master.wakeup import Wakeup
+
+
+@dataclass(frozen=True)
+class Master:
+    """The rooms of one serving process."""
+
+    config: Config
+    store: Store
+    gate: Gate
+    wakeup: Wakeup
+    metrics: Metrics
+
+    def ended(self, status: JobStatus) -> None:
+        """Count a job whose state changed, if it ended."""
+        self.metrics.ended(status, _duration_seconds(status))
+
+
+def open_master(config: Config, clock: Callable[[], float] = time.time) -> Master:
+    """Open the store, migrate it, and give every lease its full length.
+
+    Raises SchemaTooNew or Unavailable.
+    """
+    store = Store(config.database, clock)
+    schema.migrate(store)
+    queue.renew(store, config.lease_seconds)
+    return Master(config, store, Gate(store), Wakeup(), Metrics(store))
+
+
+def _duration_seconds(status: JobStatus) -> float | None:
+    if status.started_at is None or status.finished_at is None:
+        return None
+    ended = datetime.fromisoformat(status.finished_at.replace("Z", "+00:00"))
+    started = datetime.fromisoformat(status.started_at.replace("Z", "+00:00"))
+    return (ended - started).total_seconds()

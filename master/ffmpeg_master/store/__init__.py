@@ -1,0 +1,1 @@
+"""What the master remembers. Each function is one transaction."""

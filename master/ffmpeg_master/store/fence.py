@@ -1,0 +1,48 @@
+"""The fence: an attempt's number and its token say who may speak for a job."""
+
+from __future__ import annotations
+
+import hmac
+from hashlib import sha256
+from typing import Any, Final
+
+from sqlalchemy import select
+
+from ffmpeg_jobs.model import State
+from ffmpeg_jobs.problems import StaleAttempt
+from ffmpeg_master.store.engine import Connection
+from ffmpeg_master.store.tables import attempts, jobs
+
+#: States in which a worker holds a job.
+LIVE: Final = (State.RUNNING.value, State.PAUSED.value)
+
+
+def hash_token(token: str) -> str:
+    """What the store keeps of a token."""
+    return sha256(token.encode()).hexdigest()
+
+
+def latest(connection: Connection, job_id: str, number: int, token: str) -> Any:
+    """The job's row with its attempt's, if that is the latest one and the token its own."""
+    row = connection.execute(
+        select(jobs, attempts.c.token_hash, attempts.c.ended_at, attempts.c.reported)
+        .add_columns(attempts.c.outcome.label("told"), jobs.c.worker.label("holder"))
+        .join(attempts, attempts.c.job_id == jobs.c.id)
+        .where(jobs.c.id == job_id, jobs.c.attempt == number, attempts.c.number == number)
+    ).first()
+    if row is None or not hmac.compare_digest(row.token_hash, hash_token(token)):
+        return None
+    return row
+
+
+def held(connection: Connection, job_id: str, number: int, token: str) -> Any:
+    """Like ``latest``, for an attempt that the master did not give up. Raises StaleAttempt."""
+    row = latest(connection, job_id, number, token)
+    if row is None or (row.ended_at is not None and not row.reported):
+        raise stale(job_id, number)
+    return row
+
+
+def stale(job_id: str, number: int) -> StaleAttempt:
+    """The refusal of who comes late."""
+    return StaleAttempt(f"attempt {number} at job {job_id} is not yours, or no longer current")

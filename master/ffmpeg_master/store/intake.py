@@ -1,0 +1,91 @@
+"""A job becomes queued: accepted durably, once per idempotency key."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import insert, select
+
+from ffmpeg_jobs.model import Job, JobStatus, State
+from ffmpeg_jobs.problems import Conflict
+from ffmpeg_master.model import Needs
+from ffmpeg_master.store.engine import Connection, Store
+from ffmpeg_master.store.jobs import dump, get
+from ffmpeg_master.store.tables import jobs, labels
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A job to be queued, with what choosing needs to know of it."""
+
+    job: Job
+    needs: Needs
+    rank: int  #: smaller is handed out sooner
+    body_digest: str  #: tells a repeat from another job under the same idempotency key
+    idempotency_key: str | None = None
+
+
+def submit(store: Store, submission: Submission) -> tuple[JobStatus, bool]:
+    """Accept a job durably; False: it is the one that came with this idempotency key before.
+
+    Raises Conflict if another job came with that key.
+    """
+    with store.write() as connection:
+        earlier = _by_idempotency_key(connection, submission)
+        if earlier is not None:
+            return get(connection, earlier), False
+        now = store.now()
+        job_id = _new_id()
+        row = connection.execute(insert(jobs).values(_row(submission, job_id, now)))
+        pairs = submission.job.labels.items()
+        if pairs:
+            number = row.inserted_primary_key[0]
+            values = [{"job_number": number, "name": n, "value": v} for n, v in pairs]
+            connection.execute(insert(labels), values)
+        return get(connection, job_id), True
+
+
+def _new_id() -> str:
+    # 60 random bits, in RFC 4648's base32 alphabet.
+    return base64.b32encode(secrets.token_bytes(8)).decode().lower()[:12]
+
+
+def _by_idempotency_key(connection: Connection, submission: Submission) -> str | None:
+    if submission.idempotency_key is None:
+        return None
+    same_key = jobs.c.idempotency_key == submission.idempotency_key
+    row = connection.execute(select(jobs.c.id, jobs.c.body_digest).where(same_key)).first()
+    if row is None:
+        return None
+    if row.body_digest != submission.body_digest:
+        raise Conflict(
+            f"Idempotency-Key: job {row.id} came with this key and another body; "
+            "use a new key for a new job",
+            job=row.id,
+        )
+    return str(row.id)
+
+
+def _row(submission: Submission, job_id: str, now: float) -> dict[str, Any]:
+    job, needs = submission.job, submission.needs
+    return {
+        "id": job_id,
+        "state": State.QUEUED.value,
+        "job": dump(job),
+        "queue": job.queue.value,
+        "rank": submission.rank,
+        "encoder": needs.encoder,
+        "cpu_percent": needs.cpu_percent,
+        "memory_mb": needs.memory_mb,
+        "created_at": now,
+        "updated_at": now,
+        "not_before": now,
+        "attempt": 0,
+        "max_attempts": job.max_attempts,
+        "cancel_requested": False,
+        "idempotency_key": submission.idempotency_key,
+        "body_digest": submission.body_digest,
+    }

@@ -1,0 +1,135 @@
+"""What there is to read of jobs: one, a page of them, what waits, logs, counts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlalchemy import and_, exists, func, select
+
+from ffmpeg_jobs.model import Job, JobStatus, Outcome, Progress, State, Usage
+from ffmpeg_jobs.problems import NotFound
+from ffmpeg_jobs.schema import from_json, to_json
+from ffmpeg_master.model import Filters, Needs, Waiting
+from ffmpeg_master.store.engine import Connection, Store
+from ffmpeg_master.store.tables import jobs, labels
+
+#: Rows fetched at a time while looking for a job that fits.
+_WAITING_BATCH: Final = 500
+
+
+def dump(noun: object) -> str:
+    """A noun as it is kept: equal nouns give equal texts."""
+    return json.dumps(to_json(noun), sort_keys=True, separators=(",", ":"))
+
+
+def timestamp(seconds: float) -> str:
+    """Unix time in seconds as RFC 3339, UTC, to the millisecond."""
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _timestamp_or_none(seconds: float | None) -> str | None:
+    return None if seconds is None else timestamp(seconds)
+
+
+def get(connection: Connection, job_id: str) -> JobStatus:
+    """One job, inside a transaction. Raises NotFound."""
+    row = connection.execute(select(jobs).where(jobs.c.id == job_id)).first()
+    if row is None:
+        raise NotFound(f"there is no job {job_id}")
+    return _status(row)
+
+
+def show(store: Store, job_id: str) -> JobStatus:
+    """One job. Raises NotFound."""
+    with store.read() as connection:
+        return get(connection, job_id)
+
+
+def page(store: Store, filters: Filters, limit: int) -> tuple[list[JobStatus], int | None]:
+    """Up to ``limit`` jobs, newest first, and the cursor of the next page if there is one."""
+    with store.read() as connection:
+        query = select(jobs).where(*_conditions(filters)).order_by(jobs.c.number.desc())
+        rows = connection.execute(query.limit(limit + 1)).all()
+    following = rows[limit - 1].number if len(rows) > limit else None
+    return [_status(row) for row in rows[:limit]], following
+
+
+def _conditions(filters: Filters) -> list[Any]:
+    same = {"state": filters.state, "queue": filters.queue, "worker": filters.worker}
+    conditions = [jobs.c[name] == value for name, value in same.items() if value is not None]
+    if filters.before is not None:
+        conditions.append(jobs.c.number < filters.before)
+    if filters.label is not None:
+        name, value = filters.label
+        mine = and_(labels.c.name == name, labels.c.value == value)
+        conditions.append(exists().where(labels.c.job_number == jobs.c.number, mine))
+    return conditions
+
+
+def waiting(store: Store) -> Iterator[Waiting]:
+    """The queued jobs whose time has come, in the order of handing out."""
+    columns = (jobs.c.id, jobs.c.encoder, jobs.c.cpu_percent, jobs.c.memory_mb)
+    query = (
+        select(*columns, jobs.c.avoid_worker)
+        .where(jobs.c.state == State.QUEUED.value, jobs.c.not_before <= store.now())
+        .order_by(jobs.c.rank, jobs.c.number)
+    )
+    offset = 0
+    while True:
+        with store.read() as connection:
+            rows = connection.execute(query.limit(_WAITING_BATCH).offset(offset)).all()
+        for row in rows:
+            needs = Needs(row.encoder, row.cpu_percent, row.memory_mb)
+            yield Waiting(row.id, needs, row.avoid_worker)
+        if len(rows) < _WAITING_BATCH:
+            return
+        offset += _WAITING_BATCH
+
+
+def counts(store: Store) -> dict[State, int]:
+    """How many jobs are in each state that is not final."""
+    live = (State.QUEUED, State.RUNNING, State.PAUSED)
+    with store.read() as connection:
+        return {
+            state: connection.execute(
+                select(func.count()).select_from(jobs).where(jobs.c.state == state.value)
+            ).scalar_one()
+            for state in live
+        }
+
+
+def due(store: Store, after: float, until: float) -> int:
+    """How many waiting retries became due in that span of Unix time."""
+    span = (jobs.c.not_before > after, jobs.c.not_before <= until, jobs.c.attempt > 0)
+    query = select(func.count()).where(jobs.c.state == State.QUEUED.value, *span)
+    with store.read() as connection:
+        return int(connection.execute(query).scalar_one())
+
+
+def _status(row: Any) -> JobStatus:
+    outcome = from_json(Outcome, json.loads(row.outcome)) if row.outcome else None
+    running = from_json(Usage, json.loads(row.usage)) if row.usage else None
+    return JobStatus(
+        id=row.id,
+        state=State(row.state),
+        job=from_json(Job, json.loads(row.job)),
+        created_at=timestamp(row.created_at),
+        updated_at=timestamp(row.updated_at),
+        attempt=row.attempt,
+        worker=row.worker,
+        started_at=_timestamp_or_none(row.started_at),
+        finished_at=_timestamp_or_none(row.finished_at),
+        cancel_requested=row.cancel_requested,
+        reason=outcome.reason if outcome else None,
+        error=outcome.error if outcome else None,
+        log_tail=outcome.log_tail if outcome else (),
+        exit_status=outcome.exit_status if outcome else None,
+        progress=from_json(Progress, json.loads(row.progress)) if row.progress else None,
+        usage=outcome.usage if outcome else running,
+        media=outcome.media if outcome else None,
+        enforced=outcome.enforced if outcome else None,
+    )

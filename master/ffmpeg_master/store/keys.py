@@ -1,0 +1,48 @@
+"""API keys. Of the secret itself only the SHA-256 is kept: it has 256 random bits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import insert, select, update
+
+from ffmpeg_jobs.model import Role
+from ffmpeg_jobs.problems import Conflict, NotFound
+from ffmpeg_master.model import Key
+from ffmpeg_master.store.engine import Store
+from ffmpeg_master.store.tables import keys
+
+
+def create(store: Store, name: str, role: Role, digest: str) -> None:
+    """Enter a key by its digest (SHA-256, hexadecimal). Raises Conflict if the name is taken."""
+    with store.write() as connection:
+        if connection.execute(select(keys.c.name).where(keys.c.name == name)).first():
+            raise Conflict(f"a key is named {name} already; give the new one its own name")
+        values = {"name": name, "role": role.value, "hash": digest, "created_at": store.now()}
+        connection.execute(insert(keys).values(values))
+
+
+def find(store: Store, digest: str) -> Key | None:
+    """The key with this digest, unless it was revoked."""
+    valid = (keys.c.hash == digest, keys.c.revoked_at.is_(None))
+    with store.read() as connection:
+        row = connection.execute(select(keys).where(*valid)).first()
+    return _key(row) if row else None
+
+
+def show_all(store: Store) -> list[Key]:
+    """All keys, by name."""
+    with store.read() as connection:
+        return [_key(row) for row in connection.execute(select(keys).order_by(keys.c.name))]
+
+
+def revoke(store: Store, name: str) -> None:
+    """End a key's validity; masters notice within seconds. Raises NotFound."""
+    with store.write() as connection:
+        mine = update(keys).where(keys.c.name == name, keys.c.revoked_at.is_(None))
+        if connection.execute(mine.values(revoked_at=store.now())).rowcount == 0:
+            raise NotFound(f"no valid key is named {name}")
+
+
+def _key(row: Any) -> Key:
+    return Key(row.name, Role(row.role), row.created_at, row.revoked_at)

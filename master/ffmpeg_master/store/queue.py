@@ -1,0 +1,250 @@
+"""The only writer of a queued job's state: claim, heartbeat, finish, cancel, expire.
+
+Each is one transaction that compares state and attempt before it sets them, so whoever
+comes late changes nothing. ``attempt`` and the token that belongs to it are the fence.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import secrets
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import func, insert, select, update
+
+from ffmpeg_jobs.model import (
+    FINAL_STATES,
+    Claim,
+    Heartbeat,
+    HeartbeatOrder,
+    Job,
+    JobStatus,
+    Order,
+    Outcome,
+    Reason,
+    Report,
+    State,
+)
+from ffmpeg_jobs.problems import Conflict, NotFound
+from ffmpeg_jobs.schema import from_json
+from ffmpeg_master.store import fence, transitions
+from ffmpeg_master.store.engine import Connection, Store
+from ffmpeg_master.store.jobs import dump, get
+from ffmpeg_master.store.tables import attempts, jobs, workers
+
+
+def claim(
+    store: Store, job_id: str, worker: str, *, most: int, lease_seconds: float
+) -> Claim | None:
+    """Hand a queued job to ``worker``, which may hold ``most`` jobs; None: no longer possible."""
+    token = secrets.token_urlsafe(24)
+    with store.write() as connection:
+        now = store.now()
+        held = select(func.count()).where(jobs.c.worker == worker, jobs.c.state.in_(fence.LIVE))
+        taken = connection.execute(
+            update(jobs)
+            .where(
+                jobs.c.id == job_id,
+                jobs.c.state == State.QUEUED.value,
+                jobs.c.not_before <= now,
+                held.scalar_subquery() < most,
+            )
+            .values(_held(worker, now, lease_seconds))
+        )
+        if taken.rowcount == 0:
+            return None
+        row = connection.execute(
+            select(jobs.c.attempt, jobs.c.job).where(jobs.c.id == job_id)
+        ).one()
+        connection.execute(
+            insert(attempts).values(
+                job_id=job_id,
+                number=row.attempt,
+                worker=worker,
+                token_hash=fence.hash_token(token),
+                started_at=now,
+                reported=False,
+            )
+        )
+    return Claim(job_id, row.attempt, token, lease_seconds, from_json(Job, json.loads(row.job)))
+
+
+def _held(worker: str, now: float, lease_seconds: float) -> dict[str, Any]:
+    return {
+        "state": State.RUNNING.value,
+        "attempt": jobs.c.attempt + 1,
+        "worker": worker,
+        "started_at": now,
+        "updated_at": now,
+        "lease_until": now + lease_seconds,
+        "outcome": None,
+        "progress": None,
+        "usage": None,
+    }
+
+
+def heartbeat(
+    store: Store, worker: str, heartbeat: Heartbeat, lease_seconds: float
+) -> tuple[HeartbeatOrder, ...]:
+    """Extend the leases of what ``worker`` reports; an order for each. Raises NotFound.
+
+    A job that it holds and does not report keeps its lease until that runs out: a claim
+    may be on its way.
+    """
+    with store.write() as connection:
+        now = store.now()
+        seen = connection.execute(
+            update(workers)
+            .where(workers.c.name == worker)
+            .values(last_heartbeat_at=now, draining=heartbeat.draining)
+        )
+        if seen.rowcount == 0:
+            raise NotFound(f"no worker is named {worker}; it registers by PUT /workers/{worker}")
+        return tuple(
+            HeartbeatOrder(
+                report.job_id,
+                report.attempt,
+                _extend(connection, worker, report, now, now + lease_seconds),
+            )
+            for report in heartbeat.running
+        )
+
+
+def _extend(
+    connection: Connection, worker: str, report: Report, now: float, lease_until: float
+) -> Order:
+    found = fence.latest(connection, report.job_id, report.attempt, report.token)
+    if found is None or found.state not in fence.LIVE or found.holder != worker:
+        return Order.LOST
+    values: dict[str, Any] = {"lease_until": lease_until, "updated_at": now}
+    if report.progress is not None:
+        values["progress"] = dump(report.progress)
+    if report.usage is not None:
+        values["usage"] = dump(report.usage)
+    connection.execute(update(jobs).where(jobs.c.id == report.job_id).values(values))
+    return Order.CANCEL if found.cancel_requested else Order.CONTINUE
+
+
+def finish(
+    store: Store, job_id: str, number: int, *, token: str, outcome: Outcome, retry_seconds: float
+) -> JobStatus | None:
+    """End an attempt as its worker tells it; None: it had told the same before.
+
+    Raises StaleAttempt, and then nothing was changed.
+    """
+    with store.write() as connection:
+        found = fence.held(connection, job_id, number, token)
+        if found.ended_at is not None:
+            if found.told != dump(outcome):
+                raise fence.stale(job_id, number)
+            return None
+        _end(connection, store.now(), found, outcome, retry_seconds, reported=True)
+        return get(connection, job_id)
+
+
+def _end(
+    connection: Connection,
+    now: float,
+    row: Any,
+    outcome: Outcome,
+    retry_seconds: float,
+    *,
+    reported: bool,
+) -> None:
+    """Close the attempt that ``row`` is at, and move its job on."""
+    then = transitions.after(
+        outcome,
+        attempt=row.attempt,
+        max_attempts=row.max_attempts,
+        cancel_requested=row.cancel_requested,
+        retry_seconds=retry_seconds,
+        chance=random.random(),  # noqa: S311 - spreads retries; nothing is secret
+    )
+    final = then.state in FINAL_STATES
+    lost = outcome.reason is Reason.WORKER_LOST
+    told = dump(outcome)
+    if then.state is State.CANCELED:
+        outcome = replace(outcome, state=State.CANCELED, reason=Reason.CANCELED)
+    connection.execute(
+        update(attempts)
+        .where(attempts.c.job_id == row.id, attempts.c.number == row.attempt)
+        .values(
+            ended_at=now,
+            reported=reported,
+            outcome=told,
+            reason=outcome.reason.value if outcome.reason else None,
+        )
+    )
+    connection.execute(
+        update(jobs)
+        .where(jobs.c.id == row.id)
+        .values(
+            state=then.state.value,
+            outcome=dump(outcome),
+            updated_at=now,
+            finished_at=now if final else None,
+            not_before=now + then.wait_seconds,
+            lease_until=None,
+            worker=row.worker if final else None,
+            avoid_worker=row.worker if lost else row.avoid_worker,
+        )
+    )
+
+
+def cancel(store: Store, job_id: str) -> tuple[JobStatus, bool]:
+    """End a queued job now, ask for the end of a running one; whether this ended it.
+
+    A repeat changes nothing. Raises NotFound or Conflict.
+    """
+    with store.write() as connection:
+        status = get(connection, job_id)
+        if status.state in (State.COMPLETED, State.FAILED):
+            raise Conflict(
+                f"job {job_id} is {status.state.value}; only a live one can be canceled",
+                state=status.state.value,
+            )
+        if status.cancel_requested:
+            return status, False
+        now = store.now()
+        values: dict[str, Any] = {"cancel_requested": True, "updated_at": now}
+        ends = status.state is State.QUEUED
+        if ends:
+            outcome = Outcome(State.CANCELED, Reason.CANCELED, "canceled before it ran")
+            values |= {"state": State.CANCELED.value, "finished_at": now, "outcome": dump(outcome)}
+        connection.execute(update(jobs).where(jobs.c.id == job_id).values(values))
+        return get(connection, job_id), ends
+
+
+def expire(store: Store, lease_seconds: float, retry_seconds: float) -> list[JobStatus]:
+    """End the attempts whose lease ran out; their jobs, as they stand now."""
+    with store.write() as connection:
+        now = store.now()
+        late = select(jobs).where(jobs.c.state.in_(fence.LIVE), jobs.c.lease_until < now).limit(100)
+        rows = connection.execute(late).all()
+        for row in rows:
+            silent_seconds = now - row.lease_until + lease_seconds
+            outcome = transitions.lost(row.worker, silent_seconds)
+            _end(connection, now, row, outcome, retry_seconds, reported=False)
+        return [get(connection, row.id) for row in rows]
+
+
+def renew(store: Store, lease_seconds: float) -> int:
+    """Give every lease its full length from now; how many there are.
+
+    For a master that was away: its workers could not reach it, and kept on.
+    """
+    with store.write() as connection:
+        live = update(jobs).where(jobs.c.state.in_(fence.LIVE))
+        return int(
+            connection.execute(live.values(lease_until=store.now() + lease_seconds)).rowcount
+        )
+
+
+def forget(store: Store, ended_before: float, most: int) -> int:
+    """Delete up to ``most`` jobs that ended before that Unix time; how many they were."""
+    with store.write() as connection:
+        old = select(jobs.c.number).where(jobs.c.finished_at < ended_before).limit(most)
+        gone = jobs.delete().where(jobs.c.number.in_(old))
+        return int(connection.execute(gone).rowcount)

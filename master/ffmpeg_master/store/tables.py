@@ -1,0 +1,125 @@
+"""The tables. Times are Unix seconds; nouns are kept in their JSON form.
+
+A migration in ``migrations/versions`` leads to each change here (a test compares).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+METADATA: Final = MetaData()
+
+# SQLite counts up only in an INTEGER primary key.
+_BIG: Any = BigInteger()
+_NUMBER: Final = _BIG.with_variant(Integer, "sqlite")
+
+_QUEUED: Final = text("state = 'queued'")
+_LIVE: Final = text("state IN ('running', 'paused')")
+
+jobs = Table(
+    "jobs",
+    METADATA,
+    # The order of acceptance; the cursor of lists.
+    Column("number", _NUMBER, primary_key=True),
+    Column("id", String(12), nullable=False, unique=True),
+    Column("state", String(16), nullable=False),
+    Column("job", Text, nullable=False),
+    Column("queue", String(16), nullable=False),
+    Column("rank", SmallInteger, nullable=False),  # smaller is handed out sooner
+    Column("encoder", String(32)),  # of a device; NULL: software
+    Column("cpu_percent", Integer),
+    Column("memory_mb", Integer, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+    Column("started_at", Float),
+    Column("finished_at", Float),
+    Column("not_before", Float, nullable=False),  # queued: not handed out earlier
+    Column("attempt", Integer, nullable=False),
+    Column("max_attempts", Integer, nullable=False),
+    Column("worker", String(63)),
+    Column("avoid_worker", String(63)),
+    Column("lease_until", Float),
+    Column("cancel_requested", Boolean, nullable=False),
+    Column("outcome", Text),  # of the last attempt that ended
+    Column("progress", Text),
+    Column("usage", Text),
+    Column("idempotency_key", String(255), unique=True),
+    Column("body_digest", String(64), nullable=False),
+    Index("jobs_to_hand_out", "rank", "number", sqlite_where=_QUEUED, postgresql_where=_QUEUED),
+    Index("jobs_held", "worker", "lease_until", sqlite_where=_LIVE, postgresql_where=_LIVE),
+    Index("jobs_by_state", "state", "number"),
+    Index("jobs_by_end", "finished_at"),
+    sqlite_autoincrement=True,  # a number is never used twice
+)
+
+labels = Table(
+    "labels",
+    METADATA,
+    Column(
+        "job_number",
+        ForeignKey("jobs.number", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("name", String(63), primary_key=True),
+    Column("value", String(255), nullable=False),
+    Index("labels_by_value", "name", "value", "job_number"),
+)
+
+attempts = Table(
+    "attempts",
+    METADATA,
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("worker", String(63), nullable=False),
+    Column("token_hash", String(64), nullable=False),
+    Column("started_at", Float, nullable=False),
+    Column("ended_at", Float),
+    Column("reported", Boolean, nullable=False),  # its worker told how it ended
+    Column("reason", String(32)),
+    Column("outcome", Text),
+)
+
+logs = Table(
+    "logs",
+    METADATA,
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("content", LargeBinary, nullable=False),
+)
+
+workers = Table(
+    "workers",
+    METADATA,
+    Column("name", String(63), primary_key=True),
+    Column("machine", Text, nullable=False),
+    Column("draining", Boolean, nullable=False),
+    Column("registered_at", Float, nullable=False),
+    Column("last_heartbeat_at", Float, nullable=False),
+)
+
+keys = Table(
+    "keys",
+    METADATA,
+    Column("name", String(63), primary_key=True),
+    Column("role", String(16), nullable=False),
+    Column("hash", String(64), nullable=False, unique=True),
+    Column("created_at", Float, nullable=False),
+    Column("revoked_at", Float),
+)

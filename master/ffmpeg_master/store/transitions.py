@@ -1,0 +1,54 @@
+"""What becomes of a job when an attempt at it ends (pure)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ffmpeg_jobs.model import RETRIED_REASONS, Outcome, Reason, State
+
+#: The longest wait between two attempts, in seconds.
+RETRY_MAX_SECONDS: Final = 300.0
+#: A wait is up to this part longer, so that jobs that failed together part ways.
+_JITTER: Final = 0.25
+
+
+@dataclass(frozen=True)
+class Next:
+    """Where a job goes: a final state, or the queue again after ``wait_seconds``."""
+
+    state: State
+    wait_seconds: float = 0.0
+
+
+def after(
+    outcome: Outcome,
+    *,
+    attempt: int,
+    max_attempts: int,
+    cancel_requested: bool,
+    retry_seconds: float,
+    chance: float,
+) -> Next:
+    """What follows ``outcome``. ``chance``: 0 to 1, spreads retries.
+
+    An output that was published before the cancel reached its worker stays completed.
+    """
+    if outcome.state is State.COMPLETED:
+        return Next(State.COMPLETED)
+    if cancel_requested or outcome.state is State.CANCELED:
+        return Next(State.CANCELED)
+    if outcome.reason in RETRIED_REASONS and attempt < max_attempts:
+        return Next(State.QUEUED, _backoff(attempt, retry_seconds, chance))
+    return Next(State.FAILED)
+
+
+def _backoff(attempt: int, retry_seconds: float, chance: float) -> float:
+    wait = min(retry_seconds * 2.0 ** (attempt - 1), RETRY_MAX_SECONDS)
+    return wait * (1 + _JITTER * chance)
+
+
+def lost(worker: str, silent_seconds: float) -> Outcome:
+    """The outcome of an attempt whose lease ran out."""
+    sentence = f"the worker {worker} gave no sign of life for {silent_seconds:.0f} s"
+    return Outcome(State.FAILED, Reason.WORKER_LOST, sentence)

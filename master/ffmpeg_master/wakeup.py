@@ -1,0 +1,114 @@
+"""A claim waits here until there may be work for it.
+
+Only one waiter is woken per job, the one that waits longest. It tries; if the job is not
+for it, it wakes the next that has not tried since. So a job goes past each waiter at most
+once, and a herd never runs for one job. Plain ``threading``: under gevent, a greenlet.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+Found = TypeVar("Found")
+
+
+class _Waiter:
+    """One held claim."""
+
+    def __init__(self, worker: str) -> None:
+        self.worker = worker
+        self.tried_at = -1  #: the generation that it last looked at
+        self.dismissed = False
+        self.event = threading.Event()
+
+
+class Wakeup:
+    """The claims that are held open, longest first."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiters: list[_Waiter] = []
+        self._generation = 0  #: counts what may have made a job claimable
+        self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether the process is about to end."""
+        return self._closed
+
+    def wait_for(
+        self, worker: str, wait_seconds: float, attempt: Callable[[], Found | None]
+    ) -> Found | None:
+        """The first result of ``attempt`` that is not None, tried now and whenever woken.
+
+        None after ``wait_seconds``, at ``close`` and at ``dismiss``.
+        """
+        deadline = time.monotonic() + wait_seconds
+        waiter = _Waiter(worker)
+        with self._lock:
+            self._waiters.append(waiter)
+        try:
+            return self._wait(waiter, deadline, attempt)
+        finally:
+            with self._lock:
+                self._waiters.remove(waiter)
+                # Woken for a job and gone without a look: someone else must look.
+                if waiter.event.is_set():
+                    self._wake_next()
+
+    def _wait(
+        self, waiter: _Waiter, deadline: float, attempt: Callable[[], Found | None]
+    ) -> Found | None:
+        while not (self._closed or waiter.dismissed):
+            with self._lock:
+                waiter.tried_at = self._generation
+                waiter.event.clear()
+            found = attempt()
+            if found is not None:
+                return found
+            with self._lock:
+                self._wake_next()
+            if not waiter.event.wait(max(deadline - time.monotonic(), 0)):
+                return None
+        return None
+
+    def wake(self, jobs: int = 1) -> None:
+        """``jobs`` jobs may have become claimable."""
+        with self._lock:
+            for _ in range(jobs):
+                self._generation += 1
+                self._wake_next()
+
+    def _wake_next(self) -> None:
+        for waiter in self._waiters:
+            if waiter.tried_at < self._generation and not waiter.event.is_set():
+                waiter.event.set()
+                return
+
+    def wake_worker(self, worker: str) -> None:
+        """``worker`` may take a job that it could not take before."""
+        with self._lock:
+            mine = next((w for w in self._waiters if w.worker == worker), None)
+            if mine is not None:
+                mine.event.set()
+
+    def dismiss(self, worker: str) -> None:
+        """End the claims that ``worker`` holds: it started anew and does not hear them."""
+        with self._lock:
+            for waiter in self._waiters:
+                if waiter.worker == worker:
+                    waiter.dismissed = True
+                    waiter.event.set()
+
+    def close(self) -> None:
+        """End all claims now."""
+        self._closed = True
+        with self._lock:
+            for waiter in self._waiters:
+                waiter.event.set()
+
+    def __len__(self) -> int:
+        return len(self._waiters)
