@@ -1,0 +1,1 @@
+"""Throwaway Debian machines with real systemd, for tests, demo and by hand."""
