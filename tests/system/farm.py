@@ -1,0 +1,90 @@
+"""A farm on one machine, driven as its users drive it: by the ffmpeg-jobs command."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from lab.command import Result
+from lab.machine import Machine
+
+#: Emulated machines encode at a hundredth of a real one's speed.
+PATIENCE_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class Farm:
+    """The machine, and the words of the command line."""
+
+    machine: Machine
+
+    def run(
+        self, command: str | list[str], *, check: bool = True, user: str | None = None
+    ) -> Result:
+        """Run a command in the machine."""
+        return self.machine.run(command, check=check, user=user)
+
+    def submit(self, *flags: str) -> str:
+        """Submit a job; its id."""
+        return self.run(["ffmpeg-jobs", "submit", *flags]).stdout.strip()
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """The job as the API shows it."""
+        shown: dict[str, Any] = json.loads(
+            self.run(["ffmpeg-jobs", "show", "--json", job_id]).stdout
+        )
+        return shown
+
+    def wait_for(self, job_id: str, *states: str) -> dict[str, Any]:
+        """Wait until the job is in one of the states, or in a final one."""
+        final = {"completed", "failed", "canceled"}
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            job = self.job(job_id)
+            if job["state"] in states or job["state"] in final:
+                return job
+            assert time.monotonic() < deadline, f"{job_id} is still {job['state']}"
+            time.sleep(0.3)
+
+    def started(self, job_id: str) -> str:
+        """Wait until ffmpeg runs in the job's scope; ffmpeg's pid."""
+        script = (
+            f"for pid in $(cat {scope(job_id)}/cgroup.procs); do"
+            ' [ "$(cat /proc/$pid/comm)" = ffmpeg ] && echo $pid && exit 0; done; exit 1'
+        )
+        return self.machine.wait_until(script, timeout=120).stdout.split()[0]
+
+    def gone(self, job_id: str) -> bool:
+        """Whether nothing is left of the job's scope."""
+        unit = f"ffmpeg-job-{job_id}.scope"
+        loaded = self.run(f"systemctl list-units --all --plain --no-legend '{unit}'").stdout
+        return (
+            not loaded.strip() and self.run(f"test -e {scope(job_id)}", check=False).returncode == 1
+        )
+
+    def end(self, job_id: str) -> None:
+        """Cancel a job and wait until its worker is free again."""
+        self.run(["ffmpeg-jobs", "cancel", job_id], check=False)
+        self.wait_for(job_id)
+        self.machine.wait_until(f"! test -e {scope(job_id)}")
+
+
+def scope(job_id: str) -> str:
+    """The scope's directory in the cgroup file system."""
+    return f"/sys/fs/cgroup/ffmpeg.slice/ffmpeg-job-{job_id}.scope"
+
+
+@contextmanager
+def in_place_of_ffmpeg(farm: Farm, script: str) -> Iterator[None]:
+    """Have a script run where ffmpeg would; the real one is /usr/bin/ffmpeg.real meanwhile."""
+    divert = "dpkg-divert --local --rename --divert /usr/bin/ffmpeg.real"
+    farm.run(f"{divert} --add /usr/bin/ffmpeg")
+    farm.machine.write("/usr/bin/ffmpeg", script, 0o755)
+    try:
+        yield
+    finally:
+        farm.run(f"rm /usr/bin/ffmpeg; {divert} --remove /usr/bin/ffmpeg")

@@ -1,0 +1,92 @@
+"""What the kernel holds a job to, in a machine where it can."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.system.farm import Farm, in_place_of_ffmpeg, scope
+
+pytestmark = [pytest.mark.lab, pytest.mark.vm]
+
+ENDLESS = ("--scenario", "preview", "--duration", "3600", "--timeout", "3600")
+
+
+def test_the_kernel_has_the_job_s_limits(vm: Farm) -> None:
+    job = vm.submit(*ENDLESS, "--cpu", "50", "--memory", "256")
+    vm.started(job)
+    files = {
+        name: vm.machine.read(f"{scope(job)}/{name}").strip()
+        for name in ("cpu.max", "memory.max", "memory.swap.max", "pids.max")
+    }
+    limit = vm.run(f"systemctl show -P RuntimeMaxUSec ffmpeg-job-{job}.scope").stdout.strip()
+    vm.end(job)
+    assert files == {
+        "cpu.max": "50000 100000",
+        "memory.max": "268435456",
+        "memory.swap.max": "0",
+        "pids.max": "1024",
+    }
+    assert limit == "1h"
+
+
+WRAPPER = """#!/bin/sh
+cat /proc/self/cgroup > /job/first-act
+: > /job/waiting
+while [ ! -e /job/go ]; do sleep 0.1; done
+exec /usr/bin/ffmpeg.real "$@"
+"""
+
+
+def test_ffmpeg_s_very_first_act_lies_inside_the_scope(vm: Farm) -> None:
+    with in_place_of_ffmpeg(vm, WRAPPER):
+        job = vm.submit("--scenario", "preview", "--duration", "1", "--cpu", "50")
+        work = f"/var/lib/ffmpeg-worker/jobs/{job}.1/work"
+        vm.machine.wait_until(f"test -e {work}/waiting", timeout=120)
+        own_view = vm.machine.read(f"{work}/first-act")
+        pid = vm.run("pgrep -f 'sh /usr/bin/ffmpeg' | tail -1").stdout.strip()
+        host_view = vm.machine.read(f"/proc/{pid}/cgroup")
+        vm.run(f"touch {work}/go")
+        assert vm.wait_for(job)["state"] == "completed"
+    # Its cgroup namespace was made inside the scope, so the scope is its root.
+    assert own_view == "0::/\n"
+    assert host_view == f"0::/ffmpeg.slice/ffmpeg-job-{job}.scope\n"
+
+
+def test_more_memory_than_allowed_ends_the_job_and_says_so(vm: Farm) -> None:
+    job = vm.submit(
+        "--scenario", "2160p-hevc", "--duration", "60", "--memory", "80", "--cpu", "200"
+    )
+    ended = vm.wait_for(job)
+    assert (ended["state"], ended["reason"]) == ("failed", "out_of_memory")
+    assert "80" in ended["error"]
+    assert ended["attempt"] == 1
+    assert ended["usage"]["memory_peak_bytes"] <= 80 << 20
+    vm.machine.wait_until(f"! test -e {scope(job)}")
+    assert vm.gone(job)
+
+
+def test_a_job_over_its_time_is_ended_and_nothing_of_it_is_left(vm: Farm) -> None:
+    job = vm.submit("--scenario", "preview", "--duration", "3600", "--timeout", "5")
+    ended = vm.wait_for(job)
+    assert (ended["state"], ended["reason"]) == ("failed", "timeout")
+    assert "5" in ended["error"]
+    assert vm.run("pgrep -x 'ffmpeg|bwrap'", check=False).stdout == ""
+    assert vm.gone(job)
+
+
+def test_a_canceled_job_s_scope_is_gone_within_five_seconds(vm: Farm) -> None:
+    job = vm.submit(*ENDLESS)
+    vm.started(job)
+    vm.run(["ffmpeg-jobs", "cancel", job])
+    # The promise is the worker's; five seconds of an emulated machine's own clock.
+    script = f"for i in $(seq 50); do test -e {scope(job)} || exit 0; sleep 0.1; done; exit 1"
+    assert vm.run(script, check=False).returncode == 0
+    assert vm.wait_for(job)["state"] == "canceled"
+
+
+def test_usage_is_what_the_kernel_counted(vm: Farm) -> None:
+    job = vm.submit("--scenario", "preview", "--duration", "1", "--cpu", "50")
+    usage = vm.wait_for(job)["usage"]
+    assert 0 < usage["cpu_seconds"] <= usage["wall_seconds"]
+    assert usage["throttled_seconds"] > 0
+    assert 5 << 20 < usage["memory_peak_bytes"] < 512 << 20
