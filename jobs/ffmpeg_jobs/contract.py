@@ -7,12 +7,14 @@ says what is allowed in words, because it is what a refusal shows to a person.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
+from ffmpeg_jobs import shapes
 from ffmpeg_jobs.model import Order, Priority, Queue, Reason, State
 from ffmpeg_jobs.scenarios import SCENARIOS
+from ffmpeg_jobs.shapes import choice, fields, items, number, text, whole
 
-JsonSchema = dict[str, Any]
+JsonSchema = shapes.JsonSchema
 
 #: An attempt's log is cut to its last part of this size; 1 MiB is about 10,000 lines.
 LOG_MAX_BYTES: Final = 1 << 20
@@ -21,10 +23,25 @@ BODY_MAX_BYTES: Final = 1 << 20
 #: The longest a claim is held open, in seconds; proxies commonly cut at 60.
 CLAIM_WAIT_MAX_SECONDS: Final = 50
 
-VIDEO_ENCODERS: Final = ["libx264", "libx265", "libsvtav1", "libaom-av1", "libvpx", "libvpx-vp9", "mpeg4", "prores_ks", "ffv1", "h264_nvenc", "hevc_nvenc", "av1_nvenc", "h264_qsv", "hevc_qsv", "av1_qsv", "vp9_qsv", "h264_vaapi", "hevc_vaapi", "av1_vaapi", "vp8_vaapi", "vp9_vaapi", "h264_amf", "hevc_amf", "av1_amf"]
-AUDIO_ENCODERS: Final = ["aac", "libopus", "libmp3lame", "libvorbis", "ac3", "eac3", "flac", "pcm_s16le"]
+# fmt: off
+VIDEO_ENCODERS: Final = [
+    "libx264", "libx265", "libsvtav1", "libaom-av1", "libvpx", "libvpx-vp9",
+    "mpeg4", "prores_ks", "ffv1",
+    "h264_nvenc", "hevc_nvenc", "av1_nvenc",
+    "h264_qsv", "hevc_qsv", "av1_qsv", "vp9_qsv",
+    "h264_vaapi", "hevc_vaapi", "av1_vaapi", "vp8_vaapi", "vp9_vaapi",
+    "h264_amf", "hevc_amf", "av1_amf",
+]
+AUDIO_ENCODERS: Final = [
+    "aac", "libopus", "libmp3lame", "libvorbis", "ac3", "eac3", "flac", "pcm_s16le",
+]
 FORMATS: Final = ["mp4", "mov", "matroska", "webm", "mpegts", "flv", "ogg", "mp3", "flac", "wav"]
-TUNES: Final = ["film", "animation", "grain", "stillimage", "psnr", "ssim", "fastdecode", "zerolatency", "hq", "ll", "ull", "lossless", "fast_decode", "vmaf"]
+TUNES: Final = [
+    "film", "animation", "grain", "stillimage", "psnr", "ssim", "fastdecode", "zerolatency",
+    "hq", "ll", "ull", "lossless",
+    "fast_decode", "vmaf",
+]
+# fmt: on
 
 JOB_ID_PATTERN: Final = "^[a-z2-7]{12}$"
 WORKER_NAME_PATTERN: Final = "^[A-Za-z0-9]([A-Za-z0-9._-]{0,62})$"
@@ -32,122 +49,84 @@ WORKER_NAME_PATTERN: Final = "^[A-Za-z0-9]([A-Za-z0-9._-]{0,62})$"
 INPUT_PATTERN: Final = (
     r"^(https?://[^\s\x00-\x1f\x7f]+|rtmps?://[^\s\x00-\x1f\x7f]+|/[^\x00-\x1f\x7f]+)$"
 )
-_BITRATE_WORDS = 'bits per second, such as "4M", "800k" or "96000"'
-
-
-def _whole(low: int, high: int, unit: str) -> JsonSchema:
-    return {
-        "type": "integer",
-        "minimum": low,
-        "maximum": high,
-        "description": f"a whole number of {unit}, {low} to {high}",
-    }
-
-
-def _choice(*values: str) -> JsonSchema:
-    return {"type": "string", "enum": list(values), "description": "one of " + ", ".join(values)}
-
-
-def _text(pattern: str, longest: int, words: str) -> JsonSchema:
-    return {"type": "string", "pattern": pattern, "maxLength": longest, "description": words}
-
-
-def _object(properties: dict[str, JsonSchema], *required: str, words: str = "") -> JsonSchema:
-    schema: JsonSchema = {
-        "type": "object",
-        "properties": properties,
-        "additionalProperties": False,
-        "description": words or "an object with the fields " + ", ".join(properties),
-    }
-    if required:
-        schema["required"] = list(required)
-    return schema
-
-
-def _list(items: JsonSchema, longest: int, words: str) -> JsonSchema:
-    return {"type": "array", "items": items, "maxItems": longest, "description": words}
-
 
 _number: JsonSchema = {"type": "number", "minimum": 0, "description": "a number, 0 or more"}
-_count = _whole(0, 1 << 62, "units")
-_sentence = _text(r"^[^\x00]*$", 4096, "a sentence of at most 4096 characters")
+_count = whole(0, 1 << 62, "units")
 _flag: JsonSchema = {"type": "boolean", "description": "true or false"}
-_time = _text(r"^\d{4}-\d\d-\d\dT.*Z$", 32, "a time as in RFC 3339, UTC")
-_job_id = _text(JOB_ID_PATTERN, 12, "a job id: 12 of the characters a-z and 2-7")
-_token = _text("^[A-Za-z0-9_-]{16,64}$", 64, "the token that came with the claim")
-_worker_name = _text(
+_sentence = text(r"^[^\x00]*$", 4096, "a sentence of at most 4096 characters")
+_short = text(r"^[^\x00]*$", 255, "a text of at most 255 characters")
+_log_line = text(r"^[^\x00]*$", 2000, "a line of at most 2000 characters")
+_time = text(r"^\d{4}-\d\d-\d\dT.*Z$", 32, "a time as in RFC 3339, UTC")
+_job_id = text(JOB_ID_PATTERN, 12, "a job id: 12 of the characters a-z and 2-7")
+_token = text("^[A-Za-z0-9_-]{16,64}$", 64, "the token that came with the claim")
+_worker_name = text(
     WORKER_NAME_PATTERN, 63, "a worker's name: letters, digits, '.', '_', '-', at most 63"
 )
-_attempt = _whole(1, 1000, "attempts")
+_attempt = whole(1, 1000, "attempts")
+_place = text(INPUT_PATTERN, 4096, "an http, https, rtmp or rtmps URL, or an absolute path")
+_bitrate = text("^[1-9][0-9]{0,8}[kM]?$", 10, 'bits per second, such as "4M", "800k" or "96000"')
+_side = whole(16, 8192, "pixels") | {
+    "multipleOf": 2,
+    "description": "an even number of pixels, 16 to 8192",
+}
+_exit_status = whole(-64, 255, "an exit status") | {
+    "description": "an exit status, or minus the signal"
+}
 
-PARAMETERS = _object(
+PARAMETERS = fields(
     {
-        "duration": {
-            "type": "number",
-            "minimum": 0.1,
-            "maximum": 86400,
-            "description": "a number of seconds, 0.1 to 86400",
-        },
-        "bitrate": _text("^[1-9][0-9]{0,8}[kM]?$", 10, _BITRATE_WORDS),
-        "encoder": _choice(*VIDEO_ENCODERS, "copy", "none"),
-        "preset": _text(
+        "duration": number(0.1, 86400, "seconds"),
+        "bitrate": _bitrate,
+        "encoder": choice(*VIDEO_ENCODERS, "copy", "none"),
+        "preset": text(
             "^[a-z0-9]{1,16}$", 16, "a preset of the encoder: lower-case letters, digits"
         ),
-        "tune": _choice(*TUNES),
-        "crf": _whole(0, 63, "CRF steps"),
-        "width": _whole(16, 8192, "pixels") | {"multipleOf": 2},
-        "height": _whole(16, 8192, "pixels") | {"multipleOf": 2},
-        "framerate": _whole(1, 240, "frames per second"),
-        "audio_encoder": _choice(*AUDIO_ENCODERS, "copy", "none"),
-        "audio_bitrate": _text("^[1-9][0-9]{0,8}[kM]?$", 10, _BITRATE_WORDS),
-        "format": _choice(*FORMATS),
+        "tune": choice(*TUNES),
+        "crf": whole(0, 63, "CRF steps"),
+        "width": _side,
+        "height": _side,
+        "framerate": whole(1, 240, "frames per second"),
+        "audio_encoder": choice(*AUDIO_ENCODERS, "copy", "none"),
+        "audio_bitrate": _bitrate,
+        "format": choice(*FORMATS),
     }
 )
-for _side in ("width", "height"):
-    PARAMETERS["properties"][_side]["description"] = "an even number of pixels, 16 to 8192"
-
-LIMITS = _object(
+LIMITS = fields(
     {
-        "max_cpu_percent": _whole(1, 102400, "percent (100 is one core)"),
-        "max_memory_mb": _whole(16, 4194304, "MiB"),
-        "max_disk_mb": _whole(1, 104857600, "MiB"),
-        "timeout_sec": _whole(1, 604800, "seconds"),
+        "max_cpu_percent": whole(1, 102400, "percent (100 is one core)"),
+        "max_memory_mb": whole(16, 4194304, "MiB"),
+        "max_disk_mb": whole(1, 104857600, "MiB"),
+        "timeout_sec": whole(1, 604800, "seconds"),
     }
 )
 
 LABELS: JsonSchema = {
     "type": "object",
     "maxProperties": 32,
-    "propertyNames": _text(
-        "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$",
-        63,
-        "a name of letters, digits, '.', '_', '-', at most 63",
+    "propertyNames": text(
+        WORKER_NAME_PATTERN, 63, "a name of letters, digits, '.', '_', '-', at most 63"
     ),
-    "additionalProperties": _text(r"^[^\x00]*$", 255, "a text of at most 255 characters"),
+    "additionalProperties": _short,
     "description": "at most 32 names (letters, digits, '.', '_', '-', at most 63) with texts of "
     "at most 255 characters",
 }
 
-JOB = _object(
+JOB = fields(
     {
-        "scenario": _choice(*SCENARIOS),
-        "input": _text(
-            INPUT_PATTERN, 4096, "an http, https, rtmp or rtmps URL, or an absolute path"
-        ),
-        "output": _text(
-            INPUT_PATTERN, 4096, "an http, https, rtmp or rtmps URL, or an absolute path"
-        ),
+        "scenario": choice(*SCENARIOS),
+        "input": _place,
+        "output": _place,
         "parameters": PARAMETERS,
         "resource_limits": LIMITS,
-        "queue": _choice(*(q.value for q in Queue)),
-        "priority": _choice(*(p.value for p in Priority)),
+        "queue": choice(*(q.value for q in Queue)),
+        "priority": choice(*(p.value for p in Priority)),
         "labels": LABELS,
-        "max_attempts": _whole(1, 20, "attempts"),
+        "max_attempts": whole(1, 20, "attempts"),
         "require_enforcement": _flag,
     }
 )
 
-PROGRESS = _object(
+PROGRESS = fields(
     {
         "percent": _number | {"maximum": 100},
         "frame": _count,
@@ -159,7 +138,7 @@ PROGRESS = _object(
     }
 )
 
-USAGE = _object(
+USAGE = fields(
     {
         "cpu_seconds": _number,
         "cpu_user_seconds": _number,
@@ -172,8 +151,7 @@ USAGE = _object(
     }
 )
 
-_short = _text(r"^[^\x00]*$", 255, "a text of at most 255 characters")
-MEDIA = _object(
+MEDIA = fields(
     {
         "size_bytes": _count,
         "duration_seconds": _number,
@@ -185,46 +163,33 @@ MEDIA = _object(
         "frames": _count,
         "average_speed": _number,
     },
-    "size_bytes",
+    needs="size_bytes",
 )
-_log_line = _text(r"^[^\x00]*$", 2000, "a line of at most 2000 characters")
-_exit_status: JsonSchema = {
-    "type": "integer",
-    "minimum": -64,
-    "maximum": 255,
-    "description": "an exit status, or minus the signal",
-}
-
-OUTCOME = _object(
+OUTCOME = fields(
     {
-        "state": _choice(State.COMPLETED.value, State.FAILED.value, State.CANCELED.value),
-        "reason": _choice(*(r.value for r in Reason)),
+        "state": choice(State.COMPLETED.value, State.FAILED.value, State.CANCELED.value),
+        "reason": choice(*(r.value for r in Reason)),
         "error": _sentence,
-        "log_tail": _list(_log_line, 20, "at most 20 lines"),
+        "log_tail": items(_log_line, 20, "at most 20 lines"),
         "exit_status": _exit_status,
         "usage": USAGE,
         "media": MEDIA,
         "enforced": _flag,
     },
-    "state",
+    needs="state",
 )
 
-RESULT = _object({"token": _token, "outcome": OUTCOME}, "token", "outcome")
+RESULT = fields({"token": _token, "outcome": OUTCOME}, needs="token outcome")
 
-CLAIM_REQUEST = _object(
+CLAIM_REQUEST = fields(
     {
         "worker": _worker_name,
-        "wait_seconds": {
-            "type": "number",
-            "minimum": 0,
-            "maximum": CLAIM_WAIT_MAX_SECONDS,
-            "description": f"a number of seconds, 0 to {CLAIM_WAIT_MAX_SECONDS}",
-        },
+        "wait_seconds": number(0, CLAIM_WAIT_MAX_SECONDS, "seconds"),
     },
-    "worker",
+    needs="worker",
 )
 
-CLAIM = _object(
+CLAIM = fields(
     {
         "job_id": _job_id,
         "attempt": _attempt,
@@ -232,34 +197,27 @@ CLAIM = _object(
         "lease_seconds": _number,
         "job": JOB,
     },
-    "job_id",
-    "attempt",
-    "token",
-    "lease_seconds",
-    "job",
+    needs="job_id attempt token lease_seconds job",
 )
 
-MACHINE = _object(
+MACHINE = fields(
     {
-        "cpus": _whole(1, 65536, "cores"),
-        "memory_mb": _whole(1, 1 << 31, "MiB"),
-        "disk_free_mb": _whole(0, 1 << 40, "MiB"),
-        "max_concurrent_jobs": _whole(1, 10000, "jobs"),
-        "encoders": _list(_choice(*VIDEO_ENCODERS), 64, "encoders that work on the machine"),
-        "manager": _choice("system", "user", "none"),
-        "enforced": _list(_choice("cpu", "memory", "pids", "io"), 4, "limits the kernel enforces"),
-        "version": _text(r"^[^\x00]*$", 64, "a version"),
+        "cpus": whole(1, 65536, "cores"),
+        "memory_mb": whole(1, 1 << 31, "MiB"),
+        "disk_free_mb": whole(0, 1 << 40, "MiB"),
+        "max_concurrent_jobs": whole(1, 10000, "jobs"),
+        "encoders": items(choice(*VIDEO_ENCODERS), 64, "encoders that work on the machine"),
+        "manager": choice("system", "user", "none"),
+        "enforced": items(choice("cpu", "memory", "pids", "io"), 4, "limits the kernel enforces"),
+        "version": text(r"^[^\x00]*$", 64, "a version"),
     },
-    "cpus",
-    "memory_mb",
-    "disk_free_mb",
-    "max_concurrent_jobs",
+    needs="cpus memory_mb disk_free_mb max_concurrent_jobs",
 )
 
-HEARTBEAT = _object(
+HEARTBEAT = fields(
     {
-        "running": _list(
-            _object(
+        "running": items(
+            fields(
                 {
                     "job_id": _job_id,
                     "attempt": _attempt,
@@ -267,30 +225,26 @@ HEARTBEAT = _object(
                     "progress": PROGRESS,
                     "usage": USAGE,
                 },
-                "job_id",
-                "attempt",
-                "token",
+                needs="job_id attempt token",
             ),
             10000,
             "a report of each running attempt",
         ),
-        "disk_free_mb": _whole(0, 1 << 40, "MiB"),
+        "disk_free_mb": whole(0, 1 << 40, "MiB"),
         "draining": _flag,
     }
 )
 
-HEARTBEAT_ANSWER = _object(
+HEARTBEAT_ANSWER = fields(
     {
-        "orders": _list(
-            _object(
+        "orders": items(
+            fields(
                 {
                     "job_id": _job_id,
                     "attempt": _attempt,
-                    "order": _choice(*(o.value for o in Order)),
+                    "order": choice(*(o.value for o in Order)),
                 },
-                "job_id",
-                "attempt",
-                "order",
+                needs="job_id attempt order",
             ),
             10000,
             "an order for each reported attempt",
@@ -298,52 +252,41 @@ HEARTBEAT_ANSWER = _object(
         "lease_seconds": _number,
         "heartbeat_seconds": _number,
     },
-    "orders",
-    "lease_seconds",
-    "heartbeat_seconds",
+    needs="orders lease_seconds heartbeat_seconds",
 )
 
-JOB_STATUS = _object(
+JOB_STATUS = fields(
     {
         "id": _job_id,
-        "state": _choice(*(s.value for s in State)),
+        "state": choice(*(s.value for s in State)),
         "job": JOB,
         "created_at": _time,
         "updated_at": _time,
-        "attempt": _whole(0, 1000, "attempts"),
+        "attempt": whole(0, 1000, "attempts"),
         "worker": _worker_name,
         "started_at": _time,
         "finished_at": _time,
         "cancel_requested": _flag,
-        "reason": _choice(*(r.value for r in Reason)),
+        "reason": choice(*(r.value for r in Reason)),
         "error": _sentence,
-        "log_tail": _list(_log_line, 20, "at most 20 lines"),
+        "log_tail": items(_log_line, 20, "at most 20 lines"),
         "exit_status": _exit_status,
         "progress": PROGRESS,
         "usage": USAGE,
         "media": MEDIA,
         "enforced": _flag,
     },
-    "id",
-    "state",
-    "job",
-    "created_at",
-    "updated_at",
+    needs="id state job created_at updated_at",
 )
 
-WORKER_STATUS = _object(
+WORKER_STATUS = fields(
     {
         "name": _worker_name,
         "online": _flag,
         "machine": MACHINE,
-        "running": _list(_job_id, 10000, "ids of jobs"),
+        "running": items(_job_id, 10000, "ids of jobs"),
         "registered_at": _time,
         "last_heartbeat_at": _time,
     },
-    "name",
-    "online",
-    "machine",
-    "running",
-    "registered_at",
-    "last_heartbeat_at",
+    needs="name online machine running registered_at last_heartbeat_at",
 )

@@ -32,7 +32,9 @@ def set_up_logging(level: str = "info") -> None:
     if on_terminal:
         processors.append(structlog.dev.ConsoleRenderer())
     else:
-        processors.append(structlog.processors.LogfmtRenderer(key_order=["event"], bool_as_flag=False))
+        processors.append(
+            structlog.processors.LogfmtRenderer(key_order=["event"], bool_as_flag=False)
+        )
         processors.append(_prefix if for_journal else _plain)
     structlog.configure(
         processors=processors,

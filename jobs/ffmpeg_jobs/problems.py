@@ -14,7 +14,8 @@
     ├── TooManyRequests 429     later
     ├── MasterError     500     a fault of the master's own
     └── Unavailable     503     not now
-    MasterUnreachable           no answer at all (raised by the client only)
+    MasterUnreachable           no answer of a master's (raised by the client only)
+    └── MasterUntrusted         no TLS with it: its certificate, or ours for it, is wrong
 
 The master raises them, ``to_json`` puts them on the wire, the client rebuilds them.
 """
@@ -35,7 +36,7 @@ class Problem(Exception):
     status: ClassVar[int] = 400
     title: ClassVar[str] = "The request was refused"
 
-    def __init__(self, detail: str, **members: Any) -> None:
+    def __init__(self, detail: str, /, **members: Any) -> None:
         super().__init__(detail)
         self.detail = detail
         self.members = members  #: extension members (RFC 9457, section 3.2)
@@ -139,7 +140,11 @@ class Unavailable(Problem):
 
 
 class MasterUnreachable(Exception):
-    """The master gave no answer: it is down, or the network, name or certificate is wrong."""
+    """The master gave no answer: it is down, or the network or its address is wrong."""
+
+
+class MasterUntrusted(MasterUnreachable):
+    """There is no TLS with the master: its certificate does not prove that it is the one meant."""
 
 
 def _leaves(cls: type[Problem]) -> list[type[Problem]]:

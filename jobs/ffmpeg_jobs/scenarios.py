@@ -46,13 +46,14 @@ def with_defaults(submitted: Mapping[str, Any]) -> dict[str, Any]:
         dropped |= {"preset", "tune", "crf"}
     if own.get("encoder") in ("copy", "none"):
         dropped |= {"bitrate", "width", "height", "framerate"}
+    if own.get("audio_encoder") in ("copy", "none"):
+        dropped.add("audio_bitrate")
+    if ("width" in own) != ("height" in own):
+        dropped |= {"width", "height"}  # the other side follows the source's shape
     if "bitrate" in own:
         dropped.add("crf")
     if "crf" in own:
         dropped.add("bitrate")
     filled["parameters"] = {k: v for k, v in defaults.items() if k not in dropped} | own
-    filled["resource_limits"] = {
-        **scenario.resource_limits,
-        **submitted.get("resource_limits", {}),
-    }
+    filled["resource_limits"] = {**scenario.resource_limits} | submitted.get("resource_limits", {})
     return filled

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from functools import cache
 from typing import Any, TypeVar
@@ -39,7 +41,7 @@ def to_json(noun: object) -> Any:
 
 def from_json(cls: type[Noun], data: Mapping[str, Any]) -> Noun:
     """The noun that ``data`` holds. ``data`` was validated, or was written by us."""
-    hints = _hints(cls)
+    hints = _hints(typing.cast(Any, cls))
     return cls(
         **{name: _build(hints[name], value) for name, value in data.items() if name in hints}
     )
@@ -53,42 +55,64 @@ def _hints(cls: Any) -> dict[str, Any]:
 def _build(hint: Any, value: Any) -> Any:
     if value is None:
         return None
-    origin = typing.get_origin(hint)
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        inner = next(a for a in typing.get_args(hint) if a is not type(None))
-        return _build(inner, value)
+        return _build(next(a for a in inner if a is not type(None)), value)
     if origin is tuple:
-        return tuple(_build(typing.get_args(hint)[0], v) for v in value)
+        return tuple(_build(inner[0], v) for v in value)
     if dataclasses.is_dataclass(hint):
         return from_json(typing.cast(type[Any], hint), value)
-    if isinstance(hint, type) and issubclass(hint, Enum):
-        return hint(value)
-    if hint is float:
-        return float(value)
-    return value
+    # JSON has one kind of number: 23.0 is a whole number, 23 a fraction.
+    converts = hint in (int, float) or (isinstance(hint, type) and issubclass(hint, Enum))
+    return hint(value) if converts else value
 
 
 def check(schema: contract.JsonSchema, data: object, where: str = "") -> None:
-    """Hold ``data`` to ``schema``; raises InvalidField for the first thing that does not fit."""
-    errors = _validator(id(schema), schema).iter_errors(data)
+    """Hold ``data`` to ``schema``, one of ``contract``; ``where`` is its place in the request.
+
+    Raises InvalidField for the outermost thing that does not fit.
+    """
+    errors = _validator(schema).iter_errors(data)
     worst = min(errors, key=lambda e: (len(e.absolute_path), str(e.absolute_path)), default=None)
     if worst is not None:
         raise _refusal(worst, where)
 
 
+def _is_number(_checker: object, value: object) -> bool:
+    # Python reads NaN and Infinity, which are not JSON (RFC 8259, section 6).
+    plain = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return plain and math.isfinite(typing.cast(float, value))
+
+
+def _is_text(_checker: object, value: object) -> bool:
+    # Half a surrogate pair ("\ud800") cannot be stored, logged or sent on as UTF-8.
+    return isinstance(value, str) and not any("\ud800" <= char <= "\udfff" for char in value)
+
+
+def _fits(_validator: object, pattern: str, value: object, _schema: object) -> Iterator[Any]:
+    # In ECMA-262 "$" is the end; in Python it also stands before a last newline.
+    if isinstance(value, str) and not re.search(re.sub(r"\$$", r"\\Z", pattern), value):
+        yield jsonschema.ValidationError(f"does not fit {pattern}")
+
+
+_Draft = jsonschema.Draft202012Validator
+_Validator = jsonschema.validators.extend(
+    _Draft,
+    {"pattern": _fits},
+    type_checker=_Draft.TYPE_CHECKER.redefine_many({"number": _is_number, "string": _is_text}),
+)
 _validators: dict[int, Any] = {}
 
 
-def _validator(key: int, schema: contract.JsonSchema) -> Any:
-    # The schemas are module constants, so an id is never reused.
-    if key not in _validators:
-        _validators[key] = jsonschema.Draft202012Validator(schema)
-    return _validators[key]
+def _validator(schema: contract.JsonSchema) -> Any:
+    # By identity: the contract's tables are never changed, and live as long as we do.
+    if id(schema) not in _validators:
+        _validators[id(schema)] = _Validator(schema)
+    return _validators[id(schema)]
 
 
 def _refusal(error: Any, where: str) -> InvalidField:
     field = ".".join([*([where] if where else []), *(str(p) for p in error.absolute_path)])
-    allowed = str(error.schema.get("description", f"{error.validator} {error.validator_value}"))
     if error.validator == "additionalProperties" and isinstance(error.instance, dict):
         known = error.schema.get("properties", {})
         name = next(n for n in error.instance if n not in known)
@@ -101,15 +125,20 @@ def _refusal(error: Any, where: str) -> InvalidField:
         full = f"{field}.{name}" if field else str(name)
         allowed = str(error.schema["properties"][name].get("description", "any"))
         return InvalidField.of(full, None, allowed, f"{full}: missing; needed is {allowed}")
+    allowed = str(error.schema.get("description", f"{error.validator} {error.validator_value}"))
     return InvalidField.of(field or "body", error.instance, allowed)
 
 
 def parse(cls: type[Noun], schema: contract.JsonSchema, data: object, where: str = "") -> Noun:
-    """Validate ``data`` and build the noun. Raises InvalidField, or InvalidJson for a non-object."""
+    """Validate ``data`` and build the noun. Raises InvalidField; InvalidJson for a non-object."""
+    check(schema, _object(data), where)
+    return from_json(cls, _object(data))
+
+
+def _object(data: object) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise InvalidJson(f"the body is {type(data).__name__}, an object is needed")
-    check(schema, data, where)
-    return from_json(cls, data)
+    return data
 
 
 def parse_job(data: object) -> Job:
@@ -117,10 +146,8 @@ def parse_job(data: object) -> Job:
 
     Raises InvalidField or InvalidJson.
     """
-    if not isinstance(data, dict):
-        raise InvalidJson(f"the body is {type(data).__name__}, an object is needed")
-    check(contract.JOB, data)
-    job = from_json(Job, with_defaults(data))
+    check(contract.JOB, _object(data))
+    job = from_json(Job, with_defaults(_object(data)))
     _check_together(job)
     return job
 
@@ -129,28 +156,27 @@ def _check_together(job: Job) -> None:
     """What one field allows may depend on another."""
     asked = job.parameters
     if job.input is None and asked.duration is None:
-        raise InvalidField.of(
-            "parameters.duration",
-            None,
-            "a number of seconds, 0.1 to 86400",
-            "parameters.duration: missing; a job without an input is a synthetic source and "
-            "needs its length in seconds, 0.1 to 86400",
-        )
-    if job.input is None and "copy" in (asked.encoder, asked.audio_encoder):
-        name = "encoder" if asked.encoder == "copy" else "audio_encoder"
-        raise InvalidField.of(
-            f"parameters.{name}",
-            "copy",
-            "an encoder, because a synthetic source has no streams to copy",
-        )
+        words = contract.PARAMETERS["properties"]["duration"]["description"]
+        what = "a job without an input is a synthetic source and needs its length"
+        sentence = f"parameters.duration: missing; {what}, {words}"
+        raise InvalidField.of("parameters.duration", None, words, sentence)
     if asked.encoder == "none" and asked.audio_encoder == "none":
-        raise InvalidField.of(
-            "parameters.audio_encoder", "none", "an encoder when encoder is none too"
-        )
-    if asked.encoder in ("copy", "none"):
-        for name in ("bitrate", "preset", "tune", "crf", "width", "height", "framerate"):
-            value = getattr(asked, name)
+        allowed = "an encoder when encoder is none too"
+        raise InvalidField.of("parameters.audio_encoder", "none", allowed)
+    for name, goes_with in _ENCODED_ONLY.items():
+        encoder = getattr(asked, name)
+        if job.input is None and encoder == "copy":
+            allowed = "an encoder, because a synthetic source has no streams to copy"
+            raise InvalidField.of(f"parameters.{name}", "copy", allowed)
+        for other in goes_with if encoder in ("copy", "none") else ():
+            value = getattr(asked, other)
             if value is not None:
-                raise InvalidField.of(
-                    f"parameters.{name}", value, f"nothing, because encoder is {asked.encoder}"
-                )
+                allowed = f"nothing, because {name} is {encoder}"
+                raise InvalidField.of(f"parameters.{other}", value, allowed)
+
+
+#: What means nothing to streams that are copied or left out.
+_ENCODED_ONLY = {
+    "encoder": ("bitrate", "preset", "tune", "crf", "width", "height", "framerate"),
+    "audio_encoder": ("audio_bitrate",),
+}

@@ -9,11 +9,14 @@ and with exit status 78 (EX_CONFIG, sysexits.h), which systemd shows as ``CONFIG
 from __future__ import annotations
 
 import argparse
+import json
+import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn
+from urllib.parse import urlsplit
 
 EX_CONFIG: Final = 78
 
@@ -40,21 +43,25 @@ def _as_text(value: object) -> str:
 
 
 def _as_flag(value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    return {"true": True, "1": True, "false": False, "0": False}.get(str(value)) is True or (
-        str(value) not in ("false", "0") and _fail()
-    )
+    words = {"true": True, "1": True, "false": False, "0": False}
+    word = str(value).lower()
+    return words[word] if word in words else _fail()
+
+
+def _as_url(value: object) -> str:
+    url = urlsplit(_as_text(value))
+    good = url.scheme in ("http", "https") and url.hostname and url.port != 0
+    extra = url.query or url.fragment or url.username is not None
+    return url.geturl().rstrip("/") if good and not extra else _fail()
 
 
 def whole(low: int, high: int, unit: str) -> Kind:
     """A whole number of ``unit`` from ``low`` to ``high``."""
 
     def read(value: object) -> int:
-        if isinstance(value, (bool, float)):
-            _fail()
-        number = int(str(value))
-        return number if low <= number <= high else _fail()
+        if isinstance(value, str) and re.fullmatch("-?[0-9]{1,18}", value):
+            value = int(value)
+        return value if type(value) is int and low <= value <= high else _fail()
 
     return Kind(f"a whole number of {unit} from {low} to {high}", read)
 
@@ -88,10 +95,15 @@ TEXTS: Final = Kind("a list of texts", _as_texts)
 PATH: Final = Kind("an absolute path", _as_path)
 PATHS: Final = Kind("a list of absolute paths", _as_paths)
 FLAG: Final = Kind("true or false", _as_flag, takes_value=False)
-URL: Final = Kind(
-    "a URL such as https://master.example:8080",
-    lambda v: _as_text(v).rstrip("/") if str(v).startswith(("https://", "http://")) else _fail(),
-)
+URL: Final = Kind("a URL such as https://master.example:8080", _as_url)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A value and where it was found, in words for people."""
+
+    value: Any
+    source: str  #: "--master", "$FFMPEG_JOBS_MASTER" or "/etc/x.toml: [limits] max_cpu_percent"
 
 
 @dataclass(frozen=True)
@@ -105,6 +117,7 @@ class Setting:
     help: str
     flag: str | None = None  #: "--master"; a flag without value when the kind takes none
     env: str | None = None
+    secret: bool = False  #: never shown, not even when it is refused
 
     @property
     def place(self) -> str:
@@ -113,10 +126,15 @@ class Setting:
 
     def value(self, raw: object, source: str) -> Any:
         """The value that ``raw`` stands for; raises ConfigError naming ``source``."""
+        return self.found(raw, source).value
+
+    def found(self, raw: object, source: str) -> Found:
+        """The value that ``raw`` stands for; raises ConfigError naming ``source``."""
         try:
-            return self.kind.read(raw)
+            return Found(self.kind.read(raw), source)
         except ValueError:
             shown = f'"{raw}"' if isinstance(raw, str) else str(raw)
+            shown = "what is there" if self.secret else shown
             raise ConfigError(f"{source}: {shown} is not {self.kind.words}") from None
 
 
@@ -130,22 +148,48 @@ def load(
 ) -> dict[str, Any]:
     """The value of every setting by name. ``needed``: a missing file is an error.
 
-    Raises ConfigError.
+    Raises ConfigError, also for a wrong value that another one overrides.
+    """
+    found = from_file(settings, file, needed=needed)
+    found |= from_environment(settings, environ)
+    found |= from_flags(settings, flags)
+    return {
+        row.name: found[row.name].value if row.name in found else row.default for row in settings
+    }
+
+
+def from_flags(settings: Sequence[Setting], flags: Mapping[str, Any]) -> dict[str, Found]:
+    """What was given on the command line, by name of setting. Raises ConfigError."""
+    return {
+        row.name: row.found(flags[row.name], row.flag or row.name)
+        for row in settings
+        if flags.get(row.name) is not None
+    }
+
+
+def from_environment(settings: Sequence[Setting], environ: Mapping[str, str]) -> dict[str, Found]:
+    """What the environment sets, by name of setting; empty is not set. Raises ConfigError."""
+    return {
+        row.name: row.found(environ[row.env], f"${row.env}")
+        for row in settings
+        if row.env and environ.get(row.env)
+    }
+
+
+def from_file(settings: Sequence[Setting], file: Path, *, needed: bool = True) -> dict[str, Found]:
+    """What the TOML file sets, by name of setting; "" is not set where that is the default.
+
+    ``needed``: a missing file is an error. Raises ConfigError.
     """
     tables = _read(file, needed)
-    _refuse_unknown(settings, tables, file.name)
-    values: dict[str, Any] = {}
+    _refuse_unknown(settings, tables, str(file))
+    found = {}
     for row in settings:
         table = tables.get(row.table, {}) if row.table else tables
-        if flags.get(row.name) is not None:
-            values[row.name] = row.value(flags[row.name], row.flag or row.name)
-        elif row.env and environ.get(row.env):
-            values[row.name] = row.value(environ[row.env], f"${row.env}")
-        elif row.name in table:
-            values[row.name] = row.value(table[row.name], f"{file.name}: {row.place}")
-        else:
-            values[row.name] = row.default
-    return values
+        raw = table.get(row.name, row.default)
+        if row.name in table and not (raw == "" and row.default is None):
+            found[row.name] = row.found(raw, f"{file}: {row.place}")
+    return found
 
 
 def _read(file: Path, needed: bool) -> dict[str, Any]:
@@ -155,7 +199,9 @@ def _read(file: Path, needed: bool) -> dict[str, Any]:
         if needed:
             raise ConfigError(f"{file}: no such file") from None
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{file}: {error}") from None
 
 
@@ -208,8 +254,9 @@ def _toml(value: object) -> str:
         return '""'
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int):
+    if isinstance(value, (int, float)):
         return str(value)
     if isinstance(value, tuple):
         return "[" + ", ".join(_toml(v) for v in value) + "]"
-    return f'"{value}"'
+    # JSON's strings are also TOML's.
+    return json.dumps(str(value))
