@@ -60,7 +60,9 @@ async def _work(config: Config) -> int:
             consequence="jobs are refused" if config.require_enforcement else "jobs run unlimited",
         )
     try:
-        metrics.serve(config.metrics_address, agent.health, config.state_directory)
+        metrics.serve(
+            config.metrics_address, agent.health, config.state_directory, enforced_controllers()
+        )
     except (OSError, ValueError) as error:
         log.error("metrics_not_served", address=config.metrics_address, reason=str(error))
         return 1

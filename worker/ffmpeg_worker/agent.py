@@ -78,7 +78,7 @@ class Agent:
         stop = asyncio.ensure_future(self.stopping.wait())
         loops = [
             asyncio.ensure_future(part)
-            for part in (self._heartbeats(), self._claims(), self._watchdog())
+            for part in (self._heartbeats(), self._claims(), self._probe(), self._watchdog())
         ]
         await asyncio.wait({stop, *loops}, return_when=asyncio.FIRST_COMPLETED)
         tell_systemd(STOPPING=1)
@@ -164,7 +164,7 @@ class Agent:
         try:
             plan = accept(claim, self.config)
         except AttemptError as error:
-            outcome = outcome_of_error(error, None)
+            outcome = outcome_of_error(error)
             self.station.concluded(claim, outcome)
             telling = report(claim, outcome, f"{error}\n", self.station.client)
             self._begin(Live(claim, lease, None), telling)
@@ -195,10 +195,15 @@ class Agent:
         tell_systemd(STATUS=self.status())
         self.changed.set()
 
-    async def _heartbeats(self) -> None:
-        """Tell the master how it goes, and do what it says."""
+    async def _probe(self) -> None:
+        """Find out what really encodes here, and register it; work does not wait for it."""
         self.encoders = await asyncio.to_thread(probe_encoders)
         log.info("encoders_found", encoders=list(self.encoders))
+        self.registered.clear()
+        await asyncio.Event().wait()
+
+    async def _heartbeats(self) -> None:
+        """Tell the master how it goes, and do what it says."""
         while True:
             sent_at = boot_seconds()
             try:

@@ -65,7 +65,7 @@ async def run(plan: Plan, lease: Lease, station: Station) -> None:
         await _prepare(plan, lease, station.config)
         running = await start(plan, station.placement)
     except AttemptError as error:
-        await settle(plan, outcome_of_error(error, None), station)
+        await settle(plan, outcome_of_error(error), station)
         return
     await finish(running, lease, station)
 
@@ -81,7 +81,7 @@ async def resume(plan: Plan, lease: Lease, station: Station) -> None:
     else:
         await _clear_away(plan, station.placement)
         lost = AttemptError(Reason.WORKER_LOST, "the worker was restarted before ffmpeg started")
-        await settle(plan, outcome_of_error(lost, None), station)
+        await settle(plan, outcome_of_error(lost), station)
 
 
 def accept(claim: Claim, config: Config) -> Plan:
@@ -205,13 +205,11 @@ async def _publish(plan: Plan, outcome: Outcome, lease: Lease) -> Outcome:
     """Verify the output and put it in its place, only while the attempt is certainly ours."""
     if not await lease.confirmed():
         stopped = AttemptError(Reason.CANCELED, "canceled before its output was published")
-        return replace(outcome_of_error(stopped, None), usage=outcome.usage)
+        return replace(outcome_of_error(stopped), usage=outcome.usage)
     try:
         media = await asyncio.to_thread(publish, plan)
     except AttemptError as error:
-        return replace(
-            outcome_of_error(error, None), usage=outcome.usage, log_tail=outcome.log_tail
-        )
+        return replace(outcome_of_error(error), usage=outcome.usage, log_tail=outcome.log_tail)
     return replace(outcome, media=media)
 
 

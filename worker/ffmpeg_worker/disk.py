@@ -1,0 +1,47 @@
+"""Room on the disk: no job starts under 5 % free, and over 90 % used there is a warning."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from ffmpeg_jobs.model import Reason
+from ffmpeg_worker.outcome import AttemptError
+
+LEAST_FREE_PERCENT: Final = 5.0
+WARN_USED_PERCENT: Final = 90.0
+
+log = structlog.get_logger()
+
+
+def check_disk(directory: Path, needed_mb: int) -> None:
+    """Raises AttemptError (disk_full) where a job that may need ``needed_mb`` MiB has no room."""
+    space = shutil.disk_usage(directory)
+    free_percent = 100 * space.free / space.total
+    free = space.free >> 20
+    if free_percent < LEAST_FREE_PERCENT:
+        raise AttemptError(
+            Reason.DISK_FULL,
+            f"the volume of {directory} has {free_percent:.1f} % free; "
+            f"{LEAST_FREE_PERCENT:.0f} % are needed to start a job",
+        )
+    if free < needed_mb:
+        raise AttemptError(
+            Reason.DISK_FULL,
+            f"the volume of {directory} has {free} MB free; the job may need {needed_mb} MB "
+            "(max_disk_mb)",
+        )
+    if 100 - free_percent > WARN_USED_PERCENT:
+        log.warning(
+            "disk_nearly_full", directory=str(directory), used_percent=round(100 - free_percent, 1)
+        )
+
+
+def free_mb(directory: Path) -> int:
+    """MiB free on the volume of ``directory``; of its nearest parent, while it is not there."""
+    while not directory.exists():
+        directory = directory.parent
+    return shutil.disk_usage(directory).free >> 20

@@ -1,0 +1,94 @@
+"""What the worker shows to Prometheus on /metrics, and to people on /health."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Final
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+from prometheus_client import Counter, Gauge, Histogram, make_wsgi_app
+
+from ffmpeg_jobs.model import Claim, Outcome, State
+from ffmpeg_worker.disk import free_mb
+
+_CPU: Final = Histogram(
+    "jobs_cpu_percent",
+    "CPU that a job used on average, in percent of one core",
+    ["scenario"],
+    buckets=(25, 50, 100, 150, 200, 300, 400, 800, 1600, 3200),
+)
+_MEMORY: Final = Histogram(
+    "jobs_memory_mb",
+    "Most memory that a job used, in MiB",
+    ["scenario"],
+    buckets=(64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384),
+)
+_DURATION: Final = Histogram(
+    "jobs_duration_seconds",
+    "How long a job ran, in seconds",
+    ["scenario"],
+    buckets=(1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 21600),
+)
+_ENDED: Final = Counter("jobs", "Attempts that ended on this worker")
+_FAILED: Final = Counter("jobs_failed", "Attempts that failed on this worker", ["reason"])
+_RUNNING: Final = Gauge("jobs_running", "Attempts that this worker holds now")
+_DISK: Final = Gauge("disk_space_available_mb", "Free space for jobs, in MiB")
+_ENFORCED: Final = Gauge("limits_enforced", "1 where the kernel enforces it, else 0", ["limit"])
+
+
+def observe(claim: Claim, outcome: Outcome) -> None:
+    """Count an attempt that ended."""
+    _ENDED.inc()
+    if outcome.state is State.FAILED and outcome.reason is not None:
+        _FAILED.labels(outcome.reason.value).inc()
+    scenario = claim.job.scenario or "none"
+    usage = outcome.usage
+    if usage.wall_seconds:
+        _DURATION.labels(scenario).observe(usage.wall_seconds)
+        if usage.cpu_seconds is not None:
+            _CPU.labels(scenario).observe(100 * usage.cpu_seconds / usage.wall_seconds)
+    if usage.memory_peak_bytes is not None:
+        _MEMORY.labels(scenario).observe(usage.memory_peak_bytes / (1 << 20))
+
+
+def set_running(count: int) -> None:
+    """How many attempts the worker holds now."""
+    _RUNNING.set(count)
+
+
+def serve(
+    address: str, health: Callable[[], dict[str, Any]], directory: Path, enforced: Iterable[str]
+) -> None:
+    """Answer on ``host:port`` in a thread. Raises OSError, or ValueError for another form."""
+    host, _, port = address.rpartition(":")
+    _DISK.set_function(lambda: free_mb(directory))
+    for limit in ("cpu", "memory", "pids", "io"):
+        _ENFORCED.labels(limit).set(limit in enforced)
+    server = make_server(host.strip("[]"), int(port), _application(health), handler_class=_Quiet)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+
+def _application(health: Callable[[], dict[str, Any]]) -> Any:
+    metrics = make_wsgi_app()
+
+    def application(environ: dict[str, Any], start_response: Any) -> Any:
+        path = environ.get("PATH_INFO", "")
+        if path == "/metrics":
+            return metrics(environ, start_response)
+        if path != "/health":
+            start_response("404 Not Found", [("Content-Type", "text/plain")])
+            return [b"there are /metrics and /health\n"]
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return [json.dumps(health()).encode() + b"\n"]
+
+    return application
+
+
+class _Quiet(WSGIRequestHandler):
+    """A scrape each few seconds is not news."""
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""

@@ -1,0 +1,64 @@
+"""What ffmpeg says of itself: the blocks of ``-progress``, and a line of its log. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from ffmpeg_jobs.model import Progress
+
+#: ffmpeg's log names each input's length so: ``  Duration: 00:00:05.31, start: ...``.
+_DURATION: Final = re.compile(r"^\s+Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)", re.MULTILINE)
+
+
+def parse_progress(text: str, expected_seconds: float | None) -> Progress | None:
+    """The last complete block in the end of a -progress file; None before the first.
+
+    ``expected_seconds`` is the output's length, where it is known: percent and ETA need it.
+    """
+    block = _last_block(text)
+    if block is None:
+        return None
+    out_seconds = max(0.0, _number(block.get("out_time_us")) or 0.0) / 1e6
+    speed = _number(block.get("speed", "").rstrip("x"))
+    percent = eta = None
+    if expected_seconds:
+        percent = min(100.0, round(100 * out_seconds / expected_seconds, 2))
+        if speed:
+            eta = round(max(0.0, expected_seconds - out_seconds) / speed, 1)
+    return Progress(
+        percent=percent,
+        frame=int(_number(block.get("frame")) or 0),
+        fps=_number(block.get("fps")) or 0.0,
+        speed=speed,
+        out_time_seconds=round(out_seconds, 3),
+        size_bytes=max(0, int(_number(block.get("total_size")) or 0)),
+        eta_seconds=eta,
+    )
+
+
+def input_seconds(log: str) -> float | None:
+    """The length of the first input that has one, as ffmpeg's log tells it."""
+    found = _DURATION.search(log)
+    if found is None:
+        return None
+    hours, minutes, seconds = found.groups()
+    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+
+
+def _last_block(text: str) -> dict[str, str] | None:
+    """Each block ends with ``progress=continue`` or ``progress=end``."""
+    end = text.rfind("\nprogress=")
+    if end < 0:
+        return None
+    begin = text.rfind("\nprogress=", 0, end)
+    lines = text[begin + 1 : end].splitlines()
+    return {name: value.strip() for name, eq, value in (li.partition("=") for li in lines) if eq}
+
+
+def _number(text: str | None) -> float | None:
+    """ffmpeg writes ``N/A`` for what it does not know."""
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return None
