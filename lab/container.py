@@ -66,7 +66,7 @@ def start(spec: Spec, locks: Sequence[int]) -> "subprocess.Popen[bytes]":
             os.write(group, b"0")
 
     with spec.console.open("ab") as console:
-        process = subprocess.Popen(  # noqa: PLW1509 - one write to an open file
+        process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=console,
@@ -74,7 +74,7 @@ def start(spec: Spec, locks: Sequence[int]) -> "subprocess.Popen[bytes]":
             env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
             pass_fds=tuple(locks),
             start_new_session=True,
-            preexec_fn=enter,
+            preexec_fn=enter,  # noqa: PLW1509 - one write to an open file
         )
     if group is not None:
         os.close(group)

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import cast
+from typing import IO, cast
 
 from lab.command import Command, Result
 from lab.errors import LabError, MachineGone
@@ -22,19 +22,15 @@ VM_NETWORK = (
 )
 
 
-class _ToCommand(io.RawIOBase):
-    """A file whose content becomes the standard input of a command."""
+class _Sink:
+    """As much of a file as tarfile needs to write to."""
 
     def __init__(self, command: Command) -> None:
         self._command = command
 
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: object) -> int:
-        content = bytes(cast(bytes, data))
-        self._command.write(content)
-        return len(content)
+    def write(self, data: bytes) -> int:
+        self._command.write(data)
+        return len(data)
 
 
 def push(popen: Popen, local: Path, remote: str) -> None:
@@ -46,13 +42,14 @@ def push(popen: Popen, local: Path, remote: str) -> None:
     script = 'mkdir -p -- "$1" && tar -C "$1" --no-same-owner -xf -'
     command = popen(["sh", "-c", script, "sh", parent or "/"], stdin=True)
 
-    def feed() -> None:
-        with suppress(MachineGone):  # finish() tells
-            with tarfile.open(fileobj=_ToCommand(command), mode="w|") as archive:
+    def pack() -> None:
+        with suppress(MachineGone):  # finish() tells why
+            sink = cast(IO[bytes], _Sink(command))
+            with tarfile.open(fileobj=sink, mode="w|") as archive:
                 archive.add(local.resolve(), arcname=name)
             command.close_stdin()
 
-    threading.Thread(target=feed, daemon=True).start()
+    threading.Thread(target=pack, daemon=True).start()
     command.finish(timeout_seconds=COPY_SECONDS).check()
 
 

@@ -25,15 +25,33 @@ def usable(kernel: str) -> bool:
     """Boot this kernel without a disk, up to its panic; the answer is remembered."""
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return False
-    memory = cache.directory() / "kvm.json"
-    key = cache.digest(Path(kernel).name, os.uname().release, _processor())
     with cache.locked("kvm"):
-        answers: dict[str, bool] = json.loads(memory.read_text()) if memory.exists() else {}
+        answers = _answers()
+        key = _key(kernel)
         if key not in answers:
             answers[key] = _probe(kernel)
-            memory.write_text(json.dumps(answers))
+            _memory().write_text(json.dumps(answers))
             say(f"/dev/kvm {'works' if answers[key] else 'hangs: machines are emulated (TCG)'}")
     return answers[key]
+
+
+def distrust(kernel: str) -> None:
+    """A machine with this kernel did not boot: from now on, do without /dev/kvm."""
+    with cache.locked("kvm"):
+        _memory().write_text(json.dumps({**_answers(), _key(kernel): False}))
+
+
+def _memory() -> Path:
+    return cache.directory() / "kvm.json"
+
+
+def _answers() -> dict[str, bool]:
+    answers: dict[str, bool] = json.loads(_memory().read_text()) if _memory().exists() else {}
+    return answers
+
+
+def _key(kernel: str) -> str:
+    return cache.digest(Path(kernel).name, os.uname().release, _processor())
 
 
 def _processor() -> str:

@@ -1,14 +1,15 @@
 """Layers over the base image, and disks made of them.
 
-    base      Debian                          made by base.py
-    guest     our agent, quiet defaults       changes with lab/guest
-    depends   what given packages depend on   changes with their Depends, not with their code
-    disk      all of that, and the packages   for a VM; installed in a container, at native speed
+- base: Debian, made by base.py
+- guest: our agent and quiet defaults; changes with lab/guest
+- depends: what given packages depend on; changes with their Depends, not with their code
+- disk: all of that and the packages, for a VM; installed in a container, at native speed
 """
 
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from lab import base, cache, container, files, overlay, spec
@@ -104,52 +105,54 @@ def lower(suite: str, debs: Sequence[Path]) -> list[Held]:
 
 
 def _depends(suite: str, under: Sequence[Path], wanted: Sequence[str], target: Path) -> None:
-    with step(f"installing {len(wanted)} dependencies on {suite}"):
-        place = _changed(suite, under, satisfy(wanted), ())
-        overlay.unmount(place)
-        (place / "upper").rename(target)
-        cache.remove(place)
+    with (
+        step(f"installing {len(wanted)} dependencies on {suite}"),
+        _workshop(suite, under) as machine,
+    ):
+        _in_container(machine, lambda: _satisfy(machine, wanted))
+        overlay.unmount(machine.spec.place)
+        (machine.spec.place / "upper").rename(target)
 
 
-def satisfy(wanted: Sequence[str]) -> list[str]:
-    return ["apt-get", "satisfy", "--yes", "--quiet", ", ".join(wanted)]
-
-
-def _machine(suite: str, under: Sequence[Path]) -> Machine:
-    return Machine(spec.make(suite, "container", layers=under))
-
-
-def _changed(
-    suite: str, under: Sequence[Path], command: Sequence[str], debs: Sequence[Path]
-) -> Path:
-    """Boot the layers in a container, change them, shut down: the changes are at place/upper."""
-    machine = _machine(suite, under)
+@contextmanager
+def _workshop(suite: str, under: Sequence[Path]) -> Iterator[Machine]:
+    """A container, not booted yet, whose root is to become a layer or a disk."""
+    machine = Machine(spec.make(suite, "container", layers=under))
     machine.spec.save()
-    container.prepare(machine.spec)
     try:
-        machine.start()
-        if command:
-            _apt(machine, command)
-        if debs:
-            machine.install(debs)
-            machine.run(["rm", "-rf", files.DEBS], check=True)
-        machine.power_off()
-    except BaseException:
+        container.prepare(machine.spec)
+        _reset(machine)
+        yield machine
+    finally:
         machine.destroy()
-        raise
+
+
+def _in_container(machine: Machine, change: Callable[[], None]) -> None:
+    """Boot it, change it, shut it down in order, and take away what made it one machine."""
+    machine.start()
+    change()
+    machine.power_off()
+    _reset(machine)
+
+
+def _reset(machine: Machine) -> None:
     for name in ("etc/machine-id", "etc/hostname"):
         (machine.spec.place / "root" / name).write_text(SETTINGS[name])
-    cache.remove(machine.spec.run)
-    return machine.spec.place
 
 
-def _apt(machine: Machine, command: Sequence[str]) -> None:
+def _satisfy(machine: Machine, wanted: Sequence[str]) -> None:
+    command = ["apt-get", "satisfy", "--yes", "--quiet", ", ".join(wanted)]
     try:
         machine.run(command, check=True, timeout=900)
     except CommandFailed as error:
         raise LabError(
             f"a dependency is not to be had; is it in lab/packages.txt?\n{error}"
         ) from error
+
+
+def _install(machine: Machine, debs: Sequence[Path]) -> None:
+    machine.install(debs)
+    machine.run(["rm", "-rf", files.DEBS], check=True)
 
 
 def disk(suite: str, debs: Sequence[Path]) -> Held:
@@ -166,18 +169,12 @@ def disk(suite: str, debs: Sequence[Path]) -> Held:
 
 
 def _disk(suite: str, under: Sequence[Path], debs: Sequence[Path], target: Path) -> None:
-    if debs:
-        with step(f"installing {len(debs)} packages for the disk of {suite}"):
-            place = _changed(suite, under, (), debs)
-    else:
-        place = cache.directory() / "machines" / f"disk-{target.name}"
-        overlay.mount(under, place)
-    try:
+    with _workshop(suite, under) as machine:
+        if debs:
+            with step(f"installing {len(debs)} packages for the disk of {suite}"):
+                _in_container(machine, lambda: _install(machine, debs))
         with step(f"writing the disk of {suite}"):
-            make_filesystem(place / "root", target)
-    finally:
-        overlay.unmount(place)
-        cache.remove(place)
+            make_filesystem(machine.spec.place / "root", target)
 
 
 def make_filesystem(root: Path, target: Path) -> None:

@@ -3,12 +3,14 @@
 import re
 import socket
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from lab import base, container, layers, spec, vm
+from lab import base, cache, container, layers, overlay, spec, vm
 from lab.errors import LabError
+from lab.process import alive, kill, throw_away
 from lab.progress import say, step
-from lab.running import Machine, alive, attach, kill, throw_away
+from lab.running import Machine, attach
 from lab.spec import Backend, Spec
 
 __all__ = ["Machine", "attach", "best_backend", "boot", "build_images", "machines", "stop", "sweep"]
@@ -41,9 +43,22 @@ def boot(
     packages = _check(suite, name, debs)
     sweep()
     chosen = backend or best_backend()
-    make = _vm if chosen == "vm" else _container
-    made, locks = make(suite, packages, name, network, memory_mb, cpus, keep)
-    machine = Machine(made, locks)
+    image = (_vm_image if chosen == "vm" else _container_image)(suite, packages)
+    made = spec.make(
+        suite,
+        chosen,
+        layers=image.layers,
+        disk=image.disk,
+        kernel=image.kernel,
+        initrd=image.initrd,
+        name=name,
+        network=network,
+        api_port=_free_port() if network and chosen == "vm" else 0,
+        memory_mb=memory_mb,
+        cpus=cpus,
+        keep=keep,
+    )
+    machine = Machine(made, image.locks)
     try:
         made.save()
         (vm if chosen == "vm" else container).prepare(made)
@@ -72,58 +87,29 @@ def _check(suite: str, name: str, debs: Sequence[str | Path]) -> list[Path]:
     return packages
 
 
-Made = tuple[Spec, list[int]]
+@dataclass(frozen=True)
+class _Image:
+    """What a machine starts from, and the locks that keep it from being pruned."""
+
+    locks: tuple[int, ...]
+    layers: tuple[Path, ...] = ()
+    disk: Path | None = None
+    kernel: Path | None = None
+    initrd: Path | None = None
 
 
-def _container(
-    suite: str,
-    debs: Sequence[Path],
-    name: str,
-    network: bool,
-    memory_mb: int,
-    cpus: int,
-    keep: bool,
-) -> Made:
+def _container_image(suite: str, debs: Sequence[Path]) -> _Image:
     held = layers.lower(suite, debs)
-    made = spec.make(
-        suite,
-        "container",
-        layers=[layer.path for layer in held],
-        name=name,
-        network=network,
-        memory_mb=memory_mb,
-        cpus=cpus,
-        keep=keep,
+    return _Image(
+        locks=tuple(layer.lock for layer in held), layers=tuple(layer.path for layer in held)
     )
-    return made, [layer.lock for layer in held]
 
 
-def _vm(
-    suite: str,
-    debs: Sequence[Path],
-    name: str,
-    network: bool,
-    memory_mb: int,
-    cpus: int,
-    keep: bool,
-) -> Made:
+def _vm_image(suite: str, debs: Sequence[Path]) -> _Image:
     disk = layers.disk(suite, debs)
     root = base.obtain(suite)
     kernel, initrd = base.kernel(root.path)
-    made = spec.make(
-        suite,
-        "vm",
-        disk=disk.path,
-        kernel=kernel,
-        initrd=initrd,
-        name=name,
-        network=network,
-        api_port=_free_port() if network else 0,
-        memory_mb=memory_mb,
-        cpus=cpus,
-        keep=keep,
-    )
-    return made, [disk.lock, root.lock]
+    return _Image(locks=(disk.lock, root.lock), disk=disk.path, kernel=kernel, initrd=initrd)
 
 
 def _free_port() -> int:
@@ -152,6 +138,12 @@ def sweep() -> None:
             say(f"throwing away {known.name}, left by a process that is gone")
             kill(known)
             throw_away(known)
+    places = cache.directory() / "machines"
+    for place in places.iterdir() if places.exists() else ():
+        # Of before a restart of the host: a machine is written down before it has a place.
+        if not (spec.RUN / place.name / "spec.json").exists():
+            overlay.unmount(place)
+            cache.remove(place)
 
 
 def build_images(suites: Sequence[str] = base.SUITES) -> None:

@@ -2,11 +2,9 @@
 
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
-from lab import cache
 from lab.errors import LabError
 
 
@@ -34,21 +32,9 @@ def mount(layers: Sequence[Path], place: Path) -> Path:
 def unmount(place: Path) -> None:
     """Undo mount(); lazily where something still clings to it."""
     root = place / "root"
-    for options in ([], [], ["--lazy"]):
+    for command in (["umount"], ["umount"], ["umount", "--lazy"]):
         if not root.is_mount():
             return
-        done = subprocess.run(
-            ["umount", *options, str(root)], check=False, capture_output=True, text=True
-        )
+        done = subprocess.run([*command, str(root)], check=False, capture_output=True)
         if done.returncode:
             time.sleep(0.2)
-
-
-@contextmanager
-def mounted(layers: Sequence[Path], place: Path) -> Iterator[Path]:
-    """Like mount(), for a while; place is removed at the end."""
-    try:
-        yield mount(layers, place)
-    finally:
-        unmount(place)
-        cache.remove(place)

@@ -1,8 +1,6 @@
 """A machine that runs: start, commands, stop. What is in it: files.py, layers.py."""
 
 import os
-import select
-import signal
 import subprocess
 import time
 from collections.abc import Sequence
@@ -10,10 +8,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from lab import cache, container, files, vm
+from lab import container, files, kvm, vm
 from lab.channel import Channel, connect
 from lab.command import Command, Listener, Result
 from lab.errors import BootError, CommandTimeout, LabError, MachineGone
+from lab.process import alive, kill, throw_away, wait_for_end
 from lab.progress import say
 from lab.spec import Backend, Spec, load
 
@@ -94,9 +93,7 @@ class Machine:
     ) -> Command:
         """Start a command. Iterate its events(), or finish() it."""
         channel = self._connect(ANSWER_SECONDS)
-        return Command(
-            channel, to_argv(command), stdin=stdin, env=env, cwd=cwd, terminal=terminal
-        )
+        return Command(channel, to_argv(command), stdin=stdin, env=env, cwd=cwd, terminal=terminal)
 
     def run(
         self,
@@ -192,6 +189,8 @@ class Machine:
             if not reason:
                 return
             self._kill()
+            if self.backend == "vm":
+                kvm.distrust(self.spec.kernel)
             say(f"{self.name} did not boot ({reason}), try {attempt} of {TRIES}")
         console = self.spec.console.read_text(errors="replace")[-3000:]
         raise BootError(f"{self.name} did not boot: {reason}; the end of its console:\n{console}")
@@ -259,52 +258,6 @@ class Machine:
         for lock in self._locks:
             os.close(lock)
         self._locks = ()
-
-
-def pid_of(spec: Spec) -> int | None:
-    """The machine's process on the host, while it runs."""
-    try:
-        pid = int((spec.run / "pid").read_text())
-        line = Path(f"/proc/{pid}/cmdline").read_text()
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (OSError, ValueError):
-        return None
-    return pid if spec.name in line and state != "Z" else None
-
-
-def alive(spec: Spec) -> bool:
-    return pid_of(spec) is not None
-
-
-def wait_for_end(spec: Spec, timeout_seconds: float) -> bool:
-    """Whether it ended in time."""
-    pid = pid_of(spec)
-    if pid is None:
-        return True
-    try:
-        handle = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    try:
-        return bool(select.select([handle], [], [], timeout_seconds)[0])
-    finally:
-        os.close(handle)
-
-
-def kill(spec: Spec) -> None:
-    pid = pid_of(spec)
-    if pid is not None:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        wait_for_end(spec, 10.0)
-
-
-def throw_away(spec: Spec) -> None:
-    """After its end: remove all that is left of it."""
-    if spec.backend == "container":
-        container.clean(spec)
-    cache.remove(spec.place)
-    cache.remove(spec.run)
 
 
 def attach(name: str) -> Machine:

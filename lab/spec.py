@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from lab import cache
 
@@ -31,6 +31,7 @@ class Spec:
     memory_mb: int
     cpus: int
     keep: bool
+    bulk: str
     owner_pid: int
     owner_started: str
 
@@ -50,20 +51,21 @@ class Spec:
     @property
     def place(self) -> Path:
         """Its changes to the image."""
-        return cache.directory() / "machines" / self.name
+        return Path(self.bulk)
 
     def save(self) -> None:
         self.agent.mkdir(parents=True, exist_ok=True)
-        self.place.mkdir(parents=True, exist_ok=True)
         temporary = self.run / "spec.new"
         temporary.write_text(json.dumps(asdict(self), indent=1))
         temporary.rename(self.run / "spec.json")
+        self.place.mkdir(parents=True, exist_ok=True)
 
 
 def load(name: str) -> Spec:
     """Raises FileNotFoundError when there is no such machine."""
-    values = json.loads((RUN / name / "spec.json").read_text())
-    return Spec(**{**values, "layers": tuple(values["layers"])})
+    values: dict[str, Any] = json.loads((RUN / name / "spec.json").read_text())
+    values["layers"] = tuple(values["layers"])
+    return Spec(**values)
 
 
 def names() -> list[str]:
@@ -94,8 +96,9 @@ def make(
     keep: bool = False,
 ) -> Spec:
     """The spec of a new machine of this process."""
+    name = name or f"{suite}-{backend[0]}{secrets.token_hex(2)}"
     return Spec(
-        name=name or f"{suite}-{backend[0]}{secrets.token_hex(2)}",
+        name=name,
         suite=suite,
         backend=backend,
         kernel=str(kernel or ""),
@@ -107,6 +110,7 @@ def make(
         memory_mb=memory_mb,
         cpus=cpus,
         keep=keep,
+        bulk=str(cache.directory() / "machines" / name),
         owner_pid=os.getpid(),
         owner_started=started(os.getpid()),
     )

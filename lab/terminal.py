@@ -37,10 +37,13 @@ def _on_terminal(machine: Machine, command: str | Sequence[str], timeout: float 
     size = os.get_terminal_size()
     env = {"TERM": os.environ.get("TERM", "dumb")}
     argv = to_argv(command)
-    with machine.popen(argv, env=env, terminal=(size.lines, size.columns)) as started:
-        with _raw(), _following_size(started):
-            threading.Thread(target=_keys, args=(started,), daemon=True).start()
-            return started.finish(timeout_seconds=timeout, listener=_relay).returncode
+    with (
+        machine.popen(argv, env=env, terminal=(size.lines, size.columns)) as started,
+        _raw(),
+        _following_size(started),
+    ):
+        threading.Thread(target=_keys, args=(started,), daemon=True).start()
+        return started.finish(timeout_seconds=timeout, listener=_relay).returncode
 
 
 def _keys(command: Command) -> None:

@@ -79,4 +79,3 @@ def _network(spec: Spec) -> list[str]:
         return ["-net", "none"]
     forward = f",hostfwd=tcp:127.0.0.1:{spec.api_port}-:8080" if spec.api_port else ""
     return ["-nic", f"user,model=virtio-net-pci{forward}"]
-

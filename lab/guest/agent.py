@@ -93,26 +93,19 @@ class Command:
         threading.Thread(target=self._wait, daemon=True).start()
 
     def _start(self, request: dict[str, Any]) -> "subprocess.Popen[bytes]":
-        options: dict[str, Any] = {
-            "cwd": request.get("cwd") or "/root",
-            "env": {**ENVIRONMENT, **request.get("env", {})},
-        }
-        argv = request["argv"]
+        argv: list[str] = request["argv"]
+        cwd: str = request.get("cwd") or "/root"
+        env: dict[str, str] = {**ENVIRONMENT, **request.get("env", {})}
         if request.get("terminal"):
-            self.terminal, inner = pty.openpty()
-            self.resize(request["terminal"])
-            streams = {"stdin": inner, "stdout": inner, "stderr": inner}
-            # util-linux's setsid gives the new session its terminal, without
-            # running our code between fork and exec of a threaded process.
-            process = subprocess.Popen(["setsid", "--ctty", *argv], **streams, **options)
-            os.close(inner)
-            self._pump(os.dup(self.terminal), b"O")
-            threading.Thread(target=self._feed, args=(self.terminal,), daemon=True).start()
-            return process
-        pipe = subprocess.PIPE
-        stdin = pipe if request.get("stdin") else subprocess.DEVNULL
+            return self._start_on_terminal(argv, cwd, env, request["terminal"])
         process = subprocess.Popen(
-            argv, stdin=stdin, stdout=pipe, stderr=pipe, start_new_session=True, **options
+            argv,
+            stdin=subprocess.PIPE if request.get("stdin") else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=cwd,
+            env=env,
+            start_new_session=True,
         )
         for stream, kind in ((process.stdout, b"O"), (process.stderr, b"e")):
             if stream:
@@ -122,6 +115,21 @@ class Command:
             inlet = os.dup(process.stdin.fileno())
             process.stdin.close()
             threading.Thread(target=self._feed, args=(inlet,), daemon=True).start()
+        return process
+
+    def _start_on_terminal(
+        self, argv: list[str], cwd: str, env: dict[str, str], size: list[int]
+    ) -> "subprocess.Popen[bytes]":
+        self.terminal, inner = pty.openpty()
+        self.resize(size)
+        # util-linux's setsid gives the new session its terminal, without
+        # running our code between fork and exec of a threaded process.
+        process = subprocess.Popen(
+            ["setsid", "--ctty", *argv], stdin=inner, stdout=inner, stderr=inner, cwd=cwd, env=env
+        )
+        os.close(inner)
+        self._pump(os.dup(self.terminal), b"O")
+        threading.Thread(target=self._feed, args=(self.terminal,), daemon=True).start()
         return process
 
     def _pump(self, fd: int, kind: bytes) -> None:
