@@ -1,0 +1,236 @@
+"""A claim is held open until there is work for it; what a worker does then."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from ffmpeg_jobs.model import (
+    Heartbeat,
+    Machine,
+    Order,
+    Outcome,
+    Progress,
+    Reason,
+    Report,
+    Role,
+    State,
+)
+from ffmpeg_jobs.problems import NotFound, StaleAttempt
+from ffmpeg_master.store import workers
+from tests.api.conftest import JOB, MACHINE, PATIENCE_SECONDS, Inside, in_thread, until
+
+DONE = Outcome(State.COMPLETED)
+
+
+def held(inside: Inside, count: int) -> None:
+    until(lambda: len(inside.master.wakeup) == count)
+
+
+def test_a_waiting_claim_is_woken_by_a_submit(inside: Inside) -> None:
+    inside.client().register("ada", MACHINE)
+    client = inside.client()
+    thread, found = in_thread(lambda: inside.client(Role.WORKER).claim("ada", PATIENCE_SECONDS))
+    held(inside, 1)
+    assert found == []
+    status = client.submit(JOB)
+    thread.join(PATIENCE_SECONDS)
+    assert [claim.job_id for claim in found] == [status.id]
+    assert client.job(status.id).state is State.RUNNING
+
+
+def test_without_work_a_claim_ends_empty(inside: Inside) -> None:
+    inside.client().register("ada", MACHINE)
+    assert inside.client().claim("ada", 0.05) is None
+
+
+def test_each_job_goes_to_one_of_those_who_wait(inside: Inside) -> None:
+    names = [f"w{n}" for n in range(6)]
+    for name in names:
+        inside.client().register(name, MACHINE)
+    waits = [in_thread(lambda n=name: inside.client().claim(n, 50)) for name in names]
+    held(inside, 6)
+    ids = {inside.client().submit(JOB).id for _ in range(4)}
+    until(lambda: sum(len(found) for _, found in waits) == 4)
+    held(inside, 2)  # the others go on waiting
+    inside.master.wakeup.close()
+    for thread, _ in waits:
+        thread.join(PATIENCE_SECONDS)
+    got = [found[0].job_id for _, found in waits if found[0] is not None]
+    assert sorted(got) == sorted(ids)
+
+
+def test_a_job_goes_past_waiters_that_it_does_not_fit(inside: Inside) -> None:
+    client = inside.client()
+    small = Machine(cpus=1, memory_mb=512, disk_free_mb=1, max_concurrent_jobs=1)
+    for name in ("small-1", "small-2"):
+        client.register(name, small)
+        in_thread(lambda n=name: inside.client().claim(n, 50))
+    held(inside, 2)
+    client.register("gpu", Machine(8, 9000, 1, 1, encoders=("h264_nvenc",)))
+    thread, found = in_thread(lambda: inside.client().claim("gpu", 50))
+    held(inside, 3)
+    job_id = client.submit({"parameters": {"duration": 5, "encoder": "h264_nvenc"}}).id
+    thread.join(PATIENCE_SECONDS)
+    assert [claim.job_id for claim in found] == [job_id]
+    held(inside, 2)
+
+
+def test_a_worker_that_starts_anew_does_not_take_a_job_unheard(inside: Inside) -> None:
+    client = inside.client()
+    client.register("ada", MACHINE)
+    thread, found = in_thread(lambda: inside.client().claim("ada", 50))
+    held(inside, 1)
+    client.register("ada", MACHINE)
+    thread.join(PATIENCE_SECONDS)
+    assert found == [None]
+    client.submit(JOB)
+    assert client.claim("ada", 0) is not None
+
+
+def test_a_waiter_that_leaves_passes_its_call_on(inside: Inside) -> None:
+    """Woken for a job and gone without it: the next must look."""
+    wakeup = inside.master.wakeup
+    jobs: list[str] = []
+    gone = threading.Event()
+
+    def leave() -> str | None:
+        gone.wait(PATIENCE_SECONDS)  # the job comes while it looks elsewhere
+        return "something else"
+
+    first, _ = in_thread(lambda: wakeup.wait_for("a", 50, leave))
+    held(inside, 1)
+    second, found = in_thread(
+        lambda: wakeup.wait_for("b", 50, lambda: jobs.pop() if jobs else None)
+    )
+    held(inside, 2)
+    jobs.append("job")
+    wakeup.wake()
+    gone.set()
+    first.join(PATIENCE_SECONDS)
+    second.join(PATIENCE_SECONDS)
+    assert found == ["job"]
+
+
+def test_a_full_worker_gets_nothing(inside: Inside) -> None:
+    client = inside.client()
+    client.register("ada", Machine(4, 8192, 1000, max_concurrent_jobs=1))
+    for _ in range(2):
+        client.submit(JOB)
+    first = client.claim("ada", 0)
+    assert first is not None
+    assert client.claim("ada", 0) is None
+    client.finish(first.job_id, 1, first.token, DONE)
+    assert client.claim("ada", 0) is not None
+
+
+def test_heartbeats_show_progress_and_bring_orders(inside: Inside) -> None:
+    client = inside.client()
+    idle = client.register("ada", MACHINE)
+    assert (idle.orders, idle.heartbeat_seconds, idle.lease_seconds) == ((), 15, 60)
+    job_id = client.submit(JOB).id
+    claim = client.claim("ada", 0)
+    assert claim is not None
+    report = Report(job_id, 1, claim.token, Progress(percent=50, frame=100))
+    stale = Report(job_id, 1, "x" * 32)
+    answer = client.heartbeat("ada", Heartbeat((report, stale)))
+    assert [order.order for order in answer.orders] == [Order.CONTINUE, Order.LOST]
+    assert answer.heartbeat_seconds == 2
+    assert client.job(job_id).progress == Progress(percent=50, frame=100)
+    client.cancel(job_id)
+    assert client.job(job_id).cancel_requested
+    answer = client.heartbeat("ada", Heartbeat((report,)))
+    assert [order.order for order in answer.orders] == [Order.CANCEL]
+    client.finish(job_id, 1, claim.token, Outcome(State.CANCELED, Reason.CANCELED))
+    assert client.job(job_id).state is State.CANCELED
+
+
+def test_a_lost_lease_and_the_late_result(inside: Inside) -> None:
+    client = inside.client()
+    client.register("ada", MACHINE)
+    job_id = client.submit(JOB).id
+    first = client.claim("ada", 0)
+    assert first is not None
+    for _ in range(14):  # the worker falls silent; the master does not
+        inside.clock.forward(5)
+        inside.housekeeping.round()
+    status = client.job(job_id)
+    assert (status.state, status.reason) == (State.QUEUED, Reason.WORKER_LOST)
+
+    client.register("bob", MACHINE)
+    thread, found = in_thread(lambda: inside.client().claim("bob", 50))
+    held(inside, 1)
+    inside.clock.forward(7)
+    inside.housekeeping.round()  # the retry is due: who waits is woken
+    thread.join(PATIENCE_SECONDS)
+    assert [(claim.job_id, claim.attempt) for claim in found] == [(job_id, 2)]
+
+    before = client.job(job_id)
+    with pytest.raises(StaleAttempt):
+        client.finish(job_id, 1, first.token, DONE)
+    with pytest.raises(StaleAttempt):
+        client.put_log(job_id, 1, first.token, b"late")
+    assert client.job(job_id) == before
+    client.finish(job_id, 2, found[0].token, DONE)
+    client.finish(job_id, 2, found[0].token, DONE)  # its answer was lost; the same again
+    assert client.job(job_id).state is State.COMPLETED
+
+
+def test_a_master_that_stood_still_ends_no_lease(inside: Inside) -> None:
+    client = inside.client()
+    client.register("ada", MACHINE)
+    job_id = client.submit(JOB).id
+    assert client.claim("ada", 0) is not None
+    inside.clock.forward(3600)
+    inside.housekeeping.round()
+    assert client.job(job_id).state is State.RUNNING
+
+
+def test_the_fleet(inside: Inside) -> None:
+    client = inside.client()
+    client.register("ada", MACHINE)
+    job_id = client.submit(JOB).id
+    client.claim("ada", 0)
+    (ada,) = client.workers()
+    assert (ada.name, ada.online, ada.machine, ada.running) == ("ada", True, MACHINE, (job_id,))
+    inside.clock.forward(61)
+    assert [worker.online for worker in client.workers()] == [False]
+    with pytest.raises(NotFound, match="PUT /workers/eve"):
+        client.heartbeat("eve", Heartbeat())
+
+
+def test_health_and_metrics(inside: Inside) -> None:
+    client = inside.client()
+    client.register("ada", MACHINE)
+    for _ in range(3):
+        client.submit(JOB | {"scenario": "720p-h264"})
+    first, second = client.claim("ada", 0), client.claim("ada", 0)
+    assert first is not None
+    assert second is not None
+    inside.clock.forward(20)
+    client.finish(first.job_id, 1, first.token, DONE)
+    failed = Outcome(State.FAILED, Reason.TIMEOUT)
+    client.finish(second.job_id, 1, second.token, failed)
+    client.finish(second.job_id, 1, second.token, failed)  # counted once
+    health = inside.call("GET", "/health", None).json()
+    assert {
+        "status": "ok",
+        "queued": 1,
+        "running": 0,
+        "workers_online": 1,
+    }.items() <= health.items()
+    lines = inside.call("GET", "/metrics").text.splitlines()
+    heard = workers.heartbeats(inside.master.store)["ada"]
+    for line in (
+        "jobs_queued_total 1.0",
+        "jobs_running 0.0",
+        "jobs_total 2.0",
+        'jobs_failed_total{reason="timeout"} 1.0',
+        'jobs_duration_seconds_count{scenario="720p-h264"} 2.0',
+        'jobs_duration_seconds_bucket{le="15.0",scenario="720p-h264"} 0.0',
+        'jobs_duration_seconds_bucket{le="30.0",scenario="720p-h264"} 2.0',
+    ):
+        assert line in lines
+    stamps = [line for line in lines if line.startswith("worker_last_heartbeat_timestamp{")]
+    assert [float(line.split()[-1]) for line in stamps] == [heard]

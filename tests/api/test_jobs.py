@@ -1,0 +1,121 @@
+"""Submit, list, show, cancel and read logs, with the real client."""
+
+from __future__ import annotations
+
+import pytest
+
+from ffmpeg_jobs.model import Job, Limits, Outcome, Parameters, Queue, Role, State
+from ffmpeg_jobs.problems import Conflict, NotFound
+from tests.api.conftest import JOB, MACHINE, Inside
+
+
+def test_a_job_is_accepted_and_shown(inside: Inside) -> None:
+    client = inside.client(Role.SUBMIT)
+    status = client.submit(JOB | {"queue": "live", "resource_limits": {"max_cpu_percent": 50}})
+    assert status.state is State.QUEUED
+    assert status.job == Job(
+        parameters=Parameters(duration=5.0),
+        resource_limits=Limits(max_cpu_percent=50),
+        queue=Queue.LIVE,
+        labels={"title": "42"},
+    )
+    assert client.job(status.id) == status
+    assert list(client.jobs()) == [status]
+
+
+def test_the_answer_says_where_the_job_is(inside: Inside) -> None:
+    answer = inside.call("POST", "/jobs", json=JOB)
+    assert answer.status_code == 201
+    assert answer.headers["Location"] == f"/jobs/{answer.json()['id']}"
+
+
+def test_lists_are_arrays_newest_first_and_paged(inside: Inside) -> None:
+    client = inside.client()
+    ids = [client.submit(JOB).id for _ in range(5)]
+    first = inside.call("GET", "/jobs?limit=2&status=queued")
+    assert [row["id"] for row in first.json()] == ids[:2:-1]
+    following = first.links["next"]["url"]
+    assert following.startswith("/jobs?")
+    assert "status=queued" in following
+    second = inside.call("GET", following)
+    assert [row["id"] for row in second.json()] == ids[2:0:-1]
+    last = inside.call("GET", second.links["next"]["url"])
+    assert [row["id"] for row in last.json()] == ids[:1]
+    assert "next" not in last.links
+
+
+def test_the_client_follows_all_pages(inside: Inside) -> None:
+    client = inside.client()
+    ids = [client.submit(JOB).id for _ in range(120)]
+    assert [status.id for status in client.jobs()] == ids[::-1]
+    assert [status.id for status in client.jobs(limit=3)] == ids[:-4:-1]
+
+
+def test_lists_are_filtered(inside: Inside) -> None:
+    client = inside.client()
+    red = client.submit(JOB | {"labels": {"title": "red"}, "queue": "batch"})
+    client.submit(JOB)
+    assert [status.id for status in client.jobs(label="title=red")] == [red.id]
+    assert [status.id for status in client.jobs(queue="batch")] == [red.id]
+    assert list(client.jobs(state="running")) == []
+    assert list(client.jobs(worker="ada")) == []
+
+
+def test_a_repeated_submit_is_the_same_job(inside: Inside) -> None:
+    client = inside.client()
+    first = client.submit(JOB, "key-1")
+    assert client.submit(JOB, "key-1") == first
+    with pytest.raises(Conflict, match=f"job {first.id} came with this key"):
+        client.submit(JOB | {"queue": "live"}, "key-1")
+    assert len(list(client.jobs())) == 1
+
+
+def test_cancel(inside: Inside) -> None:
+    client = inside.client()
+    job_id = client.submit(JOB).id
+    assert client.cancel(job_id).state is State.CANCELED
+    assert client.cancel(job_id).state is State.CANCELED
+
+
+def test_what_ended_cannot_be_canceled(inside: Inside) -> None:
+    client = inside.client()
+    client.register("ada", MACHINE)
+    client.submit(JOB)
+    held = client.claim("ada", 0)
+    assert held is not None
+    client.finish(held.job_id, 1, held.token, Outcome(State.COMPLETED))
+    with pytest.raises(Conflict, match="is completed"):
+        client.cancel(held.job_id)
+
+
+def test_logs(inside: Inside) -> None:
+    client = inside.client()
+    client.register("ada", MACHINE)
+    job_id = client.submit(JOB | {"input": "https://h/in.mp4?signature=s3cr3t-s3cr3t"}).id
+    with pytest.raises(NotFound, match="has no attempt 0"):
+        client.log(job_id)
+    held = client.claim("ada", 0)
+    assert held is not None
+    assert client.log(job_id) == ""
+    text = "Opening https://h/in.mp4?signature=s3cr3t-s3cr3t\nerror: ü \udcff\n"
+    client.put_log(job_id, 1, held.token, text.encode("utf-8", "surrogateescape"))
+    assert client.log(job_id, 1) == "Opening https://h/in.mp4?…\nerror: ü \ufffd\n"
+
+
+def test_only_the_worker_sees_what_urls_keep_secret(inside: Inside) -> None:
+    client = inside.client()
+    places = {
+        "input": "https://ann:passw0rd@media.example/in.mp4",
+        "output": "https://bucket.example/out.mp4?X-Signature=abcdef0123",
+    }
+    answer = inside.call("POST", "/jobs", json=JOB | places)
+    job_id = answer.json()["id"]
+    shown = [answer, inside.call("GET", "/jobs"), inside.call("GET", f"/jobs/{job_id}")]
+    client.register("ada", MACHINE)
+    held = client.claim("ada", 0)
+    shown.append(inside.call("POST", f"/jobs/{job_id}/cancel"))
+    for view in shown:
+        assert "passw0rd" not in view.text
+        assert "abcdef0123" not in view.text
+    assert held is not None
+    assert (held.job.input, held.job.output) == (places["input"], places["output"])

@@ -1,0 +1,309 @@
+"""A real master process: ready when it is, durable, and gone when it is told to."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from ffmpeg_jobs.model import Outcome, Role, State
+from ffmpeg_jobs.problems import Forbidden, Unauthorized
+from tests.api.conftest import (
+    JOB,
+    MACHINE,
+    PATIENCE_SECONDS,
+    Launch,
+    command,
+    in_thread,
+    start,
+    until,
+)
+
+
+class Systemd:
+    """The other end of NOTIFY_SOCKET (sd_notify(3))."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(path))
+        self._socket.settimeout(PATIENCE_SECONDS)
+
+    def next(self) -> dict[str, str]:
+        text = self._socket.recv(4096).decode()
+        return dict(line.split("=", 1) for line in text.splitlines())
+
+    def silent(self) -> bool:
+        self._socket.setblocking(False)
+        try:
+            return not self._socket.recv(4096, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        finally:
+            self._socket.settimeout(PATIENCE_SECONDS)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture
+def systemd(tmp_path: Path) -> Any:
+    end = Systemd(tmp_path / "notify")
+    yield end
+    end.close()
+
+
+def test_ready_is_said_when_the_api_answers(launch: Launch, systemd: Systemd) -> None:
+    master = launch(NOTIFY_SOCKET=str(systemd.path))
+    assert systemd.next()["READY"] == "1"
+    assert requests.get(f"{master.url}/health", timeout=1).json()["status"] == "ok"
+    master.process.terminate()
+    assert systemd.next() == {"STOPPING": "1"}
+    assert master.process.wait(PATIENCE_SECONDS) == 0
+
+
+def test_a_master_that_cannot_serve_never_says_ready(
+    launch: Launch, systemd: Systemd, home: tuple[Path, dict[Role, str]]
+) -> None:
+    database = sqlite3.connect(home[0] / "master.db", isolation_level=None)
+    (known,) = database.execute("SELECT version_num FROM alembic_version").fetchone()
+    database.execute("UPDATE alembic_version SET version_num = '9999'")
+    try:
+        master = launch(NOTIFY_SOCKET=str(systemd.path))
+        assert master.process.wait(PATIENCE_SECONDS) == 78
+        assert "9999 is newer than this master knows" in master.log
+        assert systemd.next() == {"STOPPING": "1"}
+        assert systemd.silent()
+    finally:
+        database.execute("UPDATE alembic_version SET version_num = ?", (known,))
+        database.close()
+
+
+def test_the_watchdog_hears_of_a_master_that_answers(launch: Launch, systemd: Systemd) -> None:
+    master = launch(NOTIFY_SOCKET=str(systemd.path), WATCHDOG_USEC="200000")
+    assert systemd.next()["READY"] == "1"
+    assert systemd.next() == {"WATCHDOG": "1"}
+    (child,) = _children(master.process.pid)
+    os.kill(child, signal.SIGSTOP)  # it stands still: what systemd must find out
+    while not systemd.silent():
+        systemd.next()
+    systemd._socket.settimeout(1.5)
+    with pytest.raises(TimeoutError):
+        while True:
+            systemd.next()
+    os.kill(child, signal.SIGCONT)
+
+
+def _children(pid: int) -> list[int]:
+    return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_a_killed_serving_process_is_replaced(launch: Launch) -> None:
+    master = launch().ready()
+    (child,) = _children(master.process.pid)
+    os.kill(child, signal.SIGKILL)
+    until(lambda: _children(master.process.pid) not in ([], [child]))
+    assert master.client().health()["status"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[leases]\nlease_seconds = 0", "[leases] lease_seconds: 0 is not a whole number"),
+        ('color = "red"', "color: unknown; allowed are bind, database"),
+        ("[leases]\nheartbeat_seconds = 40", "heartbeat_seconds: 40 is more than half of"),
+        ('bind = "8080"', 'bind: "8080" is not an address and a port'),
+        ('[tls]\ntls_key = "/k"', "[tls] tls_certificate: not set"),
+        ("bind = ", "master.toml: "),
+    ],
+)
+def test_a_bad_configuration_ends_with_78(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "master.toml").write_text(text)
+    run = command(tmp_path)
+    assert run.returncode == 78
+    assert words in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_it_listens_where_it_is_told_without_systemd(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    (tmp_path / "master.toml").write_text(
+        f'bind = "127.0.0.1:{port}"\ndatabase = "sqlite:///{tmp_path}/master.db"\n'
+    )
+    process = start(tmp_path, None)
+    try:
+        until(lambda: "event=ready" in (tmp_path / "log").read_text())
+        answer = requests.get(f"http://127.0.0.1:{port}/health", timeout=PATIENCE_SECONDS)
+        assert answer.json()["status"] == "ok"
+    finally:
+        process.terminate()
+        process.wait(PATIENCE_SECONDS)
+
+
+def test_an_accepted_job_survives_kill_9(launch: Launch) -> None:
+    master = launch().ready()
+    status = master.client().submit(JOB)
+    for pid in [*_children(master.process.pid), master.process.pid]:
+        os.kill(pid, signal.SIGKILL)
+    master.process.wait(PATIENCE_SECONDS)
+    again = launch().ready()
+    assert again.client().job(status.id) == status
+    again.client().cancel(status.id)
+
+
+def test_a_lease_survives_a_restart(launch: Launch) -> None:
+    short = "[leases]\nlease_seconds = 4\nheartbeat_seconds = 1\nidle_heartbeat_seconds = 2\n"
+    master = launch(short).ready()
+    client = master.client()
+    client.register("ada", MACHINE)
+    client.submit(JOB)
+    held = client.claim("ada", 0)
+    assert held is not None
+    master.process.terminate()
+    master.process.wait(PATIENCE_SECONDS)
+    client = launch(short).ready().client()
+    client.finish(held.job_id, held.attempt, held.token, Outcome(State.COMPLETED))
+    assert client.job(held.job_id).state is State.COMPLETED
+
+
+def test_a_lease_that_runs_out_gives_the_job_to_another(launch: Launch) -> None:
+    text = "[leases]\nlease_seconds = 2\nheartbeat_seconds = 1\nidle_heartbeat_seconds = 1\n"
+    master = launch(text + "[retries]\nretry_seconds = 0\n").ready()
+    client = master.client()
+    client.register("ada", MACHINE)
+    job_id = client.submit(JOB).id
+    first = client.claim("ada", 0)
+    second = client.claim("ada", PATIENCE_SECONDS)  # held until the lease ran out
+    assert first is not None
+    assert second is not None
+    assert (second.job_id, second.attempt) == (job_id, 2)
+    client.finish(job_id, 2, second.token, Outcome(State.COMPLETED))
+
+
+def test_a_stop_ends_held_claims_and_idle_connections(launch: Launch) -> None:
+    master = launch().ready()
+    client = master.client()
+    client.register("ada", MACHINE)  # this connection stays open, idle
+    thread, found = in_thread(lambda: master.client().claim("ada", 50))
+    until(lambda: _established(master.listener.getsockname()[1]) >= 2)
+    master.process.terminate()
+    assert master.process.wait(PATIENCE_SECONDS - 10) == 0  # gunicorn would wait for both
+    thread.join(PATIENCE_SECONDS)
+    assert found == [None]
+
+
+def _established(port: int) -> int:
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[1].endswith(f":{port:04X}") and row[3] == "01" for row in rows)
+
+
+def test_a_client_that_hung_up_gets_no_job(launch: Launch) -> None:
+    master = launch().ready()
+    client = master.client()
+    client.register("ada", MACHINE)
+    body = b'{"worker": "ada", "wait_seconds": 50}'
+    with socket.create_connection(master.listener.getsockname()) as gone:
+        gone.sendall(
+            b"POST /claims HTTP/1.1\r\nHost: m\r\nContent-Type: application/json\r\n"
+            + f"Authorization: Bearer {master.secrets[Role.WORKER]}\r\n".encode()
+            + f"Content-Length: {len(body)}\r\n\r\n".encode()
+            + body
+        )
+        until(lambda: _established(master.listener.getsockname()[1]) >= 2)
+        client.health()  # by now the claim is held: it was sent before
+    status = client.submit(JOB)
+    assert client.job(status.id).state is State.QUEUED
+    held = client.claim("ada", 0)
+    assert held is not None
+    assert held.attempt == 1
+    client.finish(held.job_id, 1, held.token, Outcome(State.COMPLETED))
+
+
+def test_a_reload_takes_new_settings_and_refuses_bad_ones(launch: Launch, systemd: Systemd) -> None:
+    master = launch(NOTIFY_SOCKET=str(systemd.path))
+    assert systemd.next()["READY"] == "1"
+    client = master.client()
+    file = master.directory / "master.toml"
+    good = file.read_text()
+    file.write_text(good + "[leases]\nlease_seconds = 77\n")
+    master.process.send_signal(signal.SIGHUP)
+    assert systemd.next() == {"RELOADING": "1"}
+    assert systemd.next()["READY"] == "1"
+    until(lambda: client.register("ada", MACHINE).lease_seconds == 77)
+    file.write_text(good + "[leases]\nlease_seconds = 0\n")
+    master.process.send_signal(signal.SIGHUP)
+    until(lambda: "event=reload_refused" in master.log)
+    assert client.register("ada", MACHINE).lease_seconds == 77
+
+
+def test_keys_are_rotated_while_it_serves(launch: Launch) -> None:
+    master = launch().ready()
+    made = command(master.directory, "keys", "create", "--name", "new", "--role", "read")
+    new = master.client_with(made.stdout.strip())
+    old = master.client(Role.READ)
+    assert list(new.jobs(limit=1)) == list(old.jobs(limit=1))
+    assert command(master.directory, "keys", "revoke", "new").returncode == 0
+
+    def refused() -> bool:
+        try:
+            new.workers()
+        except Unauthorized:
+            return True
+        return False
+
+    until(refused)
+    old.workers()
+    with pytest.raises(Forbidden):
+        old.submit(JOB)
+
+
+def test_key_files_are_private_and_never_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "master.toml").write_text(f'database = "sqlite:///{tmp_path}/master.db"\n')
+    file = tmp_path / "key"
+    create = ["keys", "create", "--role", "worker", "--key-file", str(file), "--name"]
+    run = command(tmp_path, *create, "one")
+    assert (run.returncode, run.stdout) == (0, "")
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "master.db").stat().st_mode & 0o777 == 0o600
+    secret = file.read_text()
+    run = command(tmp_path, *create, "two")
+    assert run.returncode == 1
+    assert "File exists" in run.stderr
+    assert file.read_text() == secret
+    file.unlink()
+    run = command(tmp_path, *create, "one")
+    assert run.returncode == 1
+    assert "a key is named one already" in run.stderr
+    assert not file.exists()
+    listed = command(tmp_path, "keys", "list", "--json").stdout
+    assert '"name": "one", "role": "worker"' in listed
+    assert secret.strip() not in listed
+
+
+def test_nothing_secret_is_logged(launch: Launch) -> None:
+    master = launch('log_level = "debug"').ready()
+    client = master.client()
+    client.register("ada", MACHINE)
+    status = client.submit(JOB | {"input": "https://ann:passw0rd@h/i?sig=abcdef0123"})
+    held = client.claim("ada", 0)
+    assert held is not None
+    client.put_log(status.id, 1, held.token, b"https://ann:passw0rd@h/i?sig=abcdef0123")
+    client.finish(status.id, 1, held.token, Outcome(State.COMPLETED))
+    until(lambda: "event=attempt_ended" in master.log)
+    for secret in ("passw0rd", "abcdef0123", held.token, *master.secrets.values()):
+        assert secret not in master.log
+
+
+def test_help_teaches_and_the_example_is_a_configuration(tmp_path: Path) -> None:
+    (tmp_path / "master.toml").write_text("")
+    assert "keys create --name ann --role submit" in command(tmp_path, "--help").stdout
+    printed = command(tmp_path, "--print-example-config").stdout
+    lines = [line.removeprefix("# ") for line in printed.splitlines() if " = " in line]
+    assert "lease_seconds = 60" in lines

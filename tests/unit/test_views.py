@@ -1,0 +1,51 @@
+"""What a URL keeps secret is not shown."""
+
+from __future__ import annotations
+
+import pytest
+
+from ffmpeg_jobs.model import Job, JobStatus, State
+from ffmpeg_master.api import views
+
+SIGNED = "https://bucket.example/out.mp4?X-Amz-Signature=deadbeef0123&v=2"
+
+
+@pytest.mark.parametrize(
+    ("place", "shown"),
+    [
+        (None, None),
+        ("/srv/in.mp4", "/srv/in.mp4"),
+        ("/srv/a?b=c.mp4", "/srv/a?b=c.mp4"),
+        ("https://host/in.mp4", "https://host/in.mp4"),
+        (SIGNED, "https://bucket.example/out.mp4?X-Amz-Signature=…&v=…"),
+        ("https://host/in.mp4?barewordtoken", "https://host/in.mp4?…"),
+        ("rtmp://ann:secret@host:1935/live#frag", "rtmp://…@host:1935/live"),
+    ],
+)
+def test_redact(place: str | None, shown: str | None) -> None:
+    assert views.redact(place) == shown
+
+
+@pytest.mark.parametrize(
+    ("place", "secret"),
+    [
+        ("https://ann:passw0rd@h/a", "passw0rd"),
+        ("https://h/a?sig=abcdef123", "abcdef123"),
+        ("https://h/a?x=a%2Fb%2Fcdefg", "a%2Fb%2Fcdefg"),
+        ("https://h/a?x=a%2Fb%2Fcdefg", "a/b/cdefg"),
+    ],
+)
+def test_messages_that_quote_a_url_do_not_tell_its_secret(place: str, secret: str) -> None:
+    status = JobStatus(
+        "abcdefghijkl",
+        State.FAILED,
+        Job(input=place, output=SIGNED),
+        "now",
+        "now",
+        error=f"{SIGNED}: 403 Forbidden",
+        log_tail=(f"Error opening input {place}", f"sent {secret}"),
+    )
+    shown = str(views.show(status))
+    assert secret not in shown
+    assert "deadbeef0123" not in shown
+    assert "403 Forbidden" in shown
