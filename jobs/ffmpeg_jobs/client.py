@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from urllib.parse import quote
 
 import requests
@@ -24,14 +24,12 @@ from ffmpeg_jobs.model import (
 )
 from ffmpeg_jobs.problems import MasterUnreachable, MasterUntrusted
 from ffmpeg_jobs.problems import from_json as problem_from_json
-from ffmpeg_jobs.schema import from_json, to_json
+from ffmpeg_jobs.wire import Noun, from_json, to_json
 
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 READ_TIMEOUT_SECONDS: Final = 30.0
 PAGE_LENGTH: Final = 100  #: jobs asked for at once
 TOKEN_HEADER: Final = "Attempt-Token"  # noqa: S105 (the name of a header, no secret)
-
-Noun = TypeVar("Noun")
 
 
 @dataclass(frozen=True)

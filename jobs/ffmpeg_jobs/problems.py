@@ -33,7 +33,7 @@ class Problem(Exception):
     """A request that was refused. ``detail`` is the sentence for people."""
 
     kind: ClassVar[str] = "problem"
-    status: ClassVar[int] = 400
+    status: int = 400
     title: ClassVar[str] = "The request was refused"
 
     def __init__(self, detail: str, /, **members: Any) -> None:
@@ -152,11 +152,14 @@ def _leaves(cls: type[Problem]) -> list[type[Problem]]:
 
 
 _BY_TYPE = {TYPE_PREFIX + cls.kind: cls for cls in _leaves(Problem)}
+_BY_STATUS = {cls.status: cls for cls in reversed(_leaves(Problem)) if cls is not Problem}
 
 
 def from_json(status: int, body: Mapping[str, Any]) -> Problem:
-    """The problem that a master's answer holds; of an unknown type: a plain ``Problem``."""
-    cls = _BY_TYPE.get(str(body.get("type")), Problem)
+    """The problem that an answer holds; of an unknown type (a proxy's): told by ``status``."""
+    cls = _BY_TYPE.get(str(body.get("type")), _BY_STATUS.get(status, Problem))
     known = {"type", "title", "status", "detail"}
     detail = str(body.get("detail") or body.get("title") or f"HTTP status {status}")
-    return cls(detail, **{k: v for k, v in body.items() if k not in known})
+    problem = cls(detail, **{str(k): v for k, v in body.items() if k not in known})
+    problem.status = status
+    return problem

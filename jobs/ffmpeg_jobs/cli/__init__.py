@@ -1,0 +1,1 @@
+"""The command ``ffmpeg-jobs``: one file per verb group."""

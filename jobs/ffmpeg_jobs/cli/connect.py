@@ -1,0 +1,21 @@
+"""A client of the master that the user means, as the command line tells of it."""
+
+from __future__ import annotations
+
+import click
+import urllib3
+
+from ffmpeg_jobs.cli import finding
+from ffmpeg_jobs.cli.words import complain
+from ffmpeg_jobs.client import Endpoint, MasterClient
+
+
+def connect(context: click.Context) -> MasterClient:
+    """The client. Nothing is sent yet. Raises ConfigError."""
+    master = finding.asked(context)
+    for file in master.open_files:
+        complain(f"everybody on this machine can read the API key in {file}", f"chmod 600 {file}")
+    if master.insecure_skip_verify:
+        # We said it when we were told to; urllib3 would say it with each request.
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+    return MasterClient(Endpoint(master.url, master.key, master.ca, master.insecure_skip_verify))

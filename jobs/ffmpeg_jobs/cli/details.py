@@ -1,0 +1,71 @@
+"""A job in full, for people (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import datetime
+
+from ffmpeg_jobs.cli import words
+from ffmpeg_jobs.model import Job, JobStatus, Limits
+
+
+def lines(status: JobStatus, now: datetime) -> Iterator[str]:
+    """The lines of ``ffmpeg-jobs show``; what is not known is left out."""
+    yield f"{status.id} {words.state(status)}"
+    for name, value in (*_asked(status.job), *_became(status, now)):
+        if value:
+            yield f"  {name:<11} {value}"
+    if status.log_tail:
+        yield "  last lines of ffmpeg:"
+        yield from (f"    {line}" for line in status.log_tail)
+
+
+def _asked(job: Job) -> tuple[tuple[str, str], ...]:
+    asked = {name: value for name, value in asdict(job.parameters).items() if value is not None}
+    return (
+        ("scenario", job.scenario or ""),
+        ("input", job.input or "synthetic"),
+        ("output", job.output or "none: encoded, verified and discarded"),
+        ("parameters", " ".join(f"{name}={value}" for name, value in asked.items())),
+        ("limits", _limits(job.resource_limits)),
+        ("queue", f"{job.queue.value}, priority {job.priority.value}"),
+        ("labels", " ".join(f"{name}={text}" for name, text in job.labels.items())),
+    )
+
+
+def _limits(limits: Limits) -> str:
+    cpu = limits.max_cpu_percent
+    return ", ".join(
+        (
+            "all cores" if cpu is None else f"CPU {cpu} %",
+            f"memory {limits.max_memory_mb} MiB",
+            f"disk {limits.max_disk_mb} MiB",
+            f"timeout {limits.timeout_sec} s",
+        )
+    )
+
+
+def _became(status: JobStatus, now: datetime) -> tuple[tuple[str, str], ...]:
+    progress, usage, media = status.progress, status.usage, status.media
+    enforced = {None: "", True: "yes", False: "no: the worker could not hold it to its limits"}
+    exit_status = "" if status.exit_status is None else str(status.exit_status)
+    tries = f"{status.attempt} of {status.job.max_attempts}" if status.attempt else ""
+    far = [words.percent(status), words.pace(progress) if progress else ""]
+    return (
+        ("attempt", tries),
+        ("worker", status.worker or ""),
+        ("created", _when(status.created_at, now)),
+        ("started", _when(status.started_at, now)),
+        ("finished", _when(status.finished_at, now)),
+        ("progress", ", ".join(part for part in far if part)),
+        ("usage", words.used(usage) if usage else ""),
+        ("enforced", enforced[status.enforced]),
+        ("media", words.made(media) if media else ""),
+        ("error", status.error or ""),
+        ("exit status", exit_status),
+    )
+
+
+def _when(time: str | None, now: datetime) -> str:
+    return f"{time} ({words.age(time, now)} ago)" if time else ""
