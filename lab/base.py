@@ -75,7 +75,7 @@ def obtain(suite: str) -> cache.Held:
     return cache.obtain(name(suite), lambda target: _build(suite, target))
 
 
-def _proxy_options() -> list[str]:
+def proxy_options() -> list[str]:
     """The host's way out; the image keeps nothing of it (build-hook.sh)."""
     dump = subprocess.run(
         ["apt-config", "dump", "--format", "%f=%v%n"], check=True, capture_output=True, text=True
@@ -96,16 +96,16 @@ def _build(suite: str, target: Path) -> None:
         *OPTIONS,
         f"--include={','.join(packages('base'))}",
         f'--customize-hook="{HOOK}" "$1" {" ".join(packages("candidates"))}',
-        *_proxy_options(),
+        *proxy_options(),
         suite,
         str(target),
         *sources(suite),
     ]
     with step(f"building the base image of {suite} (1 to 3 minutes, log {log})"):
-        _run_told(command, log)
+        run_told(command, log)
 
 
-def _run_told(command: list[str], log: Path) -> None:
+def run_told(command: list[str], log: Path) -> None:
     """Run it, everything into the log, its own headlines also to the user."""
     environment = {**os.environ, "LC_ALL": "C.UTF-8"}
     with (

@@ -67,7 +67,6 @@ SETTINGS: Final = (
         PATH,
         Path("/var/lib/ffmpeg-worker"),
         "where job directories live",
-        env="STATE_DIRECTORY",
     ),
     Setting(
         "",

@@ -36,7 +36,7 @@ class HolderFacts:
 def record(plan: Plan) -> None:
     """Write the plan down, durably. Raises OSError."""
     directory = Path(plan.directory)
-    directory.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+    directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.mkdir(mode=0o700)
     (directory / "work").mkdir(mode=0o700)
     _write(directory, "command.json", {"run": plan.run, "probe": plan.probe})
