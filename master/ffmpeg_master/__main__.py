@@ -70,10 +70,12 @@ def _read(options: argparse.Namespace) -> config.Config:
 
 def _serve(options: argparse.Namespace, settings: config.Config) -> int:
     set_up_logging(settings.log_level)
+    main_process = os.getpid()
     try:
         server.Server(lambda: _read(options)).run()
     except SystemExit as end:
-        if end.code == server.CANNOT_OPEN_STATUS:
+        # The serving process, a fork of this one, leaves through here too.
+        if end.code == server.CANNOT_OPEN_STATUS and os.getpid() == main_process:
             return EX_CONFIG
         raise
     return 0

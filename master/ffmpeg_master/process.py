@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 import gevent
 from gunicorn.workers.ggevent import GeventWorker
+
+#: A connection that sends no whole request in this time is closed; a stop waits no longer.
+_FIRST_REQUEST_SECONDS: Final = 10
 
 
 class Process(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -16,18 +20,37 @@ class Process(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._idle: set[Any] = set()  #: greenlets that wait for their client's next request
+        self._clients: dict[Any, socket.socket] = {}  #: by greenlet
+        self._served: set[socket.socket] = set()  #: those whose first request was awaited
+        self._idle: set[socket.socket] = set()  #: of them, those whose next request is awaited
+
+    def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
+        """Serve one connection."""
+        me = gevent.getcurrent()
+        self._clients[me] = client
+        try:
+            super().handle(listener, client, addr)
+        finally:
+            del self._clients[me]
+            self._served.discard(client)
 
     @contextmanager
     def timeout_ctx(self) -> Iterator[None]:
-        """Around the wait for a request: a connection may be silent for ``keepalive`` seconds."""
-        me = gevent.getcurrent()
-        with gevent.Timeout(self.cfg.keepalive, False):
-            self._idle.add(me)
-            try:
+        """Around the wait for a request: the first comes soon, the next within ``keepalive``."""
+        client = self._clients[gevent.getcurrent()]
+        if client not in self._served:
+            self._served.add(client)
+            with gevent.Timeout(_FIRST_REQUEST_SECONDS, False):
                 yield
-            finally:
-                self._idle.discard(me)
+            return
+        if not self.alive:
+            _hear_no_more(client)
+        self._idle.add(client)
+        try:
+            with gevent.Timeout(self.cfg.keepalive, False):
+                yield
+        finally:
+            self._idle.discard(client)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGTERM: stop soon. Not in the handler itself: it may have interrupted a lock's owner."""
@@ -37,4 +60,11 @@ class Process(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
     def _stop(self) -> None:
         self.app.stop()
         # Else the stop would wait for their keepalive to run out.
-        gevent.killall(list(self._idle), block=False)
+        for client in self._idle:
+            _hear_no_more(client)
+
+
+def _hear_no_more(client: socket.socket) -> None:
+    """What has arrived is still read and answered; then comes the end (shutdown(2))."""
+    with suppress(OSError):
+        client.shutdown(socket.SHUT_RD)

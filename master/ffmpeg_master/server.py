@@ -80,13 +80,14 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         if self._serving is not None:
             self._serving.stop()
 
-    def reload(self) -> None:
-        """Read the configuration again; one that cannot be used changes nothing."""
+    def read_config_again(self) -> bool:
+        """Take the configuration as it is now; False: it cannot be used, nothing changes."""
         try:
             self._config = self._read_config()
         except ConfigError as error:
             log.error("reload_refused", detail=str(error))
-        super().reload()
+            return False
+        return True
 
     def run(self) -> None:
         """Serve until a signal ends it; leaves by SystemExit."""
@@ -127,7 +128,9 @@ class _Main(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         return ask_health(self.LISTENERS[0].sock.getsockname(), self.LISTENERS[0].FAMILY, tls)
 
     def handle_hup(self) -> None:
-        """Reload; ready again when the new serving process answers."""
+        """Reload; ready again when a serving process answers."""
+        if not self.app.read_config_again():
+            return
         tell_systemd(RELOADING=1)
         self._ready = False
         super().handle_hup()

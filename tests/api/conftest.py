@@ -132,8 +132,9 @@ class Outside:
         return self.client_with(self.secrets[role])
 
     def client_with(self, secret: str) -> MasterClient:
-        session = self.sessions.enter_context(requests.Session())
-        return MasterClient(Endpoint(self.url, secret), session)
+        client = MasterClient(Endpoint(self.url, secret))
+        self.sessions.callback(client._session.close)
+        return client
 
     def ready(self) -> Outside:
         until(lambda: "event=ready" in self.log or self.process.poll() is not None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 import pytest
 
@@ -49,7 +50,7 @@ def test_each_job_goes_to_one_of_those_who_wait(inside: Inside) -> None:
     names = [f"w{n}" for n in range(6)]
     for name in names:
         inside.client().register(name, MACHINE)
-    waits = [in_thread(lambda n=name: inside.client().claim(n, 50)) for name in names]
+    waits = [in_thread(partial(inside.client().claim, name, 50)) for name in names]
     held(inside, 6)
     ids = {inside.client().submit(JOB).id for _ in range(4)}
     until(lambda: sum(len(found) for _, found in waits) == 4)
@@ -66,7 +67,7 @@ def test_a_job_goes_past_waiters_that_it_does_not_fit(inside: Inside) -> None:
     small = Machine(cpus=1, memory_mb=512, disk_free_mb=1, max_concurrent_jobs=1)
     for name in ("small-1", "small-2"):
         client.register(name, small)
-        in_thread(lambda n=name: inside.client().claim(n, 50))
+        in_thread(partial(inside.client().claim, name, 50))
     held(inside, 2)
     client.register("gpu", Machine(8, 9000, 1, 1, encoders=("h264_nvenc",)))
     thread, found = in_thread(lambda: inside.client().claim("gpu", 50))

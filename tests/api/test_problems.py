@@ -85,7 +85,8 @@ def test_refusals(  # noqa: PLR0917 - a row of the table above
 ) -> None:
     headers = {"Content-Type": "application/json"} if "data" in more else {}
     headers |= more.get("headers", {})
-    answer = inside.call(method, path, **(more | {"headers": headers}))
+    more = more | {"headers": headers}
+    answer = inside.call(method, path, Role.ADMIN, **more)
     assert answer.status_code == status
     assert answer.headers["Content-Type"] == problems.MEDIA_TYPE
     body = answer.json()

@@ -282,7 +282,7 @@ def test_a_master_that_was_away_gives_every_lease_its_full_length(
 
 
 def test_the_order_of_handing_out(store: Store) -> None:
-    ids = {}
+    ids: dict[int, list[str]] = {}
     for rank in (8, 0, 4, 4):
         submission = intake.Submission(Job(), Needs(), rank, "d")
         ids.setdefault(rank, []).append(intake.submit(store, submission)[0].id)

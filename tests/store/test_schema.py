@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from alembic.autogenerate import compare_metadata
+from alembic.autogenerate.api import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from ffmpeg_jobs.problems import Unavailable
