@@ -42,6 +42,12 @@ INSIDE = "http://master.invalid"
 PATIENCE_SECONDS = 30.0
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The transport's own use of what Python 3.12 deprecated is not our concern."""
+    for item in items:
+        item.add_marker(pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow"))
+
+
 def until(done: Callable[[], Any]) -> Any:
     """The first true result of ``done``; fails after PATIENCE_SECONDS."""
     deadline = time.monotonic() + PATIENCE_SECONDS
