@@ -26,7 +26,7 @@ from ffmpeg_jobs.problems import MasterUnreachable, MasterUntrusted
 from ffmpeg_jobs.problems import from_json as problem_from_json
 from ffmpeg_jobs.wire import Noun, from_json, to_json
 
-CONNECT_TIMEOUT_SECONDS: Final = 10.0
+CONNECT_TIMEOUT_SECONDS: Final = 5.0  #: two repeats of a lost SYN (RFC 6298: after 1 and 3 s)
 READ_TIMEOUT_SECONDS: Final = 30.0
 PAGE_LENGTH: Final = 100  #: jobs asked for at once
 TOKEN_HEADER: Final = "Attempt-Token"  # noqa: S105 (the name of a header, no secret)

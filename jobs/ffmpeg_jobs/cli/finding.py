@@ -40,7 +40,7 @@ def _as_key(value: object) -> str:
 
 
 _FILE = Kind("an absolute path, or one that begins with ~/", _as_file)
-_KEY = Kind("an API key: printable ASCII characters without a space", _as_key)
+_KEY = Kind("printable ASCII characters without a space", _as_key)
 
 SETTINGS: Final = (
     Setting(
@@ -103,13 +103,18 @@ def user_file(environ: Mapping[str, str]) -> Path:
     return folder / USER_FILE
 
 
-def find(flags: Mapping[str, Any], environ: Mapping[str, str], config: Path | None) -> Master:
+def find(
+    flags: Mapping[str, Any],
+    environ: Mapping[str, str],
+    config: Path | None = None,
+    system_file: Path = SYSTEM_FILE,
+) -> Master:
     """The master, from the first place that names it; ``config`` stands for both files.
 
     Flags go before the environment, that before the user's file, that before the system's.
     Raises ConfigError.
     """
-    files = [user_file(environ), SYSTEM_FILE] if config is None else [config]
+    files = [user_file(environ), system_file] if config is None else [config]
     places = [
         settings.from_flags(SETTINGS, flags),
         settings.from_environment(SETTINGS, environ),
@@ -121,7 +126,9 @@ def find(flags: Mapping[str, Any], environ: Mapping[str, str], config: Path | No
         unset = Found(default, "the default")
         return next((place[name] for place in places if name in place), unset)
 
-    url, key = first("master"), _key(places)
+    url, ca, key = first("master"), first("ca"), _key(places)
+    if ca.value is not None and not Path(ca.value).is_file():
+        raise ConfigError(f"{ca.source}: {ca.value}: no such file")
     key_files = [file for file in files if _holds_key(file)]
     if isinstance(key, _InFile):
         key_files.append(key.file)
@@ -130,7 +137,7 @@ def find(flags: Mapping[str, Any], environ: Mapping[str, str], config: Path | No
         url.source,
         key.value,
         key.source,
-        first("ca").value,
+        ca.value,
         first("insecure_skip_verify").value,
         tuple(file for file in key_files if file.stat().st_mode & stat.S_IROTH),
     )

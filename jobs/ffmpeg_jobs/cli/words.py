@@ -122,4 +122,4 @@ def ending(job: JobStatus) -> str:
         parts.append(made(job.media))
     if job.usage is not None:
         parts.append(used(job.usage))
-    return ": ".join(parts)
+    return ": ".join(part for part in parts if part)
