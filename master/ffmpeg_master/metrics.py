@@ -48,11 +48,8 @@ class Metrics:
 
     def collect(self) -> Iterator[Metric]:
         """What the store knows at this moment (called by the registry)."""
-        counts = jobs.counts(self._store)
-        yield GaugeMetricFamily(
-            "jobs_queued_total", "Jobs that wait now", value=counts[State.QUEUED]
-        )
-        running = counts[State.RUNNING] + counts[State.PAUSED]
+        queued, running = jobs.counts(self._store)
+        yield GaugeMetricFamily("jobs_queued_total", "Jobs that wait now", value=queued)
         yield GaugeMetricFamily("jobs_running", "Jobs that workers hold now", value=running)
         heard = GaugeMetricFamily(
             "worker_last_heartbeat_timestamp",

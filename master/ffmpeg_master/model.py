@@ -22,7 +22,7 @@ class Waiting:
 
     job_id: str
     needs: Needs
-    avoid_worker: str | None = None  #: where its last attempt was lost
+    avoid_worker: str | None = None  #: where its last attempt failed
 
 
 @dataclass(frozen=True)

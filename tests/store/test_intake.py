@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ffmpeg_jobs.model import Job, JobStatus, State
+from ffmpeg_jobs.model import Job, JobStatus
 from ffmpeg_jobs.problems import Conflict
 from ffmpeg_master.model import Filters, Needs
 from ffmpeg_master.store import intake, jobs, queue
@@ -68,4 +68,4 @@ def test_filters(store: Store) -> None:
     assert found(Filters(state="queued")) == [blue]
     assert found(Filters(worker="ada")) == [red]
     assert found(Filters(queue="live")) == []
-    assert jobs.counts(store)[State.QUEUED] == 1
+    assert jobs.counts(store) == (1, 1)

@@ -20,7 +20,6 @@ log = structlog.get_logger()
 def claim(call: Call) -> Answer:
     """POST /claims"""
     master, worker = call.master, call.body["worker"]
-    workers.require(master.store, worker)
     if master.wakeup.closed:
         raise Unavailable("the master is about to stop; another one answers soon")
     found = master.wakeup.wait_for(
@@ -42,7 +41,7 @@ def _try_claim(master: Master, name: str) -> Claim | None:
         fleet = workers.fleet(master.store, lease_seconds)
         worker = next((member for member in fleet if member.name == name), None)
         if worker is None:
-            return None
+            raise workers.unknown(name)
         others = [member for member in fleet if member.name != name]
         chosen = scheduling.choose(jobs.waiting(master.store), worker, others)
         if chosen is None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import structlog
 
 from ffmpeg_jobs import __version__
-from ffmpeg_jobs.model import State
 from ffmpeg_jobs.problems import Unavailable
 from ffmpeg_master import metrics
 from ffmpeg_master.api.call import Answer, Call
@@ -18,7 +17,7 @@ def health(call: Call) -> Answer:
     """GET /health: 503 while the database does not answer."""
     store = call.master.store
     try:
-        counts = jobs.counts(store)
+        queued, running = jobs.counts(store)
         fleet = workers.fleet(store, call.master.config.lease_seconds)
     except Unavailable as problem:
         log.error("database_broken", detail=problem.detail)
@@ -28,8 +27,8 @@ def health(call: Call) -> Answer:
             "status": "ok",
             "version": __version__,
             "database": "ok",
-            "queued": counts[State.QUEUED],
-            "running": counts[State.RUNNING] + counts[State.PAUSED],
+            "queued": queued,
+            "running": running,
             "workers_online": sum(member.online for member in fleet),
         }
     )

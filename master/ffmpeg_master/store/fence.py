@@ -6,15 +6,19 @@ import hmac
 from hashlib import sha256
 from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import and_, bindparam, select
 
-from ffmpeg_jobs.model import State
 from ffmpeg_jobs.problems import StaleAttempt
 from ffmpeg_master.store.engine import Connection
 from ffmpeg_master.store.tables import attempts, jobs
 
-#: States in which a worker holds a job.
-LIVE: Final = (State.RUNNING.value, State.PAUSED.value)
+#: The attempt that a job is at, with all that its job's row says.
+_LATEST: Final = (
+    select(jobs, attempts.c.token_hash, attempts.c.ended_at, attempts.c.reported)
+    .add_columns(attempts.c.outcome.label("told"))
+    .join(attempts, and_(attempts.c.job_id == jobs.c.id, attempts.c.number == jobs.c.attempt))
+    .where(jobs.c.id == bindparam("job_id"), jobs.c.attempt == bindparam("number"))
+)
 
 
 def hash_token(token: str) -> str:
@@ -24,12 +28,7 @@ def hash_token(token: str) -> str:
 
 def latest(connection: Connection, job_id: str, number: int, token: str) -> Any:
     """The job's row with its attempt's, if that is the latest one and the token its own."""
-    row = connection.execute(
-        select(jobs, attempts.c.token_hash, attempts.c.ended_at, attempts.c.reported)
-        .add_columns(attempts.c.outcome.label("told"), jobs.c.worker.label("holder"))
-        .join(attempts, attempts.c.job_id == jobs.c.id)
-        .where(jobs.c.id == job_id, jobs.c.attempt == number, attempts.c.number == number)
-    ).first()
+    row = connection.execute(_LATEST, {"job_id": job_id, "number": number}).first()
     if row is None or not hmac.compare_digest(row.token_hash, hash_token(token)):
         return None
     return row

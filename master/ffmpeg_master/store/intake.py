@@ -39,7 +39,7 @@ def submit(store: Store, submission: Submission) -> tuple[JobStatus, bool]:
             return get(connection, earlier), False
         now = store.now()
         job_id = _new_id()
-        row = connection.execute(insert(jobs).values(_row(submission, job_id, now)))
+        row = connection.execute(insert(jobs), _row(submission, job_id, now))
         pairs = submission.job.labels.items()
         if pairs:
             number = row.inserted_primary_key[0]

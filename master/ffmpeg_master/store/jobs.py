@@ -7,17 +7,30 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import and_, exists, func, select
+from sqlalchemy import and_, bindparam, exists, func, select, tuple_
 
 from ffmpeg_jobs.model import Job, JobStatus, Outcome, Progress, State, Usage
 from ffmpeg_jobs.problems import NotFound
 from ffmpeg_jobs.schema import from_json, to_json
 from ffmpeg_master.model import Filters, Needs, Waiting
 from ffmpeg_master.store.engine import Connection, Store
-from ffmpeg_master.store.tables import jobs, labels
+from ffmpeg_master.store.tables import is_live, is_queued, jobs, labels
 
-#: Rows fetched at a time while looking for a job that fits.
-_WAITING_BATCH: Final = 500
+#: Rows fetched while looking for a job that fits: mostly one of the first does.
+_WAITING_FIRST: Final = 8
+_WAITING_MOST: Final = 512
+
+# What runs often is built once: building a statement takes longer than running it.
+#: One job.
+_BY_ID: Final = select(jobs).where(jobs.c.id == bindparam("job_id"))
+#: The queued jobs whose time has come, in the order of handing out.
+_DUE: Final = (
+    select(jobs.c.id, jobs.c.encoder, jobs.c.cpu_percent, jobs.c.memory_mb)
+    .add_columns(jobs.c.avoid_worker, jobs.c.rank, jobs.c.number)
+    .where(is_queued, jobs.c.not_before <= bindparam("now"))
+    .order_by(jobs.c.rank, jobs.c.number)
+)
+_DUE_FIRST: Final = _DUE.limit(_WAITING_FIRST)
 
 
 def dump(noun: object) -> str:
@@ -37,7 +50,7 @@ def _timestamp_or_none(seconds: float | None) -> str | None:
 
 def get(connection: Connection, job_id: str) -> JobStatus:
     """One job, inside a transaction. Raises NotFound."""
-    row = connection.execute(select(jobs).where(jobs.c.id == job_id)).first()
+    row = connection.execute(_BY_ID, {"job_id": job_id}).first()
     if row is None:
         raise NotFound(f"there is no job {job_id}")
     return _status(row)
@@ -72,40 +85,32 @@ def _conditions(filters: Filters) -> list[Any]:
 
 def waiting(store: Store) -> Iterator[Waiting]:
     """The queued jobs whose time has come, in the order of handing out."""
-    columns = (jobs.c.id, jobs.c.encoder, jobs.c.cpu_percent, jobs.c.memory_mb)
-    query = (
-        select(*columns, jobs.c.avoid_worker)
-        .where(jobs.c.state == State.QUEUED.value, jobs.c.not_before <= store.now())
-        .order_by(jobs.c.rank, jobs.c.number)
-    )
-    offset = 0
+    batch, page, now = _WAITING_FIRST, _DUE_FIRST, store.now()
     while True:
         with store.read() as connection:
-            rows = connection.execute(query.limit(_WAITING_BATCH).offset(offset)).all()
+            rows = connection.execute(page, {"now": now}).all()
         for row in rows:
             needs = Needs(row.encoder, row.cpu_percent, row.memory_mb)
             yield Waiting(row.id, needs, row.avoid_worker)
-        if len(rows) < _WAITING_BATCH:
+        if len(rows) < batch:
             return
-        offset += _WAITING_BATCH
+        after = tuple_(jobs.c.rank, jobs.c.number) > tuple_(rows[-1].rank, rows[-1].number)
+        batch = min(batch * 8, _WAITING_MOST)
+        page = _DUE.where(after).limit(batch)
 
 
-def counts(store: Store) -> dict[State, int]:
-    """How many jobs are in each state that is not final."""
-    live = (State.QUEUED, State.RUNNING, State.PAUSED)
+def counts(store: Store) -> tuple[int, int]:
+    """How many jobs are queued, and how many are held by workers."""
+    count = select(func.count()).select_from(jobs)
     with store.read() as connection:
-        return {
-            state: connection.execute(
-                select(func.count()).select_from(jobs).where(jobs.c.state == state.value)
-            ).scalar_one()
-            for state in live
-        }
+        queued = connection.execute(count.where(is_queued)).scalar_one()
+        return queued, connection.execute(count.where(is_live)).scalar_one()
 
 
 def due(store: Store, after: float, until: float) -> int:
     """How many waiting retries became due in that span of Unix time."""
     span = (jobs.c.not_before > after, jobs.c.not_before <= until, jobs.c.attempt > 0)
-    query = select(func.count()).where(jobs.c.state == State.QUEUED.value, *span)
+    query = select(func.count()).where(is_queued, *span)
     with store.read() as connection:
         return int(connection.execute(query).scalar_one())
 

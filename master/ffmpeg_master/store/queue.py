@@ -10,9 +10,9 @@ import json
 import random
 import secrets
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 
 from ffmpeg_jobs.model import (
     FINAL_STATES,
@@ -27,12 +27,45 @@ from ffmpeg_jobs.model import (
     Report,
     State,
 )
-from ffmpeg_jobs.problems import Conflict, NotFound
+from ffmpeg_jobs.problems import Conflict
 from ffmpeg_jobs.schema import from_json
 from ffmpeg_master.store import fence, transitions
 from ffmpeg_master.store.engine import Connection, Store
 from ffmpeg_master.store.jobs import dump, get
-from ffmpeg_master.store.tables import attempts, jobs, workers
+from ffmpeg_master.store.tables import attempts, is_live, is_queued, jobs, workers
+from ffmpeg_master.store.workers import unknown
+
+_LIVE: Final = (State.RUNNING.value, State.PAUSED.value)
+
+
+# What runs often is built once: building a statement takes longer than running it.
+_HELD: Final = select(func.count()).where(jobs.c.worker == bindparam("by"), is_live)
+#: A queued job becomes a worker's, if its time has come and the worker has room.
+_TAKE: Final = (
+    update(jobs)
+    .where(
+        jobs.c.id == bindparam("job_id"),
+        is_queued,
+        jobs.c.not_before <= bindparam("now"),
+        _HELD.scalar_subquery() < bindparam("most"),
+    )
+    .values(
+        state=State.RUNNING.value,
+        attempt=jobs.c.attempt + 1,
+        worker=bindparam("by"),
+        started_at=bindparam("now"),
+        updated_at=bindparam("now"),
+        lease_until=bindparam("until"),
+        outcome=None,
+        progress=None,
+        usage=None,
+    )
+)
+_TAKEN: Final = select(jobs.c.attempt, jobs.c.job).where(jobs.c.id == bindparam("job_id"))
+_CHANGE_JOB: Final = update(jobs).where(jobs.c.id == bindparam("job_id"))
+_END_ATTEMPT: Final = update(attempts).where(
+    attempts.c.job_id == bindparam("of_job"), attempts.c.number == bindparam("at")
+)
 
 
 def claim(
@@ -42,47 +75,15 @@ def claim(
     token = secrets.token_urlsafe(24)
     with store.write() as connection:
         now = store.now()
-        held = select(func.count()).where(jobs.c.worker == worker, jobs.c.state.in_(fence.LIVE))
-        taken = connection.execute(
-            update(jobs)
-            .where(
-                jobs.c.id == job_id,
-                jobs.c.state == State.QUEUED.value,
-                jobs.c.not_before <= now,
-                held.scalar_subquery() < most,
-            )
-            .values(_held(worker, now, lease_seconds))
-        )
-        if taken.rowcount == 0:
+        asked = {"job_id": job_id, "by": worker, "most": most}
+        times = {"now": now, "until": now + lease_seconds}
+        if connection.execute(_TAKE, asked | times).rowcount == 0:
             return None
-        row = connection.execute(
-            select(jobs.c.attempt, jobs.c.job).where(jobs.c.id == job_id)
-        ).one()
-        connection.execute(
-            insert(attempts).values(
-                job_id=job_id,
-                number=row.attempt,
-                worker=worker,
-                token_hash=fence.hash_token(token),
-                started_at=now,
-                reported=False,
-            )
-        )
+        row = connection.execute(_TAKEN, {"job_id": job_id}).one()
+        attempt = {"job_id": job_id, "number": row.attempt, "worker": worker, "started_at": now}
+        attempt |= {"token_hash": fence.hash_token(token), "reported": False}
+        connection.execute(insert(attempts), attempt)
     return Claim(job_id, row.attempt, token, lease_seconds, from_json(Job, json.loads(row.job)))
-
-
-def _held(worker: str, now: float, lease_seconds: float) -> dict[str, Any]:
-    return {
-        "state": State.RUNNING.value,
-        "attempt": jobs.c.attempt + 1,
-        "worker": worker,
-        "started_at": now,
-        "updated_at": now,
-        "lease_until": now + lease_seconds,
-        "outcome": None,
-        "progress": None,
-        "usage": None,
-    }
 
 
 def heartbeat(
@@ -101,7 +102,7 @@ def heartbeat(
             .values(last_heartbeat_at=now, draining=heartbeat.draining)
         )
         if seen.rowcount == 0:
-            raise NotFound(f"no worker is named {worker}; it registers by PUT /workers/{worker}")
+            raise unknown(worker)
         return tuple(
             HeartbeatOrder(
                 report.job_id,
@@ -116,14 +117,15 @@ def _extend(
     connection: Connection, worker: str, report: Report, now: float, lease_until: float
 ) -> Order:
     found = fence.latest(connection, report.job_id, report.attempt, report.token)
-    if found is None or found.state not in fence.LIVE or found.holder != worker:
+    if found is None or found.state not in _LIVE or found.worker != worker:
         return Order.LOST
-    values: dict[str, Any] = {"lease_until": lease_until, "updated_at": now}
+    values: dict[str, Any] = {"job_id": report.job_id, "lease_until": lease_until}
+    values["updated_at"] = now
     if report.progress is not None:
         values["progress"] = dump(report.progress)
     if report.usage is not None:
         values["usage"] = dump(report.usage)
-    connection.execute(update(jobs).where(jobs.c.id == report.job_id).values(values))
+    connection.execute(_CHANGE_JOB, values)
     return Order.CANCEL if found.cancel_requested else Order.CONTINUE
 
 
@@ -163,34 +165,24 @@ def _end(
         chance=random.random(),  # noqa: S311 - spreads retries; nothing is secret
     )
     final = then.state in FINAL_STATES
-    lost = outcome.reason is Reason.WORKER_LOST
     told = dump(outcome)
     if then.state is State.CANCELED:
         outcome = replace(outcome, state=State.CANCELED, reason=Reason.CANCELED)
-    connection.execute(
-        update(attempts)
-        .where(attempts.c.job_id == row.id, attempts.c.number == row.attempt)
-        .values(
-            ended_at=now,
-            reported=reported,
-            outcome=told,
-            reason=outcome.reason.value if outcome.reason else None,
-        )
-    )
-    connection.execute(
-        update(jobs)
-        .where(jobs.c.id == row.id)
-        .values(
-            state=then.state.value,
-            outcome=dump(outcome),
-            updated_at=now,
-            finished_at=now if final else None,
-            not_before=now + then.wait_seconds,
-            lease_until=None,
-            worker=row.worker if final else None,
-            avoid_worker=row.worker if lost else row.avoid_worker,
-        )
-    )
+    attempt = {"of_job": row.id, "at": row.attempt, "ended_at": now, "reported": reported}
+    attempt |= {"outcome": told, "reason": outcome.reason and outcome.reason.value}
+    connection.execute(_END_ATTEMPT, attempt)
+    values = {
+        "job_id": row.id,
+        "state": then.state.value,
+        "outcome": dump(outcome),
+        "updated_at": now,
+        "finished_at": now if final else None,
+        "not_before": now + then.wait_seconds,
+        "lease_until": None,
+        "worker": row.worker if final else None,
+        "avoid_worker": row.worker,
+    }
+    connection.execute(_CHANGE_JOB, values)
 
 
 def cancel(store: Store, job_id: str) -> tuple[JobStatus, bool]:
@@ -213,7 +205,7 @@ def cancel(store: Store, job_id: str) -> tuple[JobStatus, bool]:
         if ends:
             outcome = Outcome(State.CANCELED, Reason.CANCELED, "canceled before it ran")
             values |= {"state": State.CANCELED.value, "finished_at": now, "outcome": dump(outcome)}
-        connection.execute(update(jobs).where(jobs.c.id == job_id).values(values))
+        connection.execute(_CHANGE_JOB, values | {"job_id": job_id})
         return get(connection, job_id), ends
 
 
@@ -221,7 +213,7 @@ def expire(store: Store, lease_seconds: float, retry_seconds: float) -> list[Job
     """End the attempts whose lease ran out; their jobs, as they stand now."""
     with store.write() as connection:
         now = store.now()
-        late = select(jobs).where(jobs.c.state.in_(fence.LIVE), jobs.c.lease_until < now).limit(100)
+        late = select(jobs).where(is_live, jobs.c.lease_until < now).limit(100)
         rows = connection.execute(late).all()
         for row in rows:
             silent_seconds = now - row.lease_until + lease_seconds
@@ -236,7 +228,7 @@ def renew(store: Store, lease_seconds: float) -> int:
     For a master that was away: its workers could not reach it, and kept on.
     """
     with store.write() as connection:
-        live = update(jobs).where(jobs.c.state.in_(fence.LIVE))
+        live = update(jobs).where(is_live)
         return int(
             connection.execute(live.values(lease_until=store.now() + lease_seconds)).rowcount
         )

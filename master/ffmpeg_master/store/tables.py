@@ -21,6 +21,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    literal_column,
     text,
 )
 
@@ -68,6 +69,10 @@ jobs = Table(
     Index("jobs_by_end", "finished_at"),
     sqlite_autoincrement=True,  # a number is never used twice
 )
+
+# Written out, not bound: SQLite uses a partial index only if it sees its condition.
+is_queued: Final = jobs.c.state == literal_column("'queued'")
+is_live: Final = jobs.c.state.in_([literal_column("'running'"), literal_column("'paused'")])
 
 labels = Table(
     "labels",

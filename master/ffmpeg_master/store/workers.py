@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Final
 
 from sqlalchemy import delete, func, insert, select, update
 
@@ -11,9 +12,17 @@ from ffmpeg_jobs.problems import NotFound
 from ffmpeg_jobs.schema import from_json
 from ffmpeg_master.model import Member
 from ffmpeg_master.store.engine import Store
-from ffmpeg_master.store.fence import LIVE
 from ffmpeg_master.store.jobs import dump, timestamp
-from ffmpeg_master.store.tables import jobs, workers
+from ffmpeg_master.store.tables import is_live, jobs, workers
+
+_HELD: Final = select(func.count()).where(jobs.c.worker == workers.c.name, is_live)
+#: Every worker with the number of jobs that it holds.
+_FLEET: Final = select(workers, _HELD.scalar_subquery().label("held"))
+
+
+def unknown(name: str) -> NotFound:
+    """The refusal of a worker that did not register."""
+    return NotFound(f"no worker is named {name}; it registers by PUT /workers/{name}")
 
 
 def register(store: Store, name: str, machine: Machine) -> None:
@@ -28,13 +37,8 @@ def register(store: Store, name: str, machine: Machine) -> None:
 
 def fleet(store: Store, online_seconds: float) -> list[Member]:
     """All workers; online is who was heard within ``online_seconds``."""
-    held = (
-        select(func.count())
-        .where(jobs.c.worker == workers.c.name, jobs.c.state.in_(LIVE))
-        .scalar_subquery()
-    )
     with store.read() as connection:
-        rows = connection.execute(select(workers, held.label("held"))).all()
+        rows = connection.execute(_FLEET).all()
     since = store.now() - online_seconds
     return [
         Member(
@@ -48,19 +52,12 @@ def fleet(store: Store, online_seconds: float) -> list[Member]:
     ]
 
 
-def require(store: Store, name: str) -> None:
-    """Raise NotFound unless a worker of this name registered."""
-    with store.read() as connection:
-        if connection.execute(select(workers.c.name).where(workers.c.name == name)).first() is None:
-            raise NotFound(f"no worker is named {name}; it registers by PUT /workers/{name}")
-
-
 def show_all(store: Store, online_seconds: float) -> list[WorkerStatus]:
     """All workers as the API shows them, by name."""
     held: dict[str, list[str]] = {}
     with store.read() as connection:
         rows = connection.execute(select(workers).order_by(workers.c.name)).all()
-        running = select(jobs.c.worker, jobs.c.id).where(jobs.c.state.in_(LIVE))
+        running = select(jobs.c.worker, jobs.c.id).where(is_live)
         for row in connection.execute(running.order_by(jobs.c.number)):
             held.setdefault(row.worker, []).append(row.id)
     since = store.now() - online_seconds
