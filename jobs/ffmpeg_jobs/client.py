@@ -239,6 +239,7 @@ def _retry(methods: tuple[str, ...]) -> Retry:
     return Retry(
         total=3,
         read=2,
+        other=0,  # a certificate does not become better
         backoff_factor=0.3,
         status_forcelist=(502, 503, 504),
         allowed_methods=methods,

@@ -57,17 +57,16 @@ class Cli:
         return environment(HOME=str(self.home), LANG="C.UTF-8", **{**self.environ, **more})
 
     def run(
-        self, *arguments: str, stdin: str | bytes = "", **more: str
+        self, *arguments: str, stdin: str = "", **more: str
     ) -> subprocess.CompletedProcess[str]:
-        text = stdin if isinstance(stdin, str) else stdin.decode("latin-1")
         return subprocess.run(
             [*COMMAND, *arguments],
             env=self.environment(**more),
-            input=text,
+            input=stdin,
             capture_output=True,
             text=True,
             encoding="utf-8",
-            errors="replace",
+            errors="surrogateescape",
             check=False,
             timeout=PATIENCE_SECONDS,
         )
