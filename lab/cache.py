@@ -16,7 +16,14 @@ from pathlib import Path
 from lab.progress import say
 
 # Prefix of a name, and how many unused ones are worth their place on the disk.
-KEEP = {"chroot-bookworm-": 1, "base-bookworm-": 1, "base-trixie-": 1, "guest-": 4, "depends-": 4, "disk-": 4}
+KEEP = {
+    "chroot-bookworm-": 1,
+    "base-bookworm-": 1,
+    "base-trixie-": 1,
+    "guest-": 4,
+    "depends-": 4,
+    "disk-": 4,
+}
 
 
 @dataclass(frozen=True)

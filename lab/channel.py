@@ -86,6 +86,8 @@ class Channel:
         del self._buffer[: found + len(frame)]
 
     def close(self) -> None:
+        with suppress(OSError):  # wakes a thread that is sending
+            self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         if self._lock is not None:
             os.close(self._lock)

@@ -188,8 +188,9 @@ class Machine:
             reason = self._wait_for_boot(process)
             if not reason:
                 return
+            hung = process.poll() is None
             self._kill()
-            if self.backend == "vm":
+            if hung and self.backend == "vm":
                 kvm.distrust(self.spec.kernel)
             say(f"{self.name} did not boot ({reason}), try {attempt} of {TRIES}")
         console = self.spec.console.read_text(errors="replace")[-3000:]

@@ -45,17 +45,40 @@ class Ended(Exception):
     """The host closed the connection."""
 
 
-class Link:
-    """Frames over one file descriptor."""
+class Port:
+    """A connection to the host, or a serial port that hosts come to one by one."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
-        self._writing = threading.Lock()
+        self.writing = threading.Lock()
+        os.set_blocking(fd, False)
+
+    def wait(self, events: int, seconds: float) -> None:
+        poller = select.poll()
+        poller.register(self.fd, events)
+        poller.poll(seconds * 1000)
+
+    def gone(self) -> bool:
+        poller = select.poll()
+        poller.register(self.fd, 0)
+        return any(event & (select.POLLHUP | select.POLLERR) for _, event in poller.poll(0))
+
+
+class Link:
+    """Frames over a port, for one command."""
+
+    def __init__(self, port: Port) -> None:
+        self.port = port
+        self.closed = False
 
     def _read_exactly(self, count: int) -> bytes:
         parts = []
         while count:
-            part = os.read(self.fd, min(count, CHUNK_BYTES))
+            try:
+                part = os.read(self.port.fd, min(count, CHUNK_BYTES))
+            except BlockingIOError:
+                self.port.wait(select.POLLIN, 60)
+                continue
             if not part:
                 raise Ended
             parts.append(part)
@@ -70,15 +93,18 @@ class Link:
             raise Ended from error
 
     def write(self, kind: bytes, payload: bytes = b"") -> None:
-        data = memoryview(HEADER.pack(kind, len(payload)) + payload)
-        with self._writing, contextlib.suppress(OSError):
-            while data:
-                data = data[os.write(self.fd, data) :]
+        """Nothing is written once the link is closed: the next host must not get it.
 
-    def gone(self) -> bool:
-        poller = select.poll()
-        poller.register(self.fd, 0)
-        return any(event & (select.POLLHUP | select.POLLERR) for _, event in poller.poll(0))
+        A serial port without a host blocks its writers until one comes, so
+        this never waits without looking.
+        """
+        data = memoryview(HEADER.pack(kind, len(payload)) + payload)
+        with self.port.writing, contextlib.suppress(BrokenPipeError, ConnectionError):
+            while data and not self.closed:
+                try:
+                    data = data[os.write(self.port.fd, data) :]
+                except BlockingIOError:
+                    self.port.wait(select.POLLOUT, 0.1)
 
 
 class Command:
@@ -166,7 +192,7 @@ class Command:
             with contextlib.suppress(queue.Full):
                 self.pending.put(part, timeout=0.2)
                 return
-            if self.link.gone():
+            if self.link.port.gone():
                 raise Ended
 
     def resize(self, size: list[int]) -> None:
@@ -179,15 +205,16 @@ class Command:
             os.killpg(self.process.pid, number)
 
     def close(self) -> None:
+        self.link.closed = True
         if self.process.poll() is None:
             self.signal(signal.SIGKILL)
         with contextlib.suppress(queue.Full):
             self.pending.put_nowait(None)
 
 
-def serve(fd: int) -> None:
+def serve(port: Port) -> None:
     """Answer frames until the host goes away."""
-    link = Link(fd)
+    link = Link(port)
     command: Command | None = None
     try:
         while True:
@@ -195,6 +222,7 @@ def serve(fd: int) -> None:
             if kind in b"LR" and command:
                 command.close()
                 command = None
+                link = Link(port)
             if kind == b"L":
                 link.write(b"L", payload)
             elif kind == b"R":
@@ -221,28 +249,28 @@ def start(link: Link, request: dict[str, Any]) -> Command | None:
         return None
 
 
-def serve_ports(ports: list[Path]) -> None:
+def serve_ports(paths: list[Path]) -> None:
     """Virtual serial ports: one thread each, while the host is connected."""
     watch = select.epoll()
-    idle = {os.open(port, os.O_RDWR) for port in ports}
-    for fd in idle:
+    idle = {Port(os.open(path, os.O_RDWR)) for path in paths}
+    for port in idle:
         # The port wakes its waiters when the host connects; level-triggered
         # polling would spin on POLLHUP until then.
-        watch.register(fd, select.EPOLLIN | select.EPOLLET)
+        watch.register(port.fd, select.EPOLLIN | select.EPOLLET)
     lock = threading.Lock()
 
-    def session(fd: int) -> None:
-        serve(fd)
+    def session(port: Port) -> None:
+        serve(port)
         with lock:
-            idle.add(fd)
+            idle.add(port)
 
     while True:
         watch.poll(0.5)
         with lock:
-            ready = [fd for fd in idle if not Link(fd).gone()]
+            ready = [port for port in idle if not port.gone()]
             idle.difference_update(ready)
-        for fd in ready:
-            threading.Thread(target=session, args=(fd,), daemon=True).start()
+        for port in ready:
+            threading.Thread(target=session, args=(port,), daemon=True).start()
 
 
 def serve_socket(path: Path) -> None:
@@ -253,7 +281,7 @@ def serve_socket(path: Path) -> None:
 
     def session(connection: socket.socket) -> None:
         with connection:
-            serve(connection.fileno())
+            serve(Port(connection.fileno()))
 
     while True:
         connection, _ = listener.accept()
