@@ -63,7 +63,14 @@ jobs = Table(
     Column("usage", Text),
     Column("idempotency_key", String(255), unique=True),
     Column("body_digest", String(64), nullable=False),
-    Index("jobs_to_hand_out", "rank", "number", sqlite_where=_QUEUED, postgresql_where=_QUEUED),
+    Index(
+        "jobs_to_hand_out",
+        "state",  # the same in all its rows, but SQLite's planner wants to see it
+        "rank",
+        "number",
+        sqlite_where=_QUEUED,
+        postgresql_where=_QUEUED,
+    ),
     Index("jobs_held", "worker", "lease_until", sqlite_where=_LIVE, postgresql_where=_LIVE),
     Index("jobs_by_state", "state", "number"),
     Index("jobs_by_end", "finished_at"),

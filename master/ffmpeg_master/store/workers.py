@@ -58,7 +58,7 @@ def show_all(store: Store, online_seconds: float) -> list[WorkerStatus]:
     with store.read() as connection:
         rows = connection.execute(select(workers).order_by(workers.c.name)).all()
         running = select(jobs.c.worker, jobs.c.id).where(is_live)
-        for row in connection.execute(running.order_by(jobs.c.number)):
+        for row in connection.execute(running):
             held.setdefault(row.worker, []).append(row.id)
     since = store.now() - online_seconds
     return [
@@ -66,7 +66,7 @@ def show_all(store: Store, online_seconds: float) -> list[WorkerStatus]:
             row.name,
             row.last_heartbeat_at >= since,
             from_json(Machine, json.loads(row.machine)),
-            tuple(held.get(row.name, ())),
+            tuple(sorted(held.get(row.name, ()))),
             timestamp(row.registered_at),
             timestamp(row.last_heartbeat_at),
         )

@@ -80,7 +80,7 @@ def _jobs() -> None:
     op.create_index(
         "jobs_to_hand_out",
         "jobs",
-        ["rank", "number"],
+        ["state", "rank", "number"],
         unique=False,
         sqlite_where=sa.text("state = 'queued'"),
         postgresql_where=sa.text("state = 'queued'"),
