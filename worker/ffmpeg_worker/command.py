@@ -9,12 +9,13 @@ other users a stream's URL can be seen in the process list.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
-from ffmpeg_jobs.model import Job, Parameters
+from ffmpeg_jobs.model import Job, Parameters, Reason
+from ffmpeg_worker.families import RENDER_NODE, family_of, settings
+from ffmpeg_worker.outcome import AttemptError
 
 #: Extension of an output to ffmpeg's muxer, for all formats of the contract.
 _MUXERS: Final = {
@@ -43,15 +44,8 @@ _AUDIO: Final = {
 }
 #: The synthetic source's size and rate where the job does not say.
 _WIDTH, _HEIGHT, _FRAMERATE = 1280, 720, 25
-_RTMP_PROTOCOLS: Final = "rtmp,rtmps,tcp,tls,tls_gnutls,crypto"
-_RENDER_NODE: Final = "/dev/dri/renderD128"
-_NVIDIA: Final = (
-    "/dev/nvidia0",
-    "/dev/nvidiactl",
-    "/dev/nvidia-uvm",
-    "/dev/nvidia-uvm-tools",
-    "/dev/nvidia-modeset",
-)
+#: What RTMP is made of, and when a silent server counts as gone: 30 s, in microseconds.
+_RTMP: Final = ("-protocol_whitelist", "rtmp,rtmps,tcp,tls", "-rw_timeout", "30000000")
 
 
 @dataclass(frozen=True)
@@ -90,16 +84,8 @@ def expected_seconds(job: Job, input_seconds: float | None) -> float | None:
 
 def gpu_devices(job: Job) -> tuple[str, ...]:
     """The device nodes that the job's encoder needs."""
-    return devices_of(job.parameters.encoder or "")
-
-
-def devices_of(encoder: str) -> tuple[str, ...]:
-    """The device nodes that an encoder needs."""
-    if encoder.endswith("_nvenc"):
-        return _NVIDIA
-    if encoder.endswith(("_vaapi", "_qsv", "_amf")):
-        return (_RENDER_NODE,)
-    return ()
+    encoder = job.parameters.encoder
+    return family_of(encoder).devices if encoder and encoder not in ("copy", "none") else ()
 
 
 def probe_argv(path: str) -> tuple[str, ...]:
@@ -120,18 +106,23 @@ def probe_argv(path: str) -> tuple[str, ...]:
 
 
 def ffmpeg_argv(job: Job, places: Places, threads: int) -> tuple[str, ...]:
-    """The whole command. ``threads``: as many as the job has cores, so that none waits."""
+    """The whole command. ``threads``: as many as the job has cores, so that none waits.
+
+    Raises AttemptError (encoder_error) for parameters that contradict each other.
+    """
     asked = job.parameters
     video = asked.encoder if asked.encoder else _VIDEO.get(places.sink_format, "libx264")
     audio = asked.audio_encoder if asked.audio_encoder else _AUDIO.get(places.sink_format, "aac")
+    _refuse_contradictions(asked, video, audio)
     return (
         "ffmpeg",
-        *("-nostdin", "-hide_banner", "-nostats", "-y"),
+        # Each line with its level: outcome.py reads the complaints among them.
+        *("-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+info", "-y"),
         *("-progress", f"file:{places.progress}", "-stats_period", "1"),
         *_device(video, places),
-        *_source(asked, places),
+        *_source(asked, places, threads),
         *_streams(places.source, video, audio),
-        *_video(asked, video, threads),
+        *_video(asked, video, threads, live=_is_rtmp(places.sink)),
         *_audio(asked, audio),
         *_sink(places),
     )
@@ -139,25 +130,47 @@ def ffmpeg_argv(job: Job, places: Places, threads: int) -> tuple[str, ...]:
 
 def _device(video: str, places: Places) -> tuple[str, ...]:
     if video.endswith("_vaapi"):
-        return ("-vaapi_device", places.vaapi_device or _RENDER_NODE)
+        return ("-vaapi_device", places.vaapi_device or RENDER_NODE)
     if video.endswith("_qsv"):
-        return ("-qsv_device", places.vaapi_device or _RENDER_NODE)
+        return ("-qsv_device", places.vaapi_device or RENDER_NODE)
     return ()
 
 
-def _source(asked: Parameters, places: Places) -> tuple[str, ...]:
-    cut = () if asked.duration is None else ("-t", f"{asked.duration:g}")
-    if places.source is None:
-        size = f"{asked.width or _WIDTH}x{asked.height or _HEIGHT}"
-        rate = asked.framerate or _FRAMERATE
-        picture = f"testsrc2=size={size}:rate={rate}"
-        return (
-            *("-f", "lavfi", *cut, "-i", picture),
-            *("-f", "lavfi", *cut, "-i", "sine=frequency=440:sample_rate=48000"),
+def _refuse_contradictions(asked: Parameters, video: str, audio: str) -> None:
+    """A stream that is copied or left out takes no settings: say so, rather than ignore them."""
+    if video == audio == "none":
+        raise AttemptError(
+            Reason.ENCODER_ERROR, "parameters: neither video nor audio is left to encode"
         )
+    for field, encoder, names in (
+        ("encoder", video, ("bitrate", "preset", "tune", "crf", "width", "height", "framerate")),
+        ("audio_encoder", audio, ("audio_bitrate",)),
+    ):
+        given = [name for name in names if getattr(asked, name) is not None]
+        if encoder in ("copy", "none") and given:
+            raise AttemptError(
+                Reason.ENCODER_ERROR,
+                f"parameters.{given[0]}: {getattr(asked, given[0])} has no effect with "
+                f'{field} "{encoder}"; leave it out, or name an encoder',
+            )
+
+
+def _source(asked: Parameters, places: Places, threads: int) -> tuple[str, ...]:
+    cut = () if asked.duration is None else ("-t", f"{asked.duration:.3f}")
+    # What viewers watch goes out at its own pace.
+    pace = ("-re",) if _is_rtmp(places.sink) else ()
+    if places.source is None:
+        picture = f"testsrc2=size={asked.width or _WIDTH}x{asked.height or _HEIGHT}"
+        return (
+            *("-f", "lavfi", *pace, *cut, "-i", f"{picture}:rate={asked.framerate or _FRAMERATE}"),
+            *("-f", "lavfi", *pace, *cut, "-i", "sine=frequency=440:sample_rate=48000"),
+        )
+    # 16: ffmpeg's own limit where it chooses (libavcodec/pthread_internal.h).
+    decoders = ("-threads", str(min(threads, 16)))
     if _is_rtmp(places.source):
-        return ("-protocol_whitelist", _RTMP_PROTOCOLS, *cut, "-i", places.source)
-    return ("-protocol_whitelist", "file", *cut, "-i", f"file:{places.source}")
+        return (*decoders, *_RTMP, *cut, "-i", places.source)
+    file = ("-protocol_whitelist", "file")
+    return (*decoders, *file, *pace, *cut, "-i", f"file:{places.source}")
 
 
 def _streams(source: str | None, video: str, audio: str) -> tuple[str, ...]:
@@ -170,85 +183,40 @@ def _streams(source: str | None, video: str, audio: str) -> tuple[str, ...]:
     )
 
 
-def _video(asked: Parameters, encoder: str, threads: int) -> tuple[str, ...]:
+def _video(asked: Parameters, encoder: str, threads: int, *, live: bool) -> tuple[str, ...]:
     if encoder == "none":
         return ()
     if encoder == "copy":
         return ("-c:v", "copy")
-    options: list[str] = ["-c:v", encoder, "-threads", str(threads)]
-    if asked.preset:
-        options += [_PRESET_OPTIONS.get(encoder, "-preset"), asked.preset]
-    if asked.tune:
-        options += ["-tune", asked.tune]
-    options += _rate(asked, encoder)
+    options = ["-c:v", encoder, *settings(asked, encoder, threads)]
     filters = _filters(asked, encoder)
     if filters:
         options += ["-vf", filters]
     if asked.framerate:
         options += ["-r", str(asked.framerate)]
-    if _in_software(encoder) and encoder not in ("ffv1", "prores_ks"):
-        options += ["-pix_fmt", "yuv420p"]
+    if live:
+        # A viewer waits for the next key frame: one every 2 s is what RTMP services ask for.
+        options += ["-force_key_frames", "expr:gte(t,n_forced*2)"]
     return tuple(options)
 
 
-#: Encoders whose speed option has another name than -preset (ffmpeg-codecs(1)).
-_PRESET_OPTIONS: Final = {
-    "libaom-av1": "-cpu-used",
-    "libvpx": "-cpu-used",
-    "libvpx-vp9": "-cpu-used",
-}
-
-#: How each family is told a constant quality (ffmpeg-codecs(1)); libvpx and aom need no bitrate
-#: beside it.
-_QUALITY: Final[dict[str, Callable[[int], list[str]]]] = {
-    "_nvenc": lambda crf: ["-rc", "vbr", "-cq", str(crf), "-b:v", "0"],
-    "_qsv": lambda crf: ["-global_quality", str(crf)],
-    "_vaapi": lambda crf: ["-rc_mode", "CQP", "-qp", str(crf)],
-    "_amf": lambda crf: ["-rc", "cqp", "-qp_i", str(crf), "-qp_p", str(crf)],
-    "libvpx": lambda crf: ["-crf", str(crf), "-b:v", "0"],
-    "libvpx-vp9": lambda crf: ["-crf", str(crf), "-b:v", "0"],
-    "libaom-av1": lambda crf: ["-crf", str(crf), "-b:v", "0"],
-}
-
-
-def _rate(asked: Parameters, encoder: str) -> list[str]:
-    """Constant quality, an average bitrate, or quality under a ceiling when both are asked."""
-    options: list[str] = []
-    if asked.crf is not None:
-        suffix = next((s for s in _QUALITY if encoder.endswith(s)), None)
-        options += _QUALITY[suffix](asked.crf) if suffix else ["-crf", str(asked.crf)]
-        if asked.bitrate:
-            options += ["-maxrate", asked.bitrate, "-bufsize", _twice(asked.bitrate)]
-    elif asked.bitrate:
-        options += ["-b:v", asked.bitrate, "-maxrate", asked.bitrate]
-        options += ["-bufsize", _twice(asked.bitrate)]
-    return options
-
-
-def _twice(bitrate: str) -> str:
-    """Two seconds of it, the customary decoder buffer."""
-    digits = bitrate.rstrip("kM")
-    return f"{2 * int(digits)}{bitrate[len(digits) :]}"
-
-
 def _filters(asked: Parameters, encoder: str) -> str:
-    """Scale into the box that was asked for, keeping the picture's shape; sizes stay even."""
+    """Scale into the box that was asked for, keeping the picture's shape; sizes stay even.
+
+    No bars are added: a 4:3 picture in a box of 1920x1080 is 1440x1080.
+    """
     parts: list[str] = []
     if asked.width and asked.height:
         box = f"w={asked.width}:h={asked.height}"
         parts.append(f"scale={box}:force_original_aspect_ratio=decrease:force_divisible_by=2")
     elif asked.width or asked.height:
         parts.append(f"scale=w={asked.width or -2}:h={asked.height or -2}")
-    if encoder.endswith("_vaapi"):
-        parts += ["format=nv12", "hwupload"]
-    elif _in_software(encoder) and not parts:
+    elif encoder != "ffv1":
         # 4:2:0 needs even sizes; most sources have them, and then this changes nothing.
         parts.append("scale=w=trunc(iw/2)*2:h=trunc(ih/2)*2")
+    if encoder.endswith("_vaapi"):
+        parts += ["format=nv12", "hwupload"]
     return ",".join(parts)
-
-
-def _in_software(encoder: str) -> bool:
-    return not encoder.endswith(("_nvenc", "_qsv", "_vaapi", "_amf"))
 
 
 def _audio(asked: Parameters, encoder: str) -> tuple[str, ...]:
@@ -260,7 +228,8 @@ def _audio(asked: Parameters, encoder: str) -> tuple[str, ...]:
 
 def _sink(places: Places) -> tuple[str, ...]:
     if _is_rtmp(places.sink):
-        return ("-f", places.sink_format, places.sink)
+        # A stream has no header that its length could be written into afterwards.
+        return ("-flvflags", "no_duration_filesize", *_RTMP, "-f", places.sink_format, places.sink)
     # The index in front, so that playing can begin while the file is still coming.
     front = ("-movflags", "+faststart") if places.sink_format in ("mp4", "mov") else ()
     return (*front, "-f", places.sink_format, f"file:{places.sink}")

@@ -8,7 +8,8 @@ from typing import Final
 
 from ffmpeg_jobs.contract import VIDEO_ENCODERS
 from ffmpeg_jobs.model import Job, Parameters
-from ffmpeg_worker.command import Places, devices_of, ffmpeg_argv
+from ffmpeg_worker.command import Places, ffmpeg_argv
+from ffmpeg_worker.families import family_of
 from ffmpeg_worker.sandbox import sandboxed
 
 #: NVENC refuses pictures under about 145x49 pixels; 256x256 is taken by all.
@@ -39,7 +40,7 @@ def _listed() -> set[str]:
 
 
 def _works(encoder: str) -> bool:
-    devices = devices_of(encoder)
+    devices = family_of(encoder).devices
     if devices and not Path(devices[0]).exists():
         return False
     job = Job(

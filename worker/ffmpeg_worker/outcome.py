@@ -2,6 +2,7 @@
 
 ``RULES`` is read from the top, and the first that holds decides: who asked for a stop counts
 before what the kernel did, the kernel before ffmpeg, ffmpeg's own words before its status.
+The status says little: 1 in ffmpeg 5.1, in 7.1 the lowest byte of its error code.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ from ffmpeg_jobs.model import Outcome, Reason, State, Usage
 
 #: Fewer percent free than this, and a failed write means a full disk.
 FULL_PERCENT: Final = 1.0
+#: What a result may carry: contract.OUTCOME.
+TAIL_LINES: Final = 20
+LINE_CHARACTERS: Final = 2000
+ERROR_CHARACTERS: Final = 4096
 
 
 class AttemptError(Exception):
@@ -34,7 +39,7 @@ class Facts:
     oom_kills: int = 0  #: oom_kill in memory.events
     timed_out: bool = False  #: it ran for all of its time
     stop_asked_by: str | None = None  #: cancel, lost, disk, drain or shutdown
-    stderr_tail: tuple[str, ...] = ()  #: ffmpeg's last lines, at most 20
+    stderr_tail: tuple[str, ...] = ()  #: the end of ffmpeg's log, lines with their level
     usage: Usage = field(default_factory=Usage)
     disk_free_percent: float | None = None
     enforced: bool = True
@@ -51,49 +56,58 @@ class Rule:
     sentence: Callable[[Facts], str]
 
 
-def _says(pattern: str) -> Callable[[Facts], bool]:
-    """ffmpeg failed, and one of its last lines matches."""
-    found = re.compile(pattern)
-    return lambda f: f.exit_status != 0 and any(found.search(li) for li in f.stderr_tail)
+def complaints(facts: Facts) -> list[str]:
+    """What ffmpeg and bwrap complained of, first things first.
+
+    Lines look like ``[libx264 @ 0x55d0c0de] [error] message``; bwrap's begin with its name.
+    """
+    found = (_COMPLAINT.match(line) for line in facts.stderr_tail)
+    lines = (match[1] or match[2] for match in found if match)
+    return [
+        re.sub(r"\[[^\[\]]+ @ 0x[0-9a-f]+\] |file:/(?=(input|output)\b)", "", li) for li in lines
+    ]
 
 
-def _line(pattern: str, words: str) -> Callable[[Facts], str]:
-    """``words`` and the first line that matches, without ffmpeg's addresses in memory."""
-    found = re.compile(pattern)
-
-    def sentence(facts: Facts) -> str:
-        line = next((li for li in facts.stderr_tail if found.search(li)), "")
-        return f"{words}: {_clean(line)}"
-
-    return sentence
+_COMPLAINT: Final = re.compile(
+    r"(?:\[[^\[\]]+ @ 0x[0-9a-f]+\] )*\[(?:error|fatal|panic)\] (.+)|(bwrap: .+)"
+)
 
 
-def _clean(line: str) -> str:
-    return re.sub(r"\[[\w,-]+ @ 0x[0-9a-f]+\] *", "", line).strip()
+def _told(reason: Reason, words: str, pattern: str) -> Rule:
+    """A rule that holds where a complaint matches; the sentence is ``words`` and the complaint."""
+    search = re.compile(pattern).search
+    return Rule(
+        lambda f: any(search(line) for line in complaints(f)),
+        reason,
+        lambda f: f"{words}: {next(line for line in complaints(f) if search(line))}",
+    )
+
+
+def _is_full(facts: Facts) -> bool:
+    free = facts.disk_free_percent
+    told = any(re.search(_FULL, line) for line in complaints(facts))
+    return told or (free is not None and free < FULL_PERCENT)
+
+
+_FULL: Final = "No space left on device|Disk quota exceeded"
+
+
+def _was_killed(facts: Facts) -> bool:
+    """By a signal that people send: bwrap dies of SIGTERM, ffmpeg says that it got it."""
+    polite = any("Exiting normally, received signal" in line for line in facts.stderr_tail)
+    return facts.exit_status in (-9, -15) or (facts.exit_status == 255 and polite)
 
 
 def _last_words(facts: Facts) -> str:
-    """ffmpeg's own last line that says something."""
-    lines = [_clean(li) for li in facts.stderr_tail if li.strip() and "Conversion failed" not in li]
-    how = (
-        f"signal {-facts.exit_status}"
-        if facts.exit_status is not None and facts.exit_status < 0
-        else f"exit status {facts.exit_status}"
-    )
-    return f"ffmpeg failed with {how}" + (f": {lines[-1]}" if lines else "")
+    """ffmpeg's first complaint is the cause, what follows are consequences."""
+    status = facts.exit_status or 0
+    how = f"crashed with signal {-status}" if status < 0 else f"failed with exit status {status}"
+    return ": ".join([f"ffmpeg {how}", *complaints(facts)[:1]])
 
 
-def _told(pattern: str, reason: Reason, words: str) -> Rule:
-    return Rule(_says(pattern), reason, _line(pattern, words))
-
-
-#: The wording is that of ffmpeg 5.1 and 7.1 (libavutil/error.c, fftools), and strerror(3).
+#: The words are those of ffmpeg 5.1 and 7.1, bwrap(1) and strerror(3).
 RULES: Final = (
-    Rule(
-        lambda f: f.stop_asked_by in ("cancel", "lost"),
-        Reason.CANCELED,
-        lambda f: "canceled",
-    ),
+    Rule(lambda f: f.stop_asked_by in ("cancel", "lost"), Reason.CANCELED, lambda f: "canceled"),
     Rule(
         lambda f: f.stop_asked_by == "disk",
         Reason.DISK_FULL,
@@ -102,13 +116,9 @@ RULES: Final = (
     Rule(
         lambda f: f.stop_asked_by is not None,
         Reason.WORKER_LOST,
-        lambda f: f"stopped, because the worker was asked to ({f.stop_asked_by})",
+        lambda f: f"stopped because the worker was asked to ({f.stop_asked_by})",
     ),
-    Rule(
-        lambda f: f.exit_status == 0,
-        None,
-        lambda f: "",
-    ),
+    Rule(lambda f: f.exit_status == 0, None, lambda f: ""),
     Rule(
         lambda f: f.oom_kills > 0 or f.scope_result == "oom-kill",
         Reason.OUT_OF_MEMORY,
@@ -124,18 +134,14 @@ RULES: Final = (
             f"it was ended after {f.timeout_sec} seconds; raise timeout_sec, or use a faster preset"
         ),
     ),
+    Rule(_is_full, Reason.DISK_FULL, lambda f: "the disk is full"),
     Rule(
-        lambda f: (
-            _says("No space left on device|Disk quota exceeded")(f)
-            or (f.exit_status not in (0, None) and (f.disk_free_percent or 100) < FULL_PERCENT)
-        ),
-        Reason.DISK_FULL,
-        lambda f: "the disk is full",
-    ),
-    Rule(
-        lambda f: f.exit_status in (-9, -15),
+        _was_killed,
         Reason.WORKER_LOST,
-        lambda f: f"somebody on the machine ended it with signal {-(f.exit_status or 0)}",
+        lambda f: (
+            "somebody on the machine ended it with signal "
+            f"{9 if f.exit_status == -9 else 15}; neither a limit nor the worker did"
+        ),
     ),
     Rule(
         lambda f: f.exit_status is None,
@@ -145,58 +151,57 @@ RULES: Final = (
     Rule(
         lambda f: f.exit_status == 127,
         Reason.INTERNAL_ERROR,
-        lambda f: "the sandbox or ffmpeg could not be started on this machine",
+        lambda f: "the sandbox (bwrap) could not be started on this machine",
     ),
-    _told("^bwrap: ", Reason.INTERNAL_ERROR, "the sandbox could not be set up"),
+    _told(Reason.INTERNAL_ERROR, "the sandbox could not be set up", "^bwrap: "),
     _told(
-        "Connection refused|Connection reset|Connection timed out|Network is unreachable|"
-        "Host is unreachable|Broken pipe|Failed to resolve hostname|Input/output error$|"
-        "Server returned 5|Operation timed out|Cannot open connection|RTMP_",
         Reason.NETWORK_ERROR,
         "the network failed",
+        "Connection (refused|reset|timed out)|(Network is|Host is) unreachable|No route to host|"
+        "Operation timed out|Broken pipe|Failed to resolve hostname|Cannot open connection|"
+        "RTMP handshake|Server error: |rtmps?://.*(Input/output error|End of file)",
     ),
     _told(
-        "Unknown encoder|Unrecognized option|Error setting option|Undefined constant|"
-        "Unable to parse option|Invalid encoder type|Option not found",
-        Reason.ENCODER_ERROR,
-        "ffmpeg refused the parameters",
-    ),
-    _told(
-        "Cannot load libcuda|No NVENC capable|No capable devices|OpenEncodeSessionEx failed|"
-        "Failed to initialise VAAPI|No VA display|Device creation failed|"
-        "Failed to set value .* for option '(vaapi|qsv)_device'|"
-        "Error creating a MFX session|DLL amfrt",
         Reason.ENCODER_ERROR,
         "the encoder has no device on this machine",
+        "Cannot load (lib)?(cuda|nvcuda|nvidia-encode|amfrt)|No NVENC capable|No capable devices|"
+        "OpenEncodeSessionEx failed|No VA display|Failed to initialise VAAPI|"
+        "Error creating a MFX session|DLL amfrt|option '(vaapi|qsv)_device'",
     ),
     _told(
-        "No such file or directory|Invalid data found when processing input|"
-        "Permission denied|moov atom not found|Server returned 4|"
-        "does not contain any stream|matches no streams|could not find codec parameters|"
-        "Protocol .* not on whitelist|End of file",
+        Reason.ENCODER_ERROR,
+        "ffmpeg refused the parameters",
+        "Unknown encoder|Unrecognized option|Option not found|Error setting (option|preset)|"
+        "Undefined constant|Unable to parse|is unsupported|not supported|are supported|"
+        "Error parsing|not currently supported in container|Could not write header|"
+        "Unsupported (codec|audio|video)|[Ii]nvalid (preset|tune|profile)",
+    ),
+    _told(
+        Reason.INTERNAL_ERROR,
+        "this machine could not store the output",
+        "Read-only file system|output: (Permission denied|Input/output error|No such file)",
+    ),
+    _told(
         Reason.INPUT_ERROR,
         "the input cannot be read",
+        "No such file or directory|Invalid data found when processing input|Permission denied|"
+        "moov atom not found|does not contain any stream|matches no streams|"
+        "[Cc]ould not find codec parameters|not on whitelist|Input/output error",
     ),
-    Rule(
-        lambda f: True,
-        Reason.ENCODER_ERROR,
-        _last_words,
-    ),
+    Rule(lambda f: True, Reason.ENCODER_ERROR, _last_words),
 )
 
 
 def conclude(facts: Facts) -> Outcome:
     """The outcome that the facts add up to. A completed one is still to be verified."""
     rule = next(rule for rule in RULES if rule.holds(facts))
-    if rule.reason is None:
-        state = State.COMPLETED
-    else:
-        state = State.CANCELED if rule.reason is Reason.CANCELED else State.FAILED
     return Outcome(
-        state=state,
+        state=_state(rule.reason),
         reason=rule.reason,
-        error=rule.sentence(facts) or None,
-        log_tail=() if rule.reason is None else facts.stderr_tail,
+        error=_cut(rule.sentence(facts), ERROR_CHARACTERS) or None,
+        log_tail=()
+        if rule.reason is None
+        else tuple(_cut(line, LINE_CHARACTERS) for line in facts.stderr_tail[-TAIL_LINES:]),
         exit_status=facts.exit_status,
         usage=facts.usage,
         enforced=facts.enforced,
@@ -205,5 +210,15 @@ def conclude(facts: Facts) -> Outcome:
 
 def outcome_of_error(error: AttemptError) -> Outcome:
     """The outcome of an attempt that a step of ours had to give up."""
-    state = State.CANCELED if error.reason is Reason.CANCELED else State.FAILED
-    return Outcome(state=state, reason=error.reason, error=str(error))
+    sentence = _cut(str(error), ERROR_CHARACTERS)
+    return Outcome(state=_state(error.reason), reason=error.reason, error=sentence)
+
+
+def _state(reason: Reason | None) -> State:
+    if reason is None:
+        return State.COMPLETED
+    return State.CANCELED if reason is Reason.CANCELED else State.FAILED
+
+
+def _cut(text: str, characters: int) -> str:
+    return text.replace("\0", "")[:characters]

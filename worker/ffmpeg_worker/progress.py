@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Final
 
 from ffmpeg_jobs.model import Progress
 
-#: ffmpeg's log names each input's length so: ``  Duration: 00:00:05.31, start: ...``.
-_DURATION: Final = re.compile(r"^\s+Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)", re.MULTILINE)
+#: ffmpeg's log names an input's length so: ``[info]   Duration: 00:00:05.31, start: ...``.
+_DURATION: Final = re.compile(r"^\[info\] +Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)", re.MULTILINE)
+#: ffmpeg's warning that the length that follows is a guess.
+_GUESSED: Final = "Estimating duration from bitrate"
 
 
 def parse_progress(text: str, expected_seconds: float | None) -> Progress | None:
@@ -38,12 +41,15 @@ def parse_progress(text: str, expected_seconds: float | None) -> Progress | None
 
 
 def input_seconds(log: str) -> float | None:
-    """The length of the first input that has one, as ffmpeg's log tells it."""
+    """The input's length, as the beginning of ffmpeg's log tells it.
+
+    None where it is not known (a stream) or only guessed from the bitrate.
+    """
     found = _DURATION.search(log)
-    if found is None:
+    if found is None or _GUESSED in log[: found.start()]:
         return None
     hours, minutes, seconds = found.groups()
-    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    return int(hours) * 3600 + int(minutes) * 60 + float(seconds) or None
 
 
 def _last_block(text: str) -> dict[str, str] | None:
@@ -59,6 +65,7 @@ def _last_block(text: str) -> dict[str, str] | None:
 def _number(text: str | None) -> float | None:
     """ffmpeg writes ``N/A`` for what it does not know."""
     try:
-        return float(text) if text else None
+        number = float(text) if text else None
     except ValueError:
         return None
+    return number if number is not None and math.isfinite(number) else None

@@ -27,7 +27,6 @@ from ffmpeg_worker.usage import memory_events, read_usage, usage_from_counters
 TIMEOUT_GRACE_SECONDS: Final = 15.0
 #: What is left of a scope after its holder ended gets SIGKILL within TimeoutStopUSec.
 OVER_SECONDS: Final = 10.0
-LOG_LINES: Final = 20
 
 log = structlog.get_logger()
 
@@ -110,7 +109,7 @@ def _facts(running: Running, end: ScopeEnd, stop_asked_by: str | None) -> Facts:
         oom_kills=memory_events(counters.get("memory.events", "")).get("oom_kill", 0),
         timed_out=stop_asked_by == "timeout" or (wall_seconds or 0) >= plan.held.timeout_seconds,
         stop_asked_by=None if stop_asked_by == "timeout" else stop_asked_by,
-        stderr_tail=tuple(jobdir.tail(plan, "log").splitlines()[-LOG_LINES:]),
+        stderr_tail=tuple(jobdir.tail(plan, "log").splitlines()),
         usage=usage_from_counters(counters, wall_seconds),
         disk_free_percent=100 * space.free / space.total,
         enforced=running.enforced,

@@ -1,0 +1,156 @@
+"""Facts to outcome. ``stderr/VERSION/NAME.txt`` are the exit status and the log of real ends:
+ffmpeg 5.1.9 (Debian 12) and 7.1.5 (Debian 13) in the sandbox, with the worker's command line."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ffmpeg_jobs import contract
+from ffmpeg_jobs.model import Outcome, Reason, State, Usage
+from ffmpeg_jobs.schema import check, to_json
+from ffmpeg_worker.outcome import AttemptError, Facts, conclude, outcome_of_error
+
+CAPTURED = Path(__file__).parent / "stderr"
+
+#: Name of a capture: its reason, and words that its sentence must have.
+ENDS = {
+    "no_such_file": (Reason.INPUT_ERROR, "No such file or directory"),
+    "not_media": (Reason.INPUT_ERROR, "Invalid data found"),
+    "empty_input": (Reason.INPUT_ERROR, "Invalid data found"),
+    "moov_missing": (Reason.INPUT_ERROR, "moov atom not found"),
+    "subtitles_only": (Reason.INPUT_ERROR, "does not contain any stream"),
+    "permission_denied": (Reason.INPUT_ERROR, "Permission denied"),
+    "unknown_encoder": (Reason.ENCODER_ERROR, "Unknown encoder 'libnothere'"),
+    "amf_no_device": (Reason.ENCODER_ERROR, "Unknown encoder 'h264_amf'"),
+    "unknown_preset": (Reason.ENCODER_ERROR, "preset/tune quick"),
+    "unknown_tune": (Reason.ENCODER_ERROR, "preset/tune medium/hq"),
+    "unknown_preset_x265": (Reason.ENCODER_ERROR, "preset/tune quick"),
+    "unknown_preset_svtav1": (Reason.ENCODER_ERROR, "'quick'"),
+    "unknown_preset_vp9": (Reason.ENCODER_ERROR, "'fast'"),
+    "audio_bitrate_too_high": (Reason.ENCODER_ERROR, "between 500 and 1536000"),
+    "vp8_not_in_mp4": (Reason.ENCODER_ERROR, "codec vp8"),
+    "codec_not_in_container": (Reason.ENCODER_ERROR, "codec ffv1"),
+    "h264_not_in_webm": (Reason.ENCODER_ERROR, "supported for WebM"),
+    "vaapi_no_device": (Reason.ENCODER_ERROR, "no device on this machine: No VA display"),
+    "qsv_no_device": (Reason.ENCODER_ERROR, "no device on this machine: No VA display"),
+    "nvenc_no_device": (Reason.ENCODER_ERROR, "no device on this machine: Cannot load libcuda"),
+    "disk_full": (Reason.DISK_FULL, "the disk is full"),
+    "output_not_writable": (Reason.INTERNAL_ERROR, "Read-only file system"),
+    "rtmp_in_refused": (Reason.NETWORK_ERROR, "Connection refused"),
+    "rtmp_in_reset": (Reason.NETWORK_ERROR, "RTMP handshake"),
+    "rtmp_in_eof": (Reason.NETWORK_ERROR, "RTMP handshake"),
+    "rtmp_in_not_rtmp": (Reason.NETWORK_ERROR, "RTMP handshake"),
+    "rtmp_in_silent": (Reason.NETWORK_ERROR, "RTMP handshake"),
+    "rtmp_in_no_host": (Reason.NETWORK_ERROR, "Failed to resolve hostname nosuchhost.invalid"),
+    "rtmp_in_no_route": (Reason.NETWORK_ERROR, "No route to host"),
+    "rtmp_out_refused": (Reason.NETWORK_ERROR, "Connection refused"),
+    "rtmp_out_reset": (Reason.NETWORK_ERROR, "RTMP handshake"),
+    "rtmp_out_eof": (Reason.NETWORK_ERROR, "RTMP handshake"),
+    "rtmp_out_broken_off": (Reason.NETWORK_ERROR, "Connection reset by peer"),
+    "rtmps_refused": (Reason.NETWORK_ERROR, "Connection refused"),
+    "rtmps_not_tls": (Reason.NETWORK_ERROR, "Cannot open connection"),
+    "terminated": (Reason.WORKER_LOST, "somebody on the machine ended it with signal 15"),
+    "sandbox_lacks_a_file": (Reason.INTERNAL_ERROR, "Can't find source path /nonexistent/file"),
+    "sandbox_lacks_ffmpeg": (Reason.INTERNAL_ERROR, "execvp ffmpeg-not-there"),
+    "cut_short": (None, ""),
+}
+
+
+def captured(version: str, name: str) -> Facts:
+    first, *lines = (CAPTURED / version / f"{name}.txt").read_text().splitlines()
+    return Facts(int(first.split()[1]), "success", stderr_tail=tuple(lines), disk_free_percent=50.0)
+
+
+@pytest.mark.parametrize("version", ["5.1", "7.1"])
+@pytest.mark.parametrize("name", ENDS)
+def test_what_ffmpeg_said_is_understood(version: str, name: str) -> None:
+    reason, words = ENDS[name]
+    outcome = conclude(captured(version, name))
+    assert outcome.reason is reason, outcome.error
+    assert words in (outcome.error or "")
+    assert "0x" not in (outcome.error or "")
+
+
+@pytest.mark.parametrize("version", ["5.1", "7.1"])
+def test_every_capture_is_in_the_table(version: str) -> None:
+    assert {path.stem for path in (CAPTURED / version).iterdir()} == set(ENDS)
+
+
+FAILED = Facts(
+    1, "success", stderr_tail=("[error] file:/input: Invalid data found when processing input",)
+)
+KILLED = Facts(-9, "success", memory_limit_mb=256, timeout_sec=60, disk_free_percent=50.0)
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason", "words"),
+    [
+        (replace(KILLED, oom_kills=1), Reason.OUT_OF_MEMORY, "256 MB.*raise max_memory_mb"),
+        (replace(KILLED, scope_result="oom-kill"), Reason.OUT_OF_MEMORY, "256 MB"),
+        (replace(KILLED, exit_status=None, scope_result="oom-kill"), Reason.OUT_OF_MEMORY, "256"),
+        (replace(KILLED, exit_status=255, timed_out=True), Reason.TIMEOUT, "60 s.*timeout_sec"),
+        (replace(KILLED, exit_status=None, scope_result="timeout"), Reason.TIMEOUT, "60 seconds"),
+        (replace(KILLED, oom_kills=1, timed_out=True), Reason.OUT_OF_MEMORY, "256 MB"),
+        (KILLED, Reason.WORKER_LOST, "somebody on the machine ended it with signal 9"),
+        (replace(KILLED, exit_status=-15), Reason.WORKER_LOST, "with signal 15"),
+        (replace(KILLED, exit_status=None), Reason.WORKER_LOST, "killed from outside"),
+        (replace(KILLED, exit_status=None, scope_result=None), Reason.WORKER_LOST, "restarted"),
+        (replace(KILLED, exit_status=-11), Reason.ENCODER_ERROR, "ffmpeg crashed with signal 11"),
+        (replace(KILLED, exit_status=127), Reason.INTERNAL_ERROR, "bwrap.* could not be started"),
+        (replace(FAILED, disk_free_percent=0.0), Reason.DISK_FULL, "the disk is full"),
+        (replace(FAILED, disk_free_percent=0.9), Reason.DISK_FULL, "the disk is full"),
+        (replace(FAILED, disk_free_percent=1.1), Reason.INPUT_ERROR, "input: Invalid data"),
+        (replace(FAILED, disk_free_percent=None), Reason.INPUT_ERROR, "Invalid data"),
+        (replace(FAILED, stop_asked_by="cancel"), Reason.CANCELED, "canceled"),
+        (replace(KILLED, stop_asked_by="lost"), Reason.CANCELED, "canceled"),
+        (replace(KILLED, stop_asked_by="disk"), Reason.DISK_FULL, "max_disk_mb"),
+        (replace(KILLED, stop_asked_by="drain"), Reason.WORKER_LOST, "drain"),
+        (replace(FAILED, stderr_tail=()), Reason.ENCODER_ERROR, "failed with exit status 1$"),
+    ],
+)
+def test_the_first_cause_decides(facts: Facts, reason: Reason, words: str) -> None:
+    outcome = conclude(facts)
+    assert outcome.reason is reason
+    assert outcome.state is (State.CANCELED if reason is Reason.CANCELED else State.FAILED)
+    assert outcome.exit_status == facts.exit_status
+    assert re.search(words, outcome.error or "")
+
+
+def test_a_job_that_ended_well_completed_even_where_a_child_met_its_memory_limit() -> None:
+    usage = Usage(cpu_seconds=1.5)
+    outcome = conclude(Facts(0, "success", oom_kills=1, usage=usage, enforced=False))
+    assert outcome == Outcome(State.COMPLETED, exit_status=0, usage=usage, enforced=False)
+
+
+def test_what_ffmpeg_only_mentions_is_no_complaint() -> None:
+    title = "[info]     title           : How I fixed No space left on device"
+    cause = "[libopus @ 0x55f0] [error] The sample rate 5 is odd"
+    later = "[error] Something that followed"
+    outcome = conclude(Facts(234, "success", stderr_tail=(title, cause, later)))
+    assert outcome.reason is Reason.ENCODER_ERROR
+    assert outcome.error == "ffmpeg failed with exit status 234: The sample rate 5 is odd"
+
+
+def test_an_outcome_fits_the_contract_however_long_the_lines_are() -> None:
+    endless = "[error] \0" + "x" * 10_000
+    outcome = conclude(Facts(1, "success", stderr_tail=(endless,) * 50))
+    check(contract.OUTCOME, to_json(outcome))
+    assert len(outcome.log_tail) == 20
+    assert len(outcome.error or "") > 4000
+    long_step = AttemptError(Reason.INPUT_ERROR, f"https://example.org/{'x' * 5000} is not there")
+    check(contract.OUTCOME, to_json(outcome_of_error(long_step)))
+
+
+def test_a_step_s_error_is_an_outcome() -> None:
+    failed = outcome_of_error(AttemptError(Reason.DISK_FULL, "no room"))
+    assert (failed.state, failed.reason, failed.error) == (
+        State.FAILED,
+        Reason.DISK_FULL,
+        "no room",
+    )
+    canceled = outcome_of_error(AttemptError(Reason.CANCELED, "canceled"))
+    assert canceled.state is State.CANCELED

@@ -1,0 +1,57 @@
+"""What the sandbox's command line says; tests/media_runs shows what it does."""
+
+from __future__ import annotations
+
+from ffmpeg_worker.sandbox import JOB, Bind, sandboxed
+
+BINDS = [Bind("/state/job/work", JOB, writable=True), Bind("/media/in.mp4", "/input")]
+PLAIN = sandboxed(["ffmpeg", "-version"], BINDS, network=False)
+
+
+def triples(words: tuple[str, ...]) -> list[tuple[str, ...]]:
+    return [words[i : i + 3] for i in range(len(words))]
+
+
+def test_the_command_comes_last_and_cannot_be_taken_for_an_option() -> None:
+    assert PLAIN[0] == "bwrap"
+    assert PLAIN[-3:] == ("--", "ffmpeg", "-version")
+
+
+def test_a_place_is_read_only_unless_it_says_otherwise() -> None:
+    assert ("--bind", "/state/job/work", JOB) in triples(PLAIN)
+    assert ("--ro-bind", "/media/in.mp4", "/input") in triples(PLAIN)
+
+
+def test_namespaces_of_its_own() -> None:
+    for name in ("user", "pid", "ipc", "uts", "cgroup", "net"):
+        assert f"--unshare-{name}" in PLAIN
+    for word in ("--new-session", "--die-with-parent", "--clearenv"):
+        assert word in PLAIN
+
+
+def test_the_network_brings_only_what_names_and_certificates_need() -> None:
+    words = sandboxed(["ffmpeg"], BINDS, network=True)
+    assert "--unshare-net" not in words
+    added = set(words) - set(PLAIN)
+    assert added == {
+        "--ro-bind-try",
+        "/etc/resolv.conf",
+        "/etc/hosts",
+        "/etc/nsswitch.conf",
+        "/etc/ssl/certs",
+        "/etc/ca-certificates",
+    }
+
+
+def test_nothing_of_the_machine_but_usr_and_two_files() -> None:
+    rows = triples(PLAIN)
+    sources = {row[1] for row in rows if row[0] in ("--ro-bind", "--bind", "--dev-bind")}
+    ours = {bind.source for bind in BINDS}
+    assert sources - ours == {"/usr", "/etc/alternatives", "/etc/ld.so.cache"}
+
+
+def test_devices_by_name() -> None:
+    words = sandboxed(["ffmpeg"], [], network=False, devices=["/dev/dri/renderD128"])
+    device = ("--dev-bind-try", "/dev/dri/renderD128", "/dev/dri/renderD128")
+    assert device in triples(words)
+    assert words.index("--dev-bind-try") > words.index("--dev")
