@@ -105,7 +105,8 @@ def test_sigterm_ends_the_job_but_not_its_last_words(
     while not children.read_text():
         time.sleep(0.01)
     one.process.send_signal(signal.SIGTERM)
-    subprocess.run(["pkill", "-TERM", "-P", str(one.process.pid)], check=True)
+    # The holder may have been quicker, if it had not yet started to wait.
+    subprocess.run(["pkill", "-TERM", "-P", str(one.process.pid)], check=False)
     facts = one.facts()
     assert facts["exit_status"] == -signal.SIGTERM
     assert facts["terminated"] is True
