@@ -101,6 +101,7 @@ class _Main(Arbiter):  # type: ignore[misc]  # gunicorn has no types
     _next_beat = 0.0  #: monotonic seconds
 
     def start(self) -> None:
+        """Open the sockets."""
         # gunicorn would say READY=1 here, before any serving process exists.
         address = os.environ.pop("NOTIFY_SOCKET", None)
         super().start()

@@ -207,6 +207,8 @@ def test_a_late_result_is_refused_before_the_next_claim_too(store: Store, clock:
     expire(store)
     with pytest.raises(StaleAttempt):
         finish(store, held)
+    with pytest.raises(StaleAttempt):
+        logs.put(store, held.job_id, 1, held.token, b"late")
     assert jobs.show(store, held.job_id).state is State.QUEUED
 
 

@@ -1,0 +1,82 @@
+"""The command line: bad configurations, keys, help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ffmpeg_jobs.model import Role
+from ffmpeg_jobs.problems import Forbidden, Unauthorized
+from tests.api.conftest import JOB, Launch, command, until
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[leases]\nlease_seconds = 0", "[leases] lease_seconds: 0 is not a whole number"),
+        ('color = "red"', "color: unknown; allowed are bind, database"),
+        ("[leases]\nheartbeat_seconds = 40", "heartbeat_seconds: 40 is more than half of"),
+        ('bind = "8080"', 'bind: "8080" is not an address and a port'),
+        ('[tls]\ntls_key = "/k"', "[tls] tls_certificate: not set"),
+        ("bind = ", "master.toml: "),
+    ],
+)
+def test_a_bad_configuration_ends_with_78(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "master.toml").write_text(text)
+    run = command(tmp_path)
+    assert run.returncode == 78
+    assert words in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_keys_are_rotated_while_it_serves(launch: Launch) -> None:
+    master = launch().ready()
+    made = command(master.directory, "keys", "create", "--name", "new", "--role", "read")
+    new = master.client_with(made.stdout.strip())
+    old = master.client(Role.READ)
+    assert list(new.jobs(limit=1)) == list(old.jobs(limit=1))
+    assert command(master.directory, "keys", "revoke", "new").returncode == 0
+
+    def refused() -> bool:
+        try:
+            new.workers()
+        except Unauthorized:
+            return True
+        return False
+
+    until(refused)
+    old.workers()
+    with pytest.raises(Forbidden):
+        old.submit(JOB)
+
+
+def test_key_files_are_private_and_never_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "master.toml").write_text(f'database = "sqlite:///{tmp_path}/master.db"\n')
+    file = tmp_path / "key"
+    create = ["keys", "create", "--role", "worker", "--key-file", str(file), "--name"]
+    run = command(tmp_path, *create, "one")
+    assert (run.returncode, run.stdout) == (0, "")
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "master.db").stat().st_mode & 0o777 == 0o600
+    secret = file.read_text()
+    run = command(tmp_path, *create, "two")
+    assert run.returncode == 1
+    assert "File exists" in run.stderr
+    assert file.read_text() == secret
+    file.unlink()
+    run = command(tmp_path, *create, "one")
+    assert run.returncode == 1
+    assert "a key is named one already" in run.stderr
+    assert not file.exists()
+    listed = command(tmp_path, "keys", "list", "--json").stdout
+    assert '"name": "one", "role": "worker"' in listed
+    assert secret.strip() not in listed
+
+
+def test_help_teaches_and_the_example_is_a_configuration(tmp_path: Path) -> None:
+    (tmp_path / "master.toml").write_text("")
+    assert "keys create --name ann --role submit" in command(tmp_path, "--help").stdout
+    printed = command(tmp_path, "--print-example-config").stdout
+    lines = [line.removeprefix("# ") for line in printed.splitlines() if " = " in line]
+    assert "lease_seconds = 60" in lines
