@@ -100,14 +100,15 @@ def connect(agent: Path, timeout_seconds: float) -> Channel:
     Raises TimeoutError when it does not answer in time.
     """
     deadline = time.monotonic() + timeout_seconds
-    while True:
+    while (remaining := deadline - time.monotonic()) > 0:
         for path, lock in _candidates(agent):
-            channel = _try(path, lock, min(5.0, max(0.05, deadline - time.monotonic())))
+            channel = _try(path, lock, min(5.0, remaining))
             if channel:
                 return channel
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"no answer from the agent within {timeout_seconds:g} s")
+            if time.monotonic() > deadline:
+                break
         time.sleep(0.05)
+    raise TimeoutError(f"no answer from the agent within {timeout_seconds:g} s")
 
 
 def _candidates(agent: Path) -> list[tuple[Path, Path | None]]:

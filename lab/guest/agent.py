@@ -77,7 +77,8 @@ class Link:
             try:
                 part = os.read(self.port.fd, min(count, CHUNK_BYTES))
             except BlockingIOError:
-                self.port.wait(select.POLLIN, 60)
+                # Now and then a serial port forgets to wake its reader.
+                self.port.wait(select.POLLIN, 0.3)
                 continue
             if not part:
                 raise Ended
