@@ -291,6 +291,11 @@ def test_the_order_of_handing_out(store: Store) -> None:
     assert [job.job_id for job in jobs.waiting(store)] == ids[0] + ids[4] + ids[8]
 
 
+def test_looking_far_down_the_queue_sees_each_job_once(store: Store) -> None:
+    ids = [submit(store) for _ in range(100)]  # more than are fetched at first
+    assert [job.job_id for job in jobs.waiting(store)] == ids
+
+
 def test_logs_are_kept_per_attempt(store: Store, clock: Clock) -> None:
     first = claimed(store)
     logs.put(store, first.job_id, 1, first.token, b"one")
