@@ -10,9 +10,9 @@ from pathlib import Path
 from ffmpeg_jobs.model import Reason
 from ffmpeg_worker.config import Config
 from ffmpeg_worker.disk import check_disk
-from ffmpeg_worker.fetch import fetch
 from ffmpeg_worker.outcome import AttemptError
 from ffmpeg_worker.plan import Plan
+from ffmpeg_worker.transfer import fetch
 
 
 def prepare(plan: Plan, config: Config, stop: threading.Event) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
-
-import requests
 
 from ffmpeg_jobs.model import Job, Media, Reason
 from ffmpeg_worker import jobdir
@@ -17,15 +16,12 @@ from ffmpeg_worker.command import expected_seconds
 from ffmpeg_worker.outcome import AttemptError
 from ffmpeg_worker.plan import Plan
 from ffmpeg_worker.progress import input_seconds, parse_progress
+from ffmpeg_worker.transfer import upload
 
 #: An output may differ from its expected length by this much: a last GOP or audio frame, and
 #: the rounding of containers, on long media a small part of it.
 TOLERANCE_SECONDS: Final = 1.0
 TOLERANCE_PERCENT: Final = 2.0
-CONNECT_TIMEOUT_SECONDS: Final = 10.0
-#: A server may be silent this long while it takes what we send.
-SILENCE_SECONDS: Final = 120.0
-UPLOAD_TRIES: Final = 3
 
 
 def publish(plan: Plan) -> Media | None:
@@ -36,10 +32,12 @@ def publish(plan: Plan) -> Media | None:
     if plan.staged is None:
         return None
     staged = Path(plan.staged)
-    log = jobdir.head(plan, "log")
+    job = plan.claim.job
     media = parse_probe(jobdir.probed(plan))
-    seconds = input_seconds(log) if plan.claim.job.input else None
-    verify(media, plan.claim.job, expected_seconds(plan.claim.job, seconds))
+    seconds = input_seconds(jobdir.head(plan, "log")) if job.input else None
+    # Where the input's length is not known, it may be shorter than what was asked of it.
+    known = job.input is None or seconds is not None
+    verify(media, job, expected_seconds(job, seconds) if known else None)
     if plan.publish_to:
         publish_file(staged, Path(plan.publish_to))
     elif plan.upload_to:
@@ -68,20 +66,26 @@ def parse_probe(text: str) -> Media:
 
 
 def verify(media: Media, job: Job, expected: float | None) -> None:
-    """The streams that were asked for are there and the length fits. Raises AttemptError."""
+    """The streams that were asked for are there and the length fits. Raises AttemptError.
+
+    ``expected``: in seconds; None where it is not known.
+    """
+    if media.video is None and media.audio is None:
+        raise AttemptError(Reason.ENCODER_ERROR, "the output has neither video nor audio")
     wanted = {"video": job.parameters.encoder, "audio": job.parameters.audio_encoder}
     for kind, encoder in wanted.items():
-        missing = getattr(media, kind) is None
-        if missing and encoder not in (None, "none", "copy") and job.input is None:
+        # An input may be without one of them; the synthetic source has both.
+        if getattr(media, kind) is None and job.input is None and encoder not in (None, "none"):
             raise AttemptError(
                 Reason.ENCODER_ERROR, f"the output has no {kind} stream, and one was asked for"
             )
-    if media.video is None and media.audio is None:
-        raise AttemptError(Reason.ENCODER_ERROR, "the output has neither video nor audio")
     if expected is None or media.duration_seconds is None:
         return
     allowed = max(TOLERANCE_SECONDS, expected * TOLERANCE_PERCENT / 100)
-    if abs(media.duration_seconds - expected) > allowed:
+    short = expected - media.duration_seconds
+    # Of an input whose video and sound differ in length, what is kept may be the shorter.
+    may_be_short = job.input is not None and "none" in wanted.values()
+    if short < -allowed or (short > allowed and not may_be_short):
         raise AttemptError(
             Reason.INPUT_ERROR,
             f"the output is {media.duration_seconds:.2f} s long and should be {expected:.2f} s "
@@ -91,7 +95,7 @@ def verify(media: Media, job: Job, expected: float | None) -> None:
 
 def publish_file(staged: Path, final: Path) -> None:
     """Make the staged file the final one: on disk first, then under its name, then the name on
-    disk. Raises AttemptError (disk_full)."""
+    disk. Raises AttemptError (disk_full, else internal_error)."""
     try:
         if not staged.exists() and final.exists():
             return  # an earlier worker came this far
@@ -104,60 +108,24 @@ def publish_file(staged: Path, final: Path) -> None:
         finally:
             os.close(folder)
     except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise AttemptError(
-            Reason.DISK_FULL, f"the output could not be put at {final}: {error.strerror}"
+            Reason.DISK_FULL if full else Reason.INTERNAL_ERROR,
+            f"the output could not be put at {final}: {error.strerror}",
         ) from None
-
-
-def upload(staged: Path, url: str) -> None:
-    """PUT the file to a (presigned) URL; what comes before the query is all that is ever shown.
-
-    Raises AttemptError: network_error for what another try may mend, input_error for a URL
-    that the server refuses.
-    """
-    shown = plain_url(url)
-    trouble = ""
-    for _ in range(UPLOAD_TRIES):
-        try:
-            with staged.open("rb") as file:
-                answer = requests.put(
-                    url,
-                    data=file,
-                    headers={"Content-Length": str(staged.stat().st_size)},
-                    timeout=(CONNECT_TIMEOUT_SECONDS, SILENCE_SECONDS),
-                    allow_redirects=False,
-                )
-        except requests.RequestException as error:
-            trouble = type(error).__name__
-            continue
-        if answer.ok:
-            return
-        trouble = f"HTTP status {answer.status_code}"
-        if answer.status_code < 500:
-            raise AttemptError(Reason.INPUT_ERROR, f"{shown} refused the output: {trouble}")
-    raise AttemptError(Reason.NETWORK_ERROR, f"the output could not be sent to {shown}: {trouble}")
-
-
-def plain_url(url: str) -> str:
-    """The URL without what may be secret: its user, its query."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname}{parts.path}"
 
 
 def _with_sources(media: Media, plan: Plan, seconds: float | None) -> Media:
     """The media with what is known of its input and of the encoding."""
     progress = parse_progress(jobdir.tail(plan, "work/progress"), None)
     source = Path(plan.source) if plan.source else None
-    return Media(
-        **{name: getattr(media, name) for name in _PROBED},
+    return replace(
+        media,
         input_duration_seconds=seconds,
         input_size_bytes=source.stat().st_size if source and source.exists() else None,
-        frames=progress.frame if progress else None,
+        frames=progress.frame if progress and media.video else None,
         average_speed=progress.speed if progress else None,
     )
-
-
-_PROBED: Final = ("size_bytes", "duration_seconds", "format", "video", "audio")
 
 
 def _seconds(text: str | None) -> float | None:
