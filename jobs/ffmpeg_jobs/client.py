@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
@@ -57,7 +57,7 @@ class MasterClient:
         # Given with each request, because the environment (REQUESTS_CA_BUNDLE, ~/.netrc)
         # goes before what a session holds.
         self._verify = (not endpoint.insecure_skip_verify) and (endpoint.ca or True)
-        self._auth = _Bearer(endpoint.key)
+        self._auth = _bearer(endpoint.key)
 
     def submit(self, job: Mapping[str, Any], idempotency_key: str | None = None) -> JobStatus:
         """Submit a job as a person writes it; a repeat with the same key is the same job."""
@@ -94,7 +94,8 @@ class MasterClient:
         """ffmpeg's log of the last attempt, or of the given one."""
         params = {} if attempt is None else {"attempt": attempt}
         answer = self._call("GET", f"/jobs/{_quote(job_id)}/logs", params=params)
-        return answer.content.decode("utf-8", "replace")
+        log: str = answer.content.decode("utf-8", "replace")
+        return log
 
     def workers(self) -> list[WorkerStatus]:
         """All workers that ever registered and were not removed."""
@@ -184,15 +185,14 @@ class MasterClient:
         return MasterUnreachable(f"{self._url} is no ffmpeg-master of this release: {what}")
 
 
-class _Bearer(requests.auth.AuthBase):
-    """Shows the API key (RFC 6750)."""
+def _bearer(key: str) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
+    """What shows the API key (RFC 6750)."""
 
-    def __init__(self, key: str) -> None:
-        self._header = f"Bearer {key}"
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = self._header
+    def show(request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {key}"
         return request
+
+    return show
 
 
 def _quote(segment: str) -> str:

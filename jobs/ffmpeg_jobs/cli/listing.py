@@ -37,7 +37,7 @@ Examples:
 @json_option
 @click.pass_context
 def command_list(
-    context: click.Context, *, limit: int, as_json: bool, **filters: str | None
+    context: click.Context, /, *, limit: int, as_json: bool, **filters: str | None
 ) -> None:
     """List jobs, newest first."""
     given = {name: value for name, value in filters.items() if value is not None}
@@ -75,7 +75,7 @@ _WORKERS = (
 @verb("workers")
 @json_option
 @click.pass_context
-def command_workers(context: click.Context, *, as_json: bool) -> None:
+def command_workers(context: click.Context, /, *, as_json: bool) -> None:
     """List the workers and what they have.
 
     JOBS is how many run, of how many at most; MANAGER holds the jobs to their limits (system,

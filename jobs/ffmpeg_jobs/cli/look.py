@@ -15,7 +15,7 @@ from ffmpeg_jobs.cli.verb import JobId, json_option, print_json, verb
 @click.argument("job_id", metavar="ID", type=JobId())
 @json_option
 @click.pass_context
-def command_show(context: click.Context, *, job_id: str, as_json: bool) -> None:
+def command_show(context: click.Context, /, *, job_id: str, as_json: bool) -> None:
     """Show all there is to know about a job.
 
     What was asked, its limits, how far it is, what it used, what came out, why it failed, and
@@ -38,7 +38,7 @@ def command_show(context: click.Context, *, job_id: str, as_json: bool) -> None:
     help="The log of this attempt instead of the last one's.",
 )
 @click.pass_context
-def command_logs(context: click.Context, *, job_id: str, attempt: int | None) -> None:
+def command_logs(context: click.Context, /, *, job_id: str, attempt: int | None) -> None:
     """Print ffmpeg's log of a job.
 
     A worker sends the log when an attempt ends; of a long one, the last MiB is kept.

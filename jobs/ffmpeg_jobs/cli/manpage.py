@@ -48,7 +48,7 @@ def _lines() -> Iterator[str]:
     yield from _options(main.command)
     yield ".SH VERBS"
     for name in main.VERBS:
-        verb = main.command.get_command(_context(main.command), name)
+        verb = main.command.get_command(click.Context(main.command), name)
         yield from _verb(verb) if verb else ()
     yield ".SH SCENARIOS\nWhat a job starts from; its own fields are laid over it."
     for name, scenario in SCENARIOS.items():
@@ -92,18 +92,15 @@ def _verb(verb: click.Command) -> Iterator[str]:
         yield _block(inspect.cleandoc(examples.partition("\n")[2]))
 
 
-def _context(command: click.Command) -> click.Context:
-    return click.Context(command, help_option_names=["-h", "--help"])
-
-
 def _options(command: click.Command) -> Iterator[str]:
-    for option in command.get_params(_context(command)):
+    for option in command.params:
         if isinstance(option, click.Option) and not option.hidden:
             names = ", ".join([*option.opts, *option.secondary_opts])
             metavar = "" if option.is_flag else option.make_metavar()
             value = f" \\fI{_text(metavar)}\\fR" if metavar and metavar != "BOOLEAN" else ""
             default = f" Default: {option.default}." if option.show_default else ""
             yield f".TP\n\\fB{_text(names)}\\fR{value}\n{_text((option.help or '') + default)}"
+    yield f".TP\n\\fB{_text('-h, --help')}\\fR\nShow the options and leave."
 
 
 def _item(term: str, words: str) -> str:

@@ -116,6 +116,7 @@ def _fields(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.pass_context
 def command_submit(
     context: click.Context,
+    /,
     *,
     file: TextIO | None,
     labels: tuple[str, ...],

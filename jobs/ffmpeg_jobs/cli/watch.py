@@ -84,7 +84,7 @@ def _follow(client: MasterClient, job_id: str, view: View, patience_seconds: flo
 @json_option
 @click.pass_context
 def command_watch(
-    context: click.Context, *, job_id: str, patience_seconds: float, as_json: bool
+    context: click.Context, /, *, job_id: str, patience_seconds: float, as_json: bool
 ) -> None:
     """Watch a job until it ends.
 
