@@ -75,7 +75,9 @@ def _result(machine: Machine, job: str) -> int:
     ended: dict[str, Any] = json.loads(machine.run(["ffmpeg-jobs", "show", "--json", job]).stdout)
     usage, media = ended.get("usage") or {}, ended.get("media") or {}
     _say(f"state        {ended['state']} (attempt {ended['attempt']}) {ended.get('error', '')}")
-    _say(f"duration     {media.get('duration_seconds')} s, encoded in {usage.get('wall_seconds')} s")
+    _say(
+        f"duration     {media.get('duration_seconds')} s, encoded in {usage.get('wall_seconds')} s"
+    )
     _say(f"CPU          {usage.get('cpu_seconds')} s")
     _say(f"peak memory  {(usage.get('memory_peak_bytes') or 0) / (1 << 20):.1f} MiB")
     probe = "-v error -show_entries stream=codec_name,width,height,duration -of csv=p=0"

@@ -79,7 +79,8 @@ from ffmpeg_worker.limits import HeldLimits
 from ffmpeg_worker.scopes import ScopeError
 async def main():
     try:
-        await LauncherPlacement().place("bbbbbbbbbbbb", os.pidfd_open({pid}), HeldLimits(800, 9000, 60))
+        looser = HeldLimits(800, 9000, 60)
+        await LauncherPlacement().place("bbbbbbbbbbbb", os.pidfd_open({pid}), looser)
     except ScopeError as error:
         print(error)
 asyncio.run(main())

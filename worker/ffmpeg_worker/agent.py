@@ -151,6 +151,11 @@ class Agent:
                 claim = await asyncio.to_thread(
                     self.station.client.claim, self.config.name, CLAIM_WAIT_SECONDS
                 )
+            except NotFound:  # a master that does not know us: the heartbeat registers again
+                self.registered.clear()
+                self.changed.set()
+                await self.registered.wait()
+                continue
             except (MasterUnreachable, Problem) as trouble:
                 self._note(trouble)
                 await asyncio.sleep(RETRY_SECONDS)
