@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from socketserver import ThreadingMixIn
 from typing import Any, Final
-from wsgiref.simple_server import WSGIRequestHandler, make_server
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import Counter, Gauge, Histogram, make_wsgi_app
 
-from ffmpeg_jobs.model import Claim, Outcome, State
+from ffmpeg_jobs.model import Claim, Outcome, Reason, State
 from ffmpeg_worker.disk import free_mb
 
 _CPU: Final = Histogram(
@@ -34,6 +36,8 @@ _DURATION: Final = Histogram(
 )
 _ENDED: Final = Counter("jobs", "Attempts that ended on this worker")
 _FAILED: Final = Counter("jobs_failed", "Attempts that failed on this worker", ["reason"])
+for _reason in Reason:
+    _FAILED.labels(_reason.value)  # a rate needs the zero before the first failure
 _RUNNING: Final = Gauge("jobs_running", "Attempts that this worker holds now")
 _DISK: Final = Gauge("disk_space_available_mb", "Free space for jobs, in MiB")
 _ENFORCED: Final = Gauge("limits_enforced", "1 where the kernel enforces it, else 0", ["limit"])
@@ -61,14 +65,22 @@ def set_running(count: int) -> None:
 
 def serve(
     address: str, health: Callable[[], dict[str, Any]], directory: Path, enforced: Iterable[str]
-) -> None:
-    """Answer on ``host:port`` in a thread. Raises OSError, or ValueError for another form."""
-    host, _, port = address.rpartition(":")
+) -> int:
+    """Answer on ``host:port`` in threads; the port, which is a free one for 0.
+
+    Raises OSError where it cannot, ValueError for another form of address.
+    """
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"{address} is not HOST:PORT, such as 127.0.0.1:9091")
     _DISK.set_function(lambda: free_mb(directory))
     for limit in ("cpu", "memory", "pids", "io"):
         _ENFORCED.labels(limit).set(limit in enforced)
-    server = make_server(host.strip("[]"), int(port), _application(health), handler_class=_Quiet)
+    host = host.strip("[]")
+    kind = _ServerOverIPv6 if ":" in host else _Server
+    server = make_server(host, int(port), _application(health), kind, _Quiet)
     threading.Thread(target=server.serve_forever, daemon=True).start()
+    return int(server.server_port)
 
 
 def _application(health: Callable[[], dict[str, Any]]) -> Any:
@@ -87,8 +99,20 @@ def _application(health: Callable[[], dict[str, Any]]) -> Any:
     return application
 
 
+class _Server(ThreadingMixIn, WSGIServer):
+    """A thread per request, so that a slow client holds up nobody."""
+
+    daemon_threads = True
+
+
+class _ServerOverIPv6(_Server):
+    address_family = socket.AF_INET6
+
+
 class _Quiet(WSGIRequestHandler):
     """A scrape each few seconds is not news."""
+
+    timeout = 10  # seconds that a client may be silent
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""
