@@ -10,7 +10,7 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,6 +33,9 @@ from ffmpeg_jobs.model import (
 )
 from tests.api.conftest import PATIENCE_SECONDS, environment, make_home, start, until
 
+NewJob = Callable[..., str]
+#: The flags of a job.
+JOB = ("--scenario", "preview", "--duration", "5")
 COMMAND = (sys.executable, "-m", "ffmpeg_jobs.cli.main")
 MACHINE = Machine(
     cpus=4, memory_mb=8192, disk_free_mb=20480, max_concurrent_jobs=4, enforced=("cpu", "memory")
@@ -89,20 +92,29 @@ class Terminal:
     process: subprocess.Popen[bytes]
     screen: int  #: file descriptor of what a person would see
 
+    def read_until(self, words: str) -> str:
+        """All that was drawn up to ``words``; a command that ends before fails the test."""
+        seen = ""
+        while words not in seen:
+            part = self._read()
+            assert part, f"{words!r} was never drawn: {seen!r}"
+            seen += part
+        return seen
+
     def read_to_end(self) -> str:
         """All that was drawn until the command ended."""
-        seen = b""
-        while True:
-            try:
-                part = os.read(self.screen, 65536)
-            except OSError:  # EIO: nobody writes any more (pty(7))
-                break
-            if not part:
-                break
+        seen = ""
+        while part := self._read():
             seen += part
         self.process.wait(PATIENCE_SECONDS)
         os.close(self.screen)
-        return seen.decode("utf-8", "replace")
+        return seen
+
+    def _read(self) -> str:
+        try:
+            return os.read(self.screen, 65536).decode("utf-8", "replace")
+        except OSError:  # EIO: nobody writes any more (pty(7))
+            return ""
 
 
 def on_terminal(cli: Cli, *arguments: str, columns: int = 100, **more: str) -> Terminal:
@@ -228,6 +240,13 @@ def farm(shared_farm: Farm) -> Iterator[Farm]:
 @pytest.fixture
 def cli(farm: Farm, tmp_path: Path) -> Cli:
     return farm.cli(tmp_path)
+
+
+@pytest.fixture
+def new_job(farm: Farm) -> NewJob:
+    """Submit a job without the command."""
+    client = farm.client(Role.SUBMIT)
+    return lambda **more: client.submit({"parameters": {"duration": 5}, **more}).id
 
 
 @pytest.fixture

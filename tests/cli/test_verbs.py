@@ -8,15 +8,7 @@ from datetime import datetime
 import pytest
 
 from ffmpeg_jobs.model import Reason, Role
-from tests.cli.conftest import COMPLETED, Cli, Farm, Worker, failed, on_terminal
-
-JOB = ("--scenario", "preview", "--duration", "5")
-
-
-def submit(cli: Cli, *more: str) -> str:
-    run = cli.run("submit", *JOB, *more)
-    assert run.returncode == 0, run.stderr
-    return run.stdout.strip()
+from tests.cli.conftest import COMPLETED, JOB, Cli, Farm, NewJob, Worker, failed, on_terminal
 
 
 def test_submit_prints_the_id_alone(cli: Cli, farm: Farm) -> None:
@@ -43,12 +35,13 @@ def test_submit_as_json(cli: Cli) -> None:
 
 
 def test_an_idempotency_key_submits_once(cli: Cli) -> None:
-    first, second = (submit(cli, "--idempotency-key", "once-only") for _ in range(2))
-    assert first == second
+    first, second = (cli.run("submit", *JOB, "--idempotency-key", "once") for _ in range(2))
+    assert first.returncode == second.returncode == 0
+    assert first.stdout == second.stdout
 
 
-def test_list_filters(cli: Cli, worker: Worker) -> None:
-    waiting, done = submit(cli, "--label", "kind=l"), submit(cli, "--label", "kind=l")
+def test_list_filters(cli: Cli, new_job: NewJob, worker: Worker) -> None:
+    waiting, done = new_job(labels={"kind": "l"}), new_job(labels={"kind": "l"})
     cli.run("cancel", done)
     assert waiting in cli.run("list", "--label", "kind=l", "--state", "queued").stdout
     assert done not in cli.run("list", "--label", "kind=l", "--status", "queued").stdout
@@ -59,8 +52,8 @@ def test_list_filters(cli: Cli, worker: Worker) -> None:
     assert [row["id"] for row in rows] == [done]
 
 
-def test_show_tells_everything(cli: Cli, worker: Worker) -> None:
-    job_id = submit(cli, "--label", "title=42", "--memory", "256")
+def test_show_tells_everything(cli: Cli, new_job: NewJob, worker: Worker) -> None:
+    job_id = new_job(labels={"title": "42"}, resource_limits={"max_memory_mb": 256})
     claim = worker.take(job_id)
     worker.progress(claim, 42)
     running = cli.run("show", job_id).stdout
@@ -81,29 +74,31 @@ def test_show_tells_everything(cli: Cli, worker: Worker) -> None:
     assert json.loads(cli.run("show", job_id, "--json").stdout)["reason"] == "encoder_error"
 
 
-def test_show_keeps_control_characters_from_the_terminal(cli: Cli, worker: Worker) -> None:
-    claim = worker.take(job_id := submit(cli))
+def test_show_keeps_control_characters_from_the_terminal(
+    cli: Cli, new_job: NewJob, worker: Worker
+) -> None:
+    claim = worker.take(job_id := new_job())
     worker.end(claim, failed(Reason.INPUT_ERROR, "\x1b[2Jgone", "\x1b]0;title\x07"))
     assert "\x1b" not in cli.run("show", job_id).stdout
 
 
-def test_cancel_names_each_job(cli: Cli, worker: Worker) -> None:
-    running, waiting = submit(cli), submit(cli)
+def test_cancel_names_each_job(cli: Cli, new_job: NewJob, worker: Worker) -> None:
+    running, waiting = new_job(), new_job()
     worker.take(running)
     run = cli.run("cancel", running, waiting)
     assert run.stdout.splitlines() == [f"{running} is being canceled", f"{waiting} canceled"]
     assert run.returncode == 0
 
 
-def test_cancel_goes_on_after_a_refusal(cli: Cli) -> None:
-    run = cli.run("cancel", "aaaaaaaaaaaa", job_id := submit(cli))
+def test_cancel_goes_on_after_a_refusal(cli: Cli, new_job: NewJob) -> None:
+    run = cli.run("cancel", "aaaaaaaaaaaa", job_id := new_job())
     assert run.returncode == 1
     assert "aaaaaaaaaaaa" in run.stderr
     assert run.stdout == f"{job_id} canceled\n"
 
 
-def test_logs_are_printed_as_they_are(cli: Cli, worker: Worker) -> None:
-    claim = worker.take(job_id := submit(cli))
+def test_logs_are_printed_as_they_are(cli: Cli, new_job: NewJob, worker: Worker) -> None:
+    claim = worker.take(job_id := new_job())
     worker.client.put_log(job_id, claim.attempt, claim.token, "first\nzwei ä\n".encode())
     assert cli.run("logs", job_id).stdout == "first\nzwei ä\n"
     assert cli.run("logs", job_id, "--attempt", "1").stdout == "first\nzwei ä\n"
@@ -111,8 +106,8 @@ def test_logs_are_printed_as_they_are(cli: Cli, worker: Worker) -> None:
     assert (missing.returncode, missing.stdout) == (1, "")
 
 
-def test_logs_cannot_command_a_terminal(cli: Cli, worker: Worker) -> None:
-    claim = worker.take(job_id := submit(cli))
+def test_logs_cannot_command_a_terminal(cli: Cli, new_job: NewJob, worker: Worker) -> None:
+    claim = worker.take(job_id := new_job())
     worker.client.put_log(job_id, claim.attempt, claim.token, b"a\x1b[31mb\n")
     assert on_terminal(cli, "logs", job_id).read_to_end() == "a?[31mb\r\n"
 
@@ -127,9 +122,9 @@ def test_workers_are_listed(cli: Cli, worker: Worker) -> None:
 
 
 def test_a_table_is_never_cut_in_a_pipe_and_never_breaks_on_a_terminal(
-    cli: Cli, worker: Worker
+    cli: Cli, new_job: NewJob, worker: Worker
 ) -> None:
-    job_id = submit(cli)
+    job_id = new_job()
     worker.end(worker.take(job_id), COMPLETED)
     piped = cli.run("list", "--limit", "1", COLUMNS="20").stdout
     assert len(piped.splitlines()) == 2
@@ -139,8 +134,8 @@ def test_a_table_is_never_cut_in_a_pipe_and_never_breaks_on_a_terminal(
     assert job_id in narrow
 
 
-def test_colours_only_where_they_are_wanted(cli: Cli, worker: Worker) -> None:
-    worker.end(worker.take(submit(cli)), COMPLETED)
+def test_colours_only_where_they_are_wanted(cli: Cli, new_job: NewJob, worker: Worker) -> None:
+    worker.end(worker.take(new_job()), COMPLETED)
     green = "\x1b[32mcompleted"
     assert green in on_terminal(cli, "list", "--limit", "1").read_to_end()
     assert green not in on_terminal(cli, "list", "--limit", "1", NO_COLOR="1").read_to_end()
@@ -148,16 +143,16 @@ def test_colours_only_where_they_are_wanted(cli: Cli, worker: Worker) -> None:
 
 
 @pytest.mark.parametrize("verb", ["show", "list"])
-def test_a_terminal_without_unicode_will_do(cli: Cli, verb: str) -> None:
-    job_id = submit(cli, "--label", "title=日本語")
+def test_a_terminal_without_unicode_will_do(cli: Cli, new_job: NewJob, verb: str) -> None:
+    job_id = new_job(labels={"title": "日本語"})
     shown = {"show": [job_id], "list": ["--worker", "nobody"]}[verb]
     run = cli.run(verb, *shown, PYTHONIOENCODING="latin-1")
     assert (run.returncode, run.stderr) == (0, "")
     assert verb == "list" or "title=???" in run.stdout
 
 
-def test_a_reader_that_leaves_is_no_error(cli: Cli) -> None:
-    submit(cli)
+def test_a_reader_that_leaves_is_no_error(cli: Cli, new_job: NewJob) -> None:
+    new_job()
     process = cli.start("list", "--json")
     assert process.stdout is not None and process.stderr is not None
     process.stdout.close()

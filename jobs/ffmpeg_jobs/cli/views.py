@@ -82,7 +82,9 @@ class Bar:
         self._progress.start()
 
     def show(self, job: JobStatus) -> None:
-        """Move the bar; it swings while there is no percentage."""
+        """Move the bar; it swings while there is no percentage. An ending is told elsewhere."""
+        if job.state in FINAL_STATES:
+            return
         far = job.progress.percent if job.progress else None
         pace = words.pace(job.progress) if job.progress else ""
         self._progress.update(

@@ -113,13 +113,11 @@ def state(job: JobStatus) -> str:
 
 def ending(job: JobStatus) -> str:
     """A line on how a job ended; before that: on how it stands."""
-    parts = [f"{job.id} {state(job)}"]
-    if job.worker:
-        parts[0] += f" on {job.worker}"
-    if job.error:
-        parts.append(job.error)
-    if job.media is not None:
-        parts.append(made(job.media))
-    if job.usage is not None:
-        parts.append(used(job.usage))
-    return ": ".join(part for part in parts if part)
+    where = f" on {job.worker}" if job.worker else ""
+    parts = [
+        job.error or "",
+        made(job.media) if job.media else "",
+        used(job.usage) if job.usage else "",
+    ]
+    told = "; ".join(part for part in parts if part)
+    return f"{job.id} {state(job)}{where}" + (f": {told}" if told else "")
