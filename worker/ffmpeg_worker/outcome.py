@@ -186,7 +186,7 @@ RULES: Final = (
         "the input cannot be read",
         "No such file or directory|Invalid data found when processing input|Permission denied|"
         "moov atom not found|does not contain any stream|matches no streams|"
-        "[Cc]ould not find codec parameters|not on whitelist|Input/output error",
+        "[Cc]ould not find codec parameters|not on whitelist|Unsafe file name|Input/output error",
     ),
     Rule(lambda f: True, Reason.ENCODER_ERROR, _last_words),
 )

@@ -78,6 +78,7 @@ def sandboxed(
         *("--dev", "/dev"),
         *("--tmpfs", "/tmp"),  # noqa: S108 - the sandbox's own, gone with it
         *places,
+        *("--remount-ro", "/"),  # the empty directory that all this is mounted in
         *("--chdir", JOB if any(bind.target == JOB for bind in binds) else "/"),
         "--",
         *argv,

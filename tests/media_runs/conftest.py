@@ -1,0 +1,108 @@
+"""The real ffmpeg in the real sandbox, with the worker's own command lines."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ffmpeg_jobs.model import Job, Media, Parameters
+from ffmpeg_worker.command import Places, ffmpeg_argv, needs_network, probe_argv, sink_format
+from ffmpeg_worker.outcome import Facts
+from ffmpeg_worker.publish import parse_probe
+from ffmpeg_worker.sandbox import JOB, Bind, sandboxed
+
+CLIP = Path(__file__).parents[1] / "media" / "bigbuckbunny.mp4"
+#: As long as it takes on a loaded machine; nothing here waits for it.
+PATIENCE_SECONDS = 300
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _programs() -> None:
+    """At home the tests are skipped where a program is missing; in CI that is a failure."""
+    for name in ("ffmpeg", "ffprobe", "bwrap"):
+        if shutil.which(name) is None:
+            words = f"{name} is not installed"
+            pytest.fail(words) if os.environ.get("CI") else pytest.skip(words)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended and what it left."""
+
+    status: int
+    log: str
+    output: Path
+    progress: str
+
+    def facts(self) -> Facts:
+        """As the holder and the watch would gather them."""
+        return Facts(self.status, "success", stderr_tail=tuple(self.log.splitlines()))
+
+    def media(self) -> Media:
+        """What ffprobe, in its own sandbox, says of the output."""
+        argv = sandboxed(probe_argv("/output"), [Bind(str(self.output), "/output")], network=False)
+        found = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+        return parse_probe(found.stdout)
+
+
+def encode(
+    directory: Path,
+    source: Path | str | None = CLIP,
+    output: str | None = None,
+    threads: int = 2,
+    as_user: Sequence[str] = (),
+    **parameters: Any,
+) -> Ended:
+    """Run one job's ffmpeg as the worker would; ``source``: file, RTMP URL, or None: synthetic."""
+    work, staged = directory / "work", directory / "staged"
+    work.mkdir()
+    work.chmod(0o777)
+    staged.touch()
+    staged.chmod(0o666)
+    streamed = isinstance(source, str)
+    job = Job(
+        input=None if source is None else str(source),
+        output=output,
+        parameters=Parameters(**parameters),
+    )
+    live = output is not None and output.startswith("rtmp")
+    places = Places(
+        source="/input" if isinstance(source, Path) else source,
+        sink=str(output) if live else "/output",
+        sink_format=sink_format(job),
+        progress=f"{JOB}/progress",
+    )
+    binds = [Bind(str(work), JOB, writable=True), Bind(str(staged), "/output", writable=True)]
+    if isinstance(source, Path):
+        binds.append(Bind(str(source), "/input"))
+    assert needs_network(job) is (streamed or live)
+    argv = sandboxed(ffmpeg_argv(job, places, threads), binds, network=needs_network(job))
+    done = subprocess.run(
+        [*as_user, *argv],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+    progress = work / "progress"
+    return Ended(
+        done.returncode,
+        done.stdout.decode("utf-8", "replace"),
+        staged,
+        progress.read_text() if progress.exists() else "",
+    )
+
+
+def make(target: Path, *words: str) -> Path:
+    """Make a source with ffmpeg itself."""
+    argv = ["ffmpeg", "-v", "error", "-nostdin", "-y", *words, str(target)]
+    subprocess.run(argv, check=True, timeout=PATIENCE_SECONDS)
+    return target
