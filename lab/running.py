@@ -18,7 +18,7 @@ from lab.spec import Backend, Spec, load
 
 LIMITS = ("cpu", "memory", "pids", "io")
 TRIES = 3
-BOOT_SECONDS = {"container": 60.0, "vm": 150.0}
+BOOT_SECONDS = {"container": 60.0, "vm": 300.0}  # a loaded host emulates slowly
 ANSWER_SECONDS = 30.0
 COMMAND_SECONDS = 300.0
 
@@ -75,12 +75,14 @@ class Machine:
     # Commands
 
     def _connect(self, timeout_seconds: float) -> Channel:
-        if not alive(self.spec):
-            raise MachineGone(f"{self.name} is not running")
-        try:
-            return connect(self.spec.agent, timeout_seconds)
-        except TimeoutError as error:
-            raise MachineGone(f"{self.name}: {error}") from error
+        deadline = time.monotonic() + timeout_seconds
+        while alive(self.spec):
+            try:
+                return connect(self.spec.agent, 2.0)
+            except TimeoutError as error:
+                if time.monotonic() > deadline:
+                    raise MachineGone(f"{self.name}: {error}") from error
+        raise MachineGone(f"{self.name} is not running")
 
     def popen(
         self,

@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 
 import pytest
-
 from lab.errors import CommandFailed, CommandTimeout, LabError, MachineGone
 from lab.machine import Machine, boot
 

@@ -4,7 +4,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
 from lab.errors import LabError
 from lab.machine import boot
 from lab.spec import Backend

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
+from lab.errors import BootError
+from lab.machine import Machine, boot
 
 from lab import base, layers, spec
 from lab import vm as back_end
-from lab.errors import BootError
-from lab.machine import Machine, boot
 
 pytestmark = [pytest.mark.lab, pytest.mark.vm]
 
