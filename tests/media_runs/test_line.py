@@ -1,0 +1,172 @@
+"""An attempt without its scope: plan, prepare, the real holder, conclude, publish."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ffmpeg_jobs.model import Claim, Media, Outcome, Reason, State
+from ffmpeg_jobs.schema import parse_job
+from ffmpeg_worker import holder, jobdir
+from ffmpeg_worker.config import Config
+from ffmpeg_worker.outcome import AttemptError, Facts, conclude
+from ffmpeg_worker.plan import Plan, make_plan
+from ffmpeg_worker.prepare import prepare
+from ffmpeg_worker.publish import publish
+from tests.media_runs.conftest import CLIP, PATIENCE_SECONDS
+
+QUICK = {"preset": "ultrafast", "crf": 35, "width": 320, "height": 180, "duration": 1}
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    output = tmp_path / "output"
+    output.mkdir()
+    return Config(
+        master="http://127.0.0.1:1",
+        api_key="k",
+        ca=None,
+        insecure_skip_verify=False,
+        name="w",
+        cpus=2,
+        max_concurrent_jobs=1,
+        state_directory=tmp_path / "state",
+        input_roots=(CLIP.parent,),
+        output_roots=(output,),
+        require_enforcement=False,
+        log_level="info",
+        max_cpu_percent=800,
+        max_memory_mb=2048,
+        max_timeout_seconds=3600,
+        metrics_address="127.0.0.1:0",
+    )
+
+
+def run(config: Config, **submitted: Any) -> tuple[Plan, Outcome]:
+    """From a submitted job to the outcome of its ffmpeg."""
+    job = parse_job({"resource_limits": {"max_disk_mb": 100}} | submitted)
+    plan = make_plan(Claim("abcdefghijkl", 1, "t" * 32, 60.0, job), config)
+    jobdir.record(plan)
+    prepare(plan, config, threading.Event())
+    command = [sys.executable, "-I", "-S", str(holder.__file__), plan.directory]
+    subprocess.run(
+        command, input=b"g", stderr=subprocess.DEVNULL, timeout=PATIENCE_SECONDS, check=True
+    )
+    ended = jobdir.holder_facts(plan)
+    assert ended is not None
+    lines = tuple(jobdir.tail(plan, "log").splitlines())
+    return plan, conclude(Facts(ended.exit_status, "success", stderr_tail=lines))
+
+
+def test_a_file_becomes_a_verified_file(config: Config) -> None:
+    final = config.output_roots[0] / "new" / "out.mp4"
+    plan, outcome = run(config, input=str(CLIP), output=str(final), parameters=QUICK)
+    assert outcome.state is State.COMPLETED, outcome.error
+    assert not final.exists()
+    media = publish(plan)
+    assert media is not None
+    assert media.video == "h264 320x180 25 fps"
+    assert media.duration_seconds == pytest.approx(1, abs=0.1)
+    assert (media.input_duration_seconds, media.frames) == (5.31, 25)
+    assert media.input_size_bytes == CLIP.stat().st_size
+    assert list(final.parent.iterdir()) == [final]
+    assert final.stat().st_size == media.size_bytes
+    # The next worker may come to this point again.
+    assert publish(plan) == media
+
+
+def test_without_an_output_it_is_encoded_verified_and_discarded(config: Config) -> None:
+    plan, outcome = run(config, parameters=QUICK)
+    assert outcome.state is State.COMPLETED, outcome.error
+    media = publish(plan)
+    assert media is not None
+    assert media.input_duration_seconds is None
+    assert list(config.output_roots[0].iterdir()) == []
+
+
+@pytest.mark.parametrize("scenario", ["preview", "remux", "480p-h264"])
+def test_scenarios_run_as_they_are(config: Config, scenario: str) -> None:
+    plan, outcome = run(config, scenario=scenario, input=str(CLIP))
+    assert outcome.state is State.COMPLETED, outcome.error
+    assert isinstance(publish(plan), Media)
+
+
+def test_an_input_that_is_no_media_leaves_no_output(config: Config) -> None:
+    final = config.output_roots[0] / "out.mp4"
+    source = CLIP.parent / "ATTRIBUTION"
+    _, outcome = run(config, input=str(source), output=str(final), parameters=QUICK)
+    assert outcome.reason is Reason.INPUT_ERROR
+    assert not final.exists()
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A server that has the clip and keeps what it is sent."""
+
+    url: str
+    kept: dict[str, bytes] = field(default_factory=dict)
+
+
+@pytest.fixture
+def bucket() -> Iterator[Bucket]:
+    class Handler(BaseHTTPRequestHandler):
+        bucket: Bucket
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            content = CLIP.read_bytes()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def do_PUT(self) -> None:
+            self.bucket.kept[self.path] = self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Handler.bucket = Bucket(f"http://127.0.0.1:{server.server_port}")
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield Handler.bucket
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_from_a_url_to_a_url(config: Config, bucket: Bucket) -> None:
+    plan, outcome = run(
+        config,
+        input=f"{bucket.url}/in.mp4?key=1",
+        output=f"{bucket.url}/out.mkv?signature=2",
+        parameters=QUICK,
+    )
+    assert outcome.state is State.COMPLETED, outcome.error
+    media = publish(plan)
+    assert media is not None
+    assert (media.format, media.frames) == ("matroska,webm", 25)
+    assert {path: len(body) for path, body in bucket.kept.items()} == {
+        "/out.mkv?signature=2": media.size_bytes
+    }
+
+
+def test_an_output_that_shrank_is_not_published(config: Config) -> None:
+    final = config.output_roots[0] / "out.mp4"
+    plan, _ = run(config, input=str(CLIP), output=str(final), parameters=QUICK)
+    probed = Path(plan.directory) / "probe.json"
+    probed.write_text(probed.read_text().replace('"duration": "1.0', '"duration": "9.0'))
+    with pytest.raises(AttemptError, match="cut short or damaged"):
+        publish(plan)
+    assert not final.exists()
