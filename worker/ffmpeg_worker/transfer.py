@@ -29,6 +29,7 @@ STORING_SECONDS: Final = 120.0
 CHUNK_BYTES: Final = 1 << 20
 #: Between the tries of an upload.
 PAUSES_SECONDS: Final = (1.0, 5.0)
+_BROKEN_OFF: Final = "the connection broke off"
 #: Statuses under 500 that another try may mend: Request Timeout, Too Many Requests (RFC 6585).
 _PASSING: Final = (408, 429)
 
@@ -155,7 +156,8 @@ def _copy(answer: requests.Response, target: Path, max_bytes: int, shown: str) -
         ) from None
     wanted = _length(answer)
     if wanted is not None and wanted != got:
-        raise AttemptError(Reason.NETWORK_ERROR, f"{shown} broke off after {got} of {wanted} bytes")
+        # urllib3 2 notices by itself.
+        raise AttemptError(Reason.NETWORK_ERROR, f"{shown} could not be fetched: {_BROKEN_OFF}")
 
 
 @contextmanager
@@ -197,11 +199,11 @@ def _trouble(error: requests.RequestException, words: str) -> AttemptError:
 
 def _cause(error: BaseException) -> str:
     """The system's words for it where there are any, below what the libraries wrapped around."""
-    if isinstance(error, requests.Timeout):
-        return "no answer in time"
     below: BaseException | None = error
     while below is not None:
+        if isinstance(below, (requests.Timeout, TimeoutError)):
+            return "no answer in time"
         if isinstance(below, OSError) and below.strerror:
             return below.strerror
         below = below.__cause__ or below.__context__
-    return "the connection broke off"
+    return _BROKEN_OFF
