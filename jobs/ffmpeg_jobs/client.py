@@ -90,6 +90,19 @@ class MasterClient:
         """Ask for a job's end."""
         return self._noun(JobStatus, self._call("POST", f"/jobs/{_quote(job_id)}/cancel"))
 
+    def set_limits(self, job_id: str, limits: Mapping[str, int]) -> JobStatus:
+        """Change limits of a job, by the names of ``contract.NEW_LIMITS``; the rest stays."""
+        path = f"/jobs/{_quote(job_id)}/limits"
+        return self._noun(JobStatus, self._call("POST", path, json=dict(limits)))
+
+    def pause(self, job_id: str) -> JobStatus:
+        """Ask that a running job stands still."""
+        return self._noun(JobStatus, self._call("POST", f"/jobs/{_quote(job_id)}/pause"))
+
+    def resume(self, job_id: str) -> JobStatus:
+        """Ask that a paused job goes on."""
+        return self._noun(JobStatus, self._call("POST", f"/jobs/{_quote(job_id)}/resume"))
+
     def log(self, job_id: str, attempt: int | None = None) -> str:
         """ffmpeg's log of the last attempt, or of the given one."""
         params = {} if attempt is None else {"attempt": attempt}
@@ -205,7 +218,7 @@ def _why(error: BaseException) -> str:
     while inner is not None:
         error = inner
         inside = [getattr(part, "reason", part) for part in error.args]
-        inside += [error.__cause__, error.__context__]
+        inside += [error.__cause__, None if error.__suppress_context__ else error.__context__]
         inner = next((part for part in inside if isinstance(part, BaseException)), None)
     words = getattr(error, "verify_message", "") or getattr(error, "strerror", "") or str(error)
     return words or type(error).__name__
@@ -226,7 +239,7 @@ def _session(url: str) -> requests.Session:
     """What may be sent twice is sent again when the master restarts or a line breaks.
 
     Everything under /jobs may: submit has its Idempotency-Key, cancel repeats do nothing,
-    results are fenced. A claim may not: its job would wait for the lease to run out.
+    limits and pause say what shall be, results are fenced. A claim may not: its job would wait for the lease to run out.
     """
     session = requests.Session()
     session.mount(url, HTTPAdapter(max_retries=_retry(("GET", "PUT"))))

@@ -223,6 +223,12 @@ def test_nobody_there_is_said_in_the_words_of_the_system() -> None:
         MasterClient(Endpoint(url, "k")).workers()
 
 
+def test_a_master_that_hangs_up_is_said_to(server: Server) -> None:
+    server.answers = [Said(None)]
+    with pytest.raises(MasterUnreachable, match=f"{server.url}: Remote end closed connection"):
+        server.client().workers()
+
+
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if shutil.which("openssl") is None:
