@@ -38,7 +38,9 @@ _GUNICORN: Final = {
     "worker_connections": 4096,  # held claims and idle connections; LimitNOFILE is above
     "keepalive": 75,  # seconds: longer than a claim is held and than a heartbeat takes
     "graceful_timeout": 20,  # seconds for requests in flight at a stop
-    "timeout": 30,  # seconds: a serving process that stands still this long is replaced
+    # Seconds: a serving process that stands still this long is replaced. The first start on a
+    # slow machine, with all imports and migrations, must fit in.
+    "timeout": 120,
 }
 
 

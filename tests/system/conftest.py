@@ -50,19 +50,21 @@ def container(request: pytest.FixtureRequest, debs: list[Path]) -> Iterator[Farm
 
 
 def _ready(machine: Machine) -> Farm:
-    machine.wait_until("systemctl is-active ffmpeg-master ffmpeg-worker")
+    machine.wait_until("systemctl is-active ffmpeg-master ffmpeg-worker", timeout=300)
     machine.push(CLIP, "/var/lib/ffmpeg-worker/input/clip.mp4")
     machine.run("chmod 0644 /var/lib/ffmpeg-worker/input/clip.mp4", check=True)
-    machine.wait_until("ffmpeg-jobs workers --json | jq -e '.[0].online'", timeout=120)
+    machine.wait_until("ffmpeg-jobs workers --json | jq -e '.[0].online'", timeout=300)
     return Farm(machine)
 
 
 @pytest.fixture(autouse=True)
 def explain(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Show the machine's journal beside a failure."""
+    """Show the machine's journal beside a failure, and clear away what it left running."""
     failed_before = request.session.testsfailed
     yield
     if request.session.testsfailed > failed_before:
         for name in ("vm", "container"):
             if name in request.fixturenames:
-                sys.stderr.write(request.getfixturevalue(name).machine.journal(lines=80))
+                farm: Farm = request.getfixturevalue(name)
+                sys.stderr.write(farm.machine.journal(lines=80))
+                farm.end_all()

@@ -34,10 +34,13 @@ class Farm:
 
     def job(self, job_id: str) -> dict[str, Any]:
         """The job as the API shows it."""
-        shown: dict[str, Any] = json.loads(
-            self.run(["ffmpeg-jobs", "show", "--json", job_id]).stdout
-        )
+        shown: dict[str, Any] = json.loads(self.get(f"/jobs/{job_id}"))
         return shown
+
+    def get(self, path: str) -> str:
+        """Ask the API; with curl, because an emulated machine takes seconds to start Python."""
+        key = 'printf "Authorization: Bearer %s" "$(cat /etc/ffmpeg-worker/admin-key)"'
+        return self.run(f"{key} | curl -sSf -H @- http://127.0.0.1:8080{path}").stdout
 
     def wait_for(self, job_id: str, *states: str) -> dict[str, Any]:
         """Wait until the job is in one of the states, or in a final one."""
@@ -48,7 +51,7 @@ class Farm:
             if job["state"] in states or job["state"] in final:
                 return job
             assert time.monotonic() < deadline, f"{job_id} is still {job['state']}"
-            time.sleep(0.3)
+            time.sleep(0.5)
 
     def started(self, job_id: str) -> str:
         """Wait until ffmpeg runs in the job's scope; ffmpeg's pid."""
@@ -56,7 +59,7 @@ class Farm:
             f"for pid in $(cat {scope(job_id)}/cgroup.procs); do"
             ' [ "$(cat /proc/$pid/comm)" = ffmpeg ] && echo $pid && exit 0; done; exit 1'
         )
-        return self.machine.wait_until(script, timeout=120).stdout.split()[0]
+        return self.machine.wait_until(script, timeout=PATIENCE_SECONDS).stdout.split()[0]
 
     def gone(self, job_id: str) -> bool:
         """Whether nothing is left of the job's scope."""
@@ -65,6 +68,12 @@ class Farm:
         return (
             not loaded.strip() and self.run(f"test -e {scope(job_id)}", check=False).returncode == 1
         )
+
+    def end_all(self) -> None:
+        """Cancel every job that is not over."""
+        for job in json.loads(self.get("/jobs")):
+            if job["state"] in ("queued", "running"):
+                self.end(job["id"])
 
     def end(self, job_id: str) -> None:
         """Cancel a job and wait until its worker is free again."""
