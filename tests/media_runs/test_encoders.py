@@ -11,9 +11,19 @@ from ffmpeg_worker.encoders import probe_encoders
 IN_SOFTWARE = {"libx264", "libx265", "libsvtav1", "libaom-av1", "libvpx", "libvpx-vp9", "ffv1"}
 
 
-def test_debian_s_encoders_in_software_and_no_device_that_is_not_there() -> None:
-    found = probe_encoders()
+def test_debian_s_encoders_in_software_and_no_device_that_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = tmp_path / "encoders.json"
+    found = probe_encoders(memory)
     assert set(found) >= IN_SOFTWARE
+    # The same ffmpeg is not asked to prove it again; another one would be.
+    (tmp_path / "bwrap").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "bwrap").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert probe_encoders(memory) == found
+    memory.write_text(memory.read_text().replace('"version": "', '"version": "other'))
+    assert probe_encoders(memory) == ()
     if not Path("/dev/dri/renderD128").exists():
         assert not [name for name in found if name.endswith(("_vaapi", "_qsv", "_amf"))]
     if not Path("/dev/nvidia0").exists():
@@ -30,9 +40,9 @@ def test_an_encoder_that_fails_is_not_named(
     (tmp_path / "bwrap").write_text("#!/bin/sh\nexit 1\n")
     (tmp_path / "bwrap").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    assert probe_encoders() == ()
+    assert probe_encoders(tmp_path / "encoders.json") == ()
 
 
 def test_no_ffmpeg_no_encoders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert probe_encoders() == ()
+    assert probe_encoders(tmp_path / "encoders.json") == ()

@@ -10,17 +10,13 @@ pytestmark = [pytest.mark.lab, pytest.mark.vm]
 
 IN_FLIGHT = (
     *("--scenario", "preview", "--input", "/var/lib/ffmpeg-worker/input/clip.mp4"),
-    *("--cpu", "50", "--timeout", "600"),
+    *("--duration", "2", "--cpu", "50", "--timeout", "600"),
 )
 
 
 @pytest.mark.parametrize(
     "blow",
-    [
-        "systemctl restart ffmpeg-worker",
-        "systemctl kill -s KILL ffmpeg-worker",
-        "systemctl stop ffmpeg-worker-launcher; systemctl restart ffmpeg-worker",
-    ],
+    ["systemctl restart ffmpeg-worker", "systemctl kill -s KILL ffmpeg-worker"],
 )
 def test_an_encode_outlives_its_worker(vm: Farm, blow: str) -> None:
     output = "/var/lib/ffmpeg-worker/output/outlived.mp4"
@@ -34,7 +30,7 @@ def test_an_encode_outlives_its_worker(vm: Farm, blow: str) -> None:
     assert vm.run(f"cat /proc/{pid}/comm").stdout == "ffmpeg\n"
     ended = vm.wait_for(job)
     assert (ended["state"], ended["attempt"]) == ("completed", 1)
-    assert ended["media"]["duration_seconds"] == pytest.approx(5.3, abs=0.2)
+    assert ended["media"]["duration_seconds"] == pytest.approx(2.0, abs=0.2)
     assert ended["enforced"] is True
     codec = vm.run(f"ffprobe -v error -show_entries stream=codec_name -of csv=p=0 {output}").stdout
     assert codec.split() == ["h264", "aac"]

@@ -202,7 +202,8 @@ class Agent:
 
     async def _probe(self) -> None:
         """Find out what really encodes here, and register it; work does not wait for it."""
-        self.encoders = await asyncio.to_thread(probe_encoders)
+        memory = self.config.state_directory / "encoders.json"
+        self.encoders = await asyncio.to_thread(probe_encoders, memory)
         log.info("encoders_found", encoders=list(self.encoders))
         self.registered.clear()
         await asyncio.Event().wait()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -18,25 +21,50 @@ SIDE_PIXELS: Final = 256
 TRY_SECONDS: Final = 60
 
 
-def probe_encoders() -> tuple[str, ...]:
-    """The encoders of the contract that really encode on this machine."""
-    listed = _listed()
-    return tuple(name for name in VIDEO_ENCODERS if name in listed and _works(name))
+def probe_encoders(memory: Path) -> tuple[str, ...]:
+    """The encoders of the contract that really encode on this machine.
+
+    Software that worked is kept in the file ``memory`` and believed as long as ffmpeg is the
+    same; devices come and go, so their encoders are tried each time.
+    """
+    listing = _listing()
+    listed = {words[1] for words in map(str.split, listing.splitlines()) if len(words) > 1}
+    version = hashlib.sha256(listing.encode()).hexdigest()
+    known = _remembered(memory, version)
+    found = tuple(n for n in VIDEO_ENCODERS if n in listed and (n in known or _works(n)))
+    _remember(memory, version, [name for name in found if not family_of(name).devices])
+    return found
 
 
-def _listed() -> set[str]:
-    """The names that ``ffmpeg -encoders`` knows; empty where ffmpeg cannot be run."""
+def _remembered(memory: Path, version: str) -> list[str]:
+    try:
+        known = json.loads(memory.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    return list(known["software"]) if known.get("version") == version else []
+
+
+def _remember(memory: Path, version: str, software: list[str]) -> None:
+    with suppress(OSError):
+        temporary = memory.with_name(f".{memory.name}.new")
+        temporary.write_text(json.dumps({"version": version, "software": software}))
+        temporary.replace(memory)
+
+
+def _listing() -> str:
+    """What ffmpeg says of itself and its encoders; empty where it cannot be run."""
     try:
         done = subprocess.run(
-            ["ffmpeg", "-hide_banner", "-encoders"],
-            capture_output=True,
+            ["ffmpeg", "-encoders"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,  # the banner: version, build, libraries
             text=True,
             timeout=TRY_SECONDS,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
-        return set()
-    return {words[1] for words in map(str.split, done.stdout.splitlines()) if len(words) > 1}
+        return ""
+    return done.stdout
 
 
 def _works(encoder: str) -> bool:
