@@ -239,7 +239,8 @@ def _session(url: str) -> requests.Session:
     """What may be sent twice is sent again when the master restarts or a line breaks.
 
     Everything under /jobs may: submit has its Idempotency-Key, cancel repeats do nothing,
-    limits and pause say what shall be, results are fenced. A claim may not: its job would wait for the lease to run out.
+    limits and pause say what shall be, results are fenced. A claim may not: its job would wait
+    for the lease to run out.
     """
     session = requests.Session()
     session.mount(url, HTTPAdapter(max_retries=_retry(("GET", "PUT"))))

@@ -100,6 +100,19 @@ LIMITS = fields(
     }
 )
 
+
+def _of_limits(*names: str) -> dict[str, JsonSchema]:
+    return {name: LIMITS["properties"][name] for name in names}
+
+
+#: What can be asked of the limits of a job that was accepted.
+NEW_LIMITS: JsonSchema = fields(_of_limits("max_cpu_percent", "max_memory_mb", "timeout_sec")) | {
+    "minProperties": 1,
+    "description": "at least one of max_cpu_percent, max_memory_mb, timeout_sec",
+}
+#: How an attempt is held, wanted or in force.
+TERMS = fields({"paused": _flag} | _of_limits("max_cpu_percent", "max_memory_mb"))
+
 LABELS: JsonSchema = {
     "type": "object",
     "maxProperties": 32,
@@ -224,6 +237,8 @@ HEARTBEAT = fields(
                     "token": _token,
                     "progress": PROGRESS,
                     "usage": USAGE,
+                    "in_force": TERMS,
+                    "unmet": _sentence,
                 },
                 needs="job_id attempt token",
             ),
@@ -243,6 +258,7 @@ HEARTBEAT_ANSWER = fields(
                     "job_id": _job_id,
                     "attempt": _attempt,
                     "order": choice(*(o.value for o in Order)),
+                    "wanted": TERMS,
                 },
                 needs="job_id attempt order",
             ),
@@ -267,6 +283,9 @@ JOB_STATUS = fields(
         "started_at": _time,
         "finished_at": _time,
         "cancel_requested": _flag,
+        "pause_requested": _flag,
+        "in_force": TERMS,
+        "unmet": _sentence,
         "reason": choice(*(r.value for r in Reason)),
         "error": _sentence,
         "log_tail": items(_log_line, 20, "at most 20 lines"),

@@ -79,6 +79,15 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Terms:
+    """How a running attempt is held; what of it can change while it runs."""
+
+    paused: bool = False  #: frozen: it is there and gets no CPU
+    max_cpu_percent: int | None = None  #: None: asked: as it began; in force: no limit
+    max_memory_mb: int | None = None  #: likewise
+
+
+@dataclass(frozen=True)
 class Parameters:
     """What to encode, in ffmpeg's own terms; ``None`` leaves it to the scenario or ffmpeg."""
 
@@ -193,6 +202,9 @@ class JobStatus:
     started_at: str | None = None
     finished_at: str | None = None
     cancel_requested: bool = False
+    pause_requested: bool = False
+    in_force: Terms | None = None  #: as the kernel of its worker has it; None: it does not run
+    unmet: str | None = None  #: why limits or pause, as they were asked, are not in force
     reason: Reason | None = None
     error: str | None = None
     log_tail: tuple[str, ...] = ()
@@ -238,6 +250,8 @@ class Report:
     token: str
     progress: Progress | None = None
     usage: Usage | None = None
+    in_force: Terms | None = None  #: as the kernel has it; None: nothing of it runs
+    unmet: str | None = None  #: why what is wanted is not in force
 
 
 class Order(str, Enum):
@@ -264,6 +278,7 @@ class HeartbeatOrder:
     job_id: str
     attempt: int
     order: Order
+    wanted: Terms | None = None  #: told each time, so that a lost answer loses nothing
 
 
 @dataclass(frozen=True)

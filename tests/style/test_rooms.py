@@ -24,6 +24,7 @@ PURE = (
     "ffmpeg_worker.limits",
     "ffmpeg_worker.outcome",
     "ffmpeg_worker.progress",
+    "ffmpeg_worker.terms",
     "ffmpeg_master.scheduling",
     "ffmpeg_master.store.transitions",
 )

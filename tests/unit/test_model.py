@@ -14,6 +14,7 @@ PAIRS: list[tuple[Any, dict[str, Any]]] = [
     (model.Job, contract.JOB),
     (model.Parameters, contract.PARAMETERS),
     (model.Limits, contract.LIMITS),
+    (model.Terms, contract.TERMS),
     (model.Claim, contract.CLAIM),
     (model.Progress, contract.PROGRESS),
     (model.Usage, contract.USAGE),

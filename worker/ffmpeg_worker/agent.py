@@ -228,7 +228,9 @@ class Agent:
         client, name = self.station.client, self.config.name
         if not self.registered.is_set():
             return client.register(name, self.machine())
-        reports = tuple(look(live.plan, live.claim) for live in list(self.live.values()))
+        reports = tuple(
+            look(live.plan, live.claim, live.lease.unmet) for live in list(self.live.values())
+        )
         return client.heartbeat(name, Heartbeat(reports, free_mb(self.config.state_directory)))
 
     def _obey(self, answer: HeartbeatAnswer, sent_at: float) -> None:
@@ -246,6 +248,7 @@ class Agent:
                 lease.ask_stop("lost")
                 continue
             lease.extend(sent_at, answer.lease_seconds)
+            lease.want(row.wanted)
             if row.order is Order.CANCEL:
                 lease.ask_stop("cancel")
 

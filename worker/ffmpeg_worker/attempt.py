@@ -33,6 +33,7 @@ from ffmpeg_worker.prepare import prepare
 from ffmpeg_worker.publish import publish
 from ffmpeg_worker.report import report
 from ffmpeg_worker.scopes import ScopeError
+from ffmpeg_worker.steer import restore, steer
 from ffmpeg_worker.watch import Running, exited, watch
 
 HOLDER: Final = str(Path(holder.__file__))
@@ -76,7 +77,8 @@ async def resume(plan: Plan, lease: Lease, station: Station) -> None:
     if outcome is not None:
         await settle(plan, outcome, station)
     elif jobdir.was_released(plan):
-        running = Running(plan, jobdir.holder_pidfd(plan), _still_enforced(plan))
+        enforced = await restore(plan, station.placement)
+        running = Running(plan, jobdir.holder_pidfd(plan), enforced)
         await finish(running, lease, station)
     else:
         await _clear_away(plan, station.placement)
@@ -162,7 +164,11 @@ def verify(plan: Plan, pid: int) -> bool:
 async def finish(running: Running, lease: Lease, station: Station) -> None:
     """From a running job to its reported outcome."""
     plan = running.plan
-    facts = await watch(running, lease, station.placement)
+    steering = asyncio.ensure_future(steer(plan, lease, station.placement, station.config))
+    try:
+        facts = await watch(running, lease, station.placement)
+    finally:
+        steering.cancel()
     outcome = conclude(facts)
     if outcome.state is State.COMPLETED:
         outcome = await _publish(plan, outcome, lease)
@@ -222,11 +228,3 @@ def _forget(plan: Plan) -> None:
     if plan.staged:
         Path(plan.staged).unlink(missing_ok=True)
     jobdir.remove(Path(plan.directory))
-
-
-def _still_enforced(plan: Plan) -> bool:
-    pid = jobdir.holder_pid(plan)
-    cgroup = cgroup_of(pid) if pid is not None else None
-    if cgroup is None or cgroup.name != plan.unit:
-        return True  # it has ended; it was verified before it was released
-    return not unenforced(plan.held, read_back(cgroup, list(expected_files(plan.held))))

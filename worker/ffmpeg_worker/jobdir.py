@@ -1,8 +1,9 @@
 """The attempt's directory: what must survive the worker is here before anything is started.
 
 ``plan.json`` and ``command.json`` are written by the worker first; ``holder.json``,
-``released``, ``log``, ``probe.json`` and ``facts.json`` by the holder; ``stop`` says who asked
-for an end; ``outcome.json`` is written before the outcome is reported.
+``released``, ``log``, ``probe.json`` and ``facts.json`` by the holder; ``held.json`` has limits
+that changed since; ``stop`` says who asked for an end; ``outcome.json`` is written before the
+outcome is reported.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 from ffmpeg_jobs.model import Outcome
 from ffmpeg_jobs.schema import from_json, to_json
+from ffmpeg_worker.limits import HeldLimits
 from ffmpeg_worker.plan import Plan
 
 #: ffmpeg's log is kept whole up to the holder's limit; this much of its end is reported.
@@ -83,6 +85,25 @@ def holder_pidfd(plan: Plan) -> int | None:
         os.close(pidfd)
         return None
     return pidfd
+
+
+def holder_ended(plan: Plan) -> bool:
+    """Whether the holder, which was let go, has ended."""
+    pidfd = holder_pidfd(plan)
+    if pidfd is not None:
+        os.close(pidfd)
+    return pidfd is None
+
+
+def keep_held(plan: Plan, held: HeldLimits) -> None:
+    """Write changed limits down, before they are brought to the scope."""
+    _write(Path(plan.directory), "held.json", to_json(held))
+
+
+def held(plan: Plan) -> HeldLimits:
+    """The limits that the attempt is held to: the plan's, or those that changed since."""
+    changed = _read(Path(plan.directory), "held.json")
+    return plan.held if changed is None else from_json(HeldLimits, changed)
 
 
 def holder_facts(plan: Plan) -> HolderFacts | None:

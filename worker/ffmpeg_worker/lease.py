@@ -6,6 +6,8 @@ import asyncio
 import time
 from typing import Final
 
+from ffmpeg_jobs.model import Terms
+
 #: Publishing begins only with this much of the lease left: a rename takes milliseconds, and
 #: the clocks of two machines need not agree, only run equally fast.
 MARGIN_SECONDS: Final = 5.0
@@ -23,13 +25,29 @@ class Lease:
         """``until`` is in boot seconds; an adopted attempt starts with none."""
         self.until = until
         self.stop_asked_by: str | None = None
+        self.wanted: Terms | None = None  #: how it shall be held; None: not heard yet
+        self.unmet: str | None = None  #: why that is not in force, for the next heartbeat
         self._stop = asyncio.Event()
+        self._other = asyncio.Event()
         self._news = asyncio.Event()
 
     def extend(self, sent_at: float, lease_seconds: float) -> None:
         """A heartbeat sent at ``sent_at`` (boot seconds) was answered: the lease is ours."""
         self.until = max(self.until, sent_at + lease_seconds)
         self._news.set()
+
+    def want(self, terms: Terms | None) -> None:
+        """How the master wants the attempt to be held; mostly the same again."""
+        if terms is not None and terms != self.wanted:
+            self.wanted = terms
+            self._other.set()
+
+    async def other_terms(self, than: Terms | None) -> Terms:
+        """Wait until something else is wanted than this."""
+        while self.wanted is None or self.wanted == than:
+            self._other.clear()
+            await self._other.wait()
+        return self.wanted
 
     def ask_stop(self, by: str) -> None:
         """Somebody wants the attempt to end: "cancel", "lost" or "shutdown"; the first counts."""

@@ -40,10 +40,10 @@ class Plan:
     unit: str  #: ffmpeg-job-<id>.scope
     directory: str  #: the attempt's own directory
     run: tuple[str, ...]  #: bwrap and ffmpeg
-    probe: tuple[str, ...] | None  #: bwrap and ffprobe on the staged output; None: a stream
     held: HeldLimits
     require_enforcement: bool
     max_disk_mb: int
+    probe: tuple[str, ...] | None = None  #: bwrap and ffprobe on the staged output; None: a stream
     fetch_from: str | None = None  #: URL that is fetched to ``source``
     source: str | None = None  #: input file on this machine
     staged: str | None = None  #: output file on this machine while it is written
@@ -104,6 +104,12 @@ def _held(asked: Limits, config: Config) -> HeldLimits:
         memory_mb=asked.max_memory_mb,
         timeout_seconds=asked.timeout_sec,
     )
+    within_caps(held, config)
+    return held
+
+
+def within_caps(held: HeldLimits, config: Config) -> None:
+    """Raises AttemptError for limits over what this machine gives one job."""
     for name, value, cap in (
         ("max_cpu_percent", held.cpu_percent, config.max_cpu_percent),
         ("max_memory_mb", held.memory_mb, config.max_memory_mb),
@@ -114,7 +120,6 @@ def _held(asked: Limits, config: Config) -> HeldLimits:
                 Reason.INTERNAL_ERROR,
                 f"resource_limits.{name}: {value} is over the cap of {cap} on {config.name}",
             )
-    return held
 
 
 def _source(job: Job, directory: Path, roots: Sequence[Path]) -> tuple[str | None, str | None]:

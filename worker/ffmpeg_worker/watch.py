@@ -12,15 +12,16 @@ from typing import Final
 
 import structlog
 
-from ffmpeg_jobs.model import Claim, Report, Usage
+from ffmpeg_jobs.model import Claim, Report
 from ffmpeg_worker import jobdir
 from ffmpeg_worker.command import expected_seconds
 from ffmpeg_worker.lease import Lease
 from ffmpeg_worker.outcome import Facts
-from ffmpeg_worker.placement import Placement, cgroup_of
+from ffmpeg_worker.placement import Placement
 from ffmpeg_worker.plan import Plan
 from ffmpeg_worker.progress import input_seconds, parse_progress
 from ffmpeg_worker.scopes import ScopeEnd, ScopeError
+from ffmpeg_worker.steer import in_force, scope_of
 from ffmpeg_worker.usage import memory_events, read_usage, usage_from_counters
 
 #: systemd ends a job at its RuntimeMaxSec; we do it this much later if it did not.
@@ -60,6 +61,7 @@ async def _until_ended(plan: Plan, pidfd: int, lease: Lease, placement: Placemen
     """Until the holder ended: by itself, or because somebody asked for it."""
     ended = asyncio.ensure_future(exited(pidfd))
     asked = asyncio.ensure_future(lease.stop_asked())
+    # It goes on while the job is paused, as systemd's RuntimeMaxSec does.
     longest = plan.held.timeout_seconds + TIMEOUT_GRACE_SECONDS
     try:
         done, _ = await asyncio.wait(
@@ -113,24 +115,21 @@ def _facts(running: Running, end: ScopeEnd, stop_asked_by: str | None) -> Facts:
         usage=usage_from_counters(counters, wall_seconds),
         disk_free_percent=100 * space.free / space.total,
         enforced=running.enforced,
-        memory_limit_mb=plan.held.memory_mb,
+        memory_limit_mb=jobdir.held(plan).memory_mb,
         timeout_sec=plan.held.timeout_seconds,
     )
 
 
-def look(plan: Plan | None, claim: Claim) -> Report:
-    """How one attempt stands now, for a heartbeat; ``plan`` is None before there is one."""
-    progress, usage = None, None
+def look(plan: Plan | None, claim: Claim, unmet: str | None = None) -> Report:
+    """How one attempt stands now, for a heartbeat; ``plan`` is None before there is one.
+
+    ``unmet``: why the last wish of the master is not in force.
+    """
+    progress, usage, terms = None, None, None
     if plan is not None:
         seconds = expected_seconds(claim.job, input_seconds(jobdir.head(plan, "log")))
         progress = parse_progress(jobdir.tail(plan, "work/progress"), seconds)
-        usage = _usage_now(plan)
-    return Report(claim.job_id, claim.attempt, claim.token, progress, usage)
-
-
-def _usage_now(plan: Plan) -> Usage | None:
-    pid = jobdir.holder_pid(plan)
-    cgroup = cgroup_of(pid) if pid is not None else None
-    if cgroup is None or cgroup.name != plan.unit:
-        return None
-    return read_usage(cgroup)
+        scope = scope_of(plan)
+        usage = None if scope is None else read_usage(scope)
+        terms = in_force(plan)
+    return Report(claim.job_id, claim.attempt, claim.token, progress, usage, terms, unmet)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import datetime
 
 from ffmpeg_jobs.cli import words
-from ffmpeg_jobs.model import Job, JobStatus, Limits
+from ffmpeg_jobs.model import Job, JobStatus, Limits, Terms
 
 
 def lines(status: JobStatus, now: datetime) -> Iterator[str]:
@@ -28,20 +28,31 @@ def _asked(job: Job) -> tuple[tuple[str, str], ...]:
         ("input", job.input or "synthetic"),
         ("output", job.output or "none: encoded, verified and discarded"),
         ("parameters", " ".join(f"{name}={value}" for name, value in asked.items())),
-        ("limits", _limits(job.resource_limits)),
+        ("limits", limits(job.resource_limits)),
         ("queue", f"{job.queue.value}, priority {job.priority.value}"),
         ("labels", " ".join(f"{name}={text}" for name, text in job.labels.items())),
     )
 
 
-def _limits(limits: Limits) -> str:
-    cpu = limits.max_cpu_percent
+def limits(asked: Limits) -> str:
+    """Limits, as they were asked, in a line."""
+    cpu = asked.max_cpu_percent
     return ", ".join(
         (
             "all cores" if cpu is None else f"CPU {cpu} %",
-            f"memory {limits.max_memory_mb} MiB",
-            f"disk {limits.max_disk_mb} MiB",
-            f"timeout {limits.timeout_sec} s",
+            f"memory {asked.max_memory_mb} MiB",
+            f"disk {asked.max_disk_mb} MiB",
+            f"timeout {asked.timeout_sec} s",
+        )
+    )
+
+
+def _terms(terms: Terms) -> str:
+    cpu, memory = terms.max_cpu_percent, terms.max_memory_mb
+    return ", ".join(
+        (
+            "no limit on CPU" if cpu is None else f"CPU {cpu} %",
+            "no limit on memory" if memory is None else f"memory {memory} MiB",
         )
     )
 
@@ -58,6 +69,8 @@ def _became(status: JobStatus, now: datetime) -> tuple[tuple[str, str], ...]:
         ("created", _when(status.created_at, now)),
         ("started", _when(status.started_at, now)),
         ("finished", _when(status.finished_at, now)),
+        ("in force", _terms(status.in_force) if status.in_force else ""),
+        ("unmet", status.unmet or ""),
         ("progress", ", ".join(part for part in far if part)),
         ("usage", words.used(usage) if usage else ""),
         ("enforced", enforced[status.enforced]),

@@ -22,6 +22,9 @@ VERBS: Final = {
     "list": ("listing", "List jobs, newest first."),
     "show": ("look", "Show all there is to know about a job."),
     "watch": ("watch", "Watch a job until it ends."),
+    "set-limits": ("live", "Change the limits of a job."),
+    "pause": ("live", "Have running jobs stand still, without losing work."),
+    "resume": ("live", "Have paused jobs go on where they were."),
     "cancel": ("cancel", "Ask for the end of jobs."),
     "logs": ("look", "Print ffmpeg's log of a job."),
     "workers": ("listing", "List the workers and what they have."),
@@ -50,7 +53,7 @@ class Verbs(click.Group):
         if cmd_name not in VERBS:
             return None
         module = import_module(f"ffmpeg_jobs.cli.{VERBS[cmd_name][0]}")
-        command: click.Command = getattr(module, f"command_{cmd_name}")
+        command: click.Command = getattr(module, f"command_{cmd_name.replace('-', '_')}")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -106,6 +106,10 @@ def state(job: JobStatus) -> str:
     """The state, with the reason where there is one: ``failed (timeout)``."""
     if job.cancel_requested and job.state in (State.RUNNING, State.PAUSED):
         return f"{job.state.value} (canceling)"
+    if job.state is State.RUNNING and job.pause_requested:
+        return "running (pausing)"
+    if job.state is State.PAUSED and not job.pause_requested:
+        return "paused (resuming)"
     if job.reason is None or job.state is State.CANCELED:
         return job.state.value
     return f"{job.state.value} ({job.reason.value})"

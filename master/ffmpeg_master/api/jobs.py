@@ -16,7 +16,7 @@ from ffmpeg_master import scheduling
 from ffmpeg_master.api import views
 from ffmpeg_master.api.call import TEXT, Answer, Call
 from ffmpeg_master.model import Filters
-from ffmpeg_master.store import intake, jobs, logs, queue
+from ffmpeg_master.store import intake, jobs, logs, queue, wishes
 
 log = structlog.get_logger()
 
@@ -82,6 +82,33 @@ def cancel(call: Call) -> Answer:
     log.info("job_cancel_requested", job=status.id, by=call.by, state=status.state.value)
     if ended:
         call.master.ended(status)
+    return Answer(body=views.show(status))
+
+
+def set_limits(call: Call) -> Answer:
+    """POST /jobs/{job_id}/limits"""
+    limits = {name: int(value) for name, value in call.body.items()}
+    status, changed = wishes.set_limits(call.master.store, call.path["job_id"], limits)
+    if changed:
+        log.info("job_limits_changed", job=status.id, by=call.by, **limits)
+        call.master.wakeup.wake()  # it may fit a worker now that it did not fit
+    return Answer(body=views.show(status))
+
+
+def pause(call: Call) -> Answer:
+    """POST /jobs/{job_id}/pause"""
+    return _set_paused(call, True)
+
+
+def resume(call: Call) -> Answer:
+    """POST /jobs/{job_id}/resume"""
+    return _set_paused(call, False)
+
+
+def _set_paused(call: Call, paused: bool) -> Answer:
+    status, changed = wishes.set_paused(call.master.store, call.path["job_id"], paused)
+    if changed:
+        log.info("job_pause_changed", job=status.id, by=call.by, pause=paused)
     return Answer(body=views.show(status))
 
 

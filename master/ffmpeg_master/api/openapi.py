@@ -23,6 +23,8 @@ _PROBLEM: Final[JsonSchema] = {
 _NAMED: Final = {
     "Job": contract.JOB,
     "JobStatus": contract.JOB_STATUS,
+    "NewLimits": contract.NEW_LIMITS,
+    "Terms": contract.TERMS,
     "Claim": contract.CLAIM,
     "ClaimRequest": contract.CLAIM_REQUEST,
     "Machine": contract.MACHINE,

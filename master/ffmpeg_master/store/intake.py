@@ -86,6 +86,7 @@ def _row(submission: Submission, job_id: str, now: float) -> dict[str, Any]:
         "attempt": 0,
         "max_attempts": job.max_attempts,
         "cancel_requested": False,
+        "pause_requested": False,
         "idempotency_key": submission.idempotency_key,
         "body_digest": submission.body_digest,
     }

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import and_, bindparam, exists, func, select, tuple_
 
-from ffmpeg_jobs.model import Job, JobStatus, Outcome, Progress, State, Usage
+from ffmpeg_jobs.model import Job, JobStatus, Outcome, Progress, State, Terms, Usage
 from ffmpeg_jobs.problems import NotFound
 from ffmpeg_jobs.schema import from_json, to_json
 from ffmpeg_master.model import Filters, Needs, Waiting
@@ -129,6 +129,9 @@ def _status(row: Any) -> JobStatus:
         started_at=_timestamp_or_none(row.started_at),
         finished_at=_timestamp_or_none(row.finished_at),
         cancel_requested=row.cancel_requested,
+        pause_requested=row.pause_requested,
+        in_force=from_json(Terms, json.loads(row.in_force)) if row.in_force else None,
+        unmet=row.unmet,
         reason=outcome.reason if outcome else None,
         error=outcome.error if outcome else None,
         log_tail=outcome.log_tail if outcome else (),

@@ -21,11 +21,13 @@ from ffmpeg_jobs.model import (
     HeartbeatOrder,
     Job,
     JobStatus,
+    Limits,
     Order,
     Outcome,
     Reason,
     Report,
     State,
+    Terms,
 )
 from ffmpeg_jobs.problems import Conflict
 from ffmpeg_jobs.schema import from_json
@@ -59,6 +61,9 @@ _TAKE: Final = (
         outcome=None,
         progress=None,
         usage=None,
+        in_force=None,
+        unmet=None,
+        pause_requested=False,
     )
 )
 _TAKEN: Final = select(jobs.c.attempt, jobs.c.job).where(jobs.c.id == bindparam("job_id"))
@@ -104,29 +109,34 @@ def heartbeat(
         if seen.rowcount == 0:
             raise unknown(worker)
         return tuple(
-            HeartbeatOrder(
-                report.job_id,
-                report.attempt,
-                _extend(connection, worker, report, now, now + lease_seconds),
-            )
+            _extend(connection, worker, report, now, now + lease_seconds)
             for report in heartbeat.running
         )
 
 
 def _extend(
     connection: Connection, worker: str, report: Report, now: float, lease_until: float
-) -> Order:
+) -> HeartbeatOrder:
     found = fence.latest(connection, report.job_id, report.attempt, report.token)
     if found is None or found.state not in _LIVE or found.worker != worker:
-        return Order.LOST
+        return HeartbeatOrder(report.job_id, report.attempt, Order.LOST)
+    state = State.PAUSED if report.in_force and report.in_force.paused else State.RUNNING
     values: dict[str, Any] = {"job_id": report.job_id, "lease_until": lease_until}
-    values["updated_at"] = now
+    values |= {"updated_at": now, "state": state.value, "unmet": report.unmet}
+    values["in_force"] = None if report.in_force is None else dump(report.in_force)
     if report.progress is not None:
         values["progress"] = dump(report.progress)
     if report.usage is not None:
         values["usage"] = dump(report.usage)
     connection.execute(_CHANGE_JOB, values)
-    return Order.CANCEL if found.cancel_requested else Order.CONTINUE
+    order = Order.CANCEL if found.cancel_requested else Order.CONTINUE
+    return HeartbeatOrder(report.job_id, report.attempt, order, _wanted(found))
+
+
+def _wanted(row: Any) -> Terms:
+    """The terms that are asked of a job now."""
+    limits = from_json(Limits, json.loads(row.job)["resource_limits"])
+    return Terms(row.pause_requested, limits.max_cpu_percent, limits.max_memory_mb)
 
 
 def finish(
@@ -179,6 +189,9 @@ def _end(
         "finished_at": now if final else None,
         "not_before": now + then.wait_seconds,
         "lease_until": None,
+        "pause_requested": False,
+        "in_force": None,
+        "unmet": None,
         "worker": row.worker if final else None,
         "avoid_worker": row.worker,
     }

@@ -58,6 +58,9 @@ jobs = Table(
     Column("avoid_worker", String(63)),
     Column("lease_until", Float),
     Column("cancel_requested", Boolean, nullable=False),
+    Column("pause_requested", Boolean, nullable=False),
+    Column("in_force", Text),  # the terms, as its worker's kernel has them
+    Column("unmet", Text),  # why limits or pause, as they were asked, are not in force
     Column("outcome", Text),  # of the last attempt that ended
     Column("progress", Text),
     Column("usage", Text),

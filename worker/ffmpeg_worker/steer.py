@@ -1,0 +1,135 @@
+"""Beside step 5: what the master wants of a running job reaches its scope, and is read back.
+
+The master says with each heartbeat how the job shall be held; a wish that is new is written
+down, brought to systemd, and counts as met when the kernel says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from ffmpeg_jobs.model import Terms
+from ffmpeg_worker import jobdir
+from ffmpeg_worker.config import Config
+from ffmpeg_worker.lease import Lease
+from ffmpeg_worker.limits import HeldLimits, expected_files, unenforced
+from ffmpeg_worker.outcome import AttemptError
+from ffmpeg_worker.placement import Placement, cgroup_of, read_back
+from ffmpeg_worker.plan import Plan, within_caps
+from ffmpeg_worker.scopes import ScopeError
+from ffmpeg_worker.terms import FILES, held_under, terms_of
+
+#: Before a wish is tried again that was refused, if no other comes.
+RETRY_SECONDS: Final = 30.0
+#: systemd answers SetUnitProperties before it has written the cgroup's files; the kernel may
+#: first have to take memory back.
+CONFIRM_SECONDS: Final = 5.0
+CONFIRM_EVERY_SECONDS: Final = 0.05
+
+log = structlog.get_logger()
+
+
+def scope_of(plan: Plan) -> Path | None:
+    """The cgroup of the attempt's scope; None: its holder has ended, or runs in no scope."""
+    pid = jobdir.holder_pid(plan)
+    cgroup = cgroup_of(pid) if pid is not None else None
+    return cgroup if cgroup is not None and cgroup.name == plan.unit else None
+
+
+def in_force(plan: Plan) -> Terms | None:
+    """How the kernel holds the attempt now; None: nothing of it runs in a scope."""
+    cgroup = scope_of(plan)
+    if cgroup is None:
+        return None
+    return terms_of(read_back(cgroup, list(FILES)))
+
+
+async def steer(plan: Plan, lease: Lease, placement: Placement, config: Config) -> None:
+    """Have the scope follow the master's word, until a stop is asked or this is canceled."""
+    met: Terms | None = None
+    while jobdir.holder_pid(plan) is None:  # it was let go, and writes this first
+        await asyncio.sleep(CONFIRM_EVERY_SECONDS)
+    while True:
+        wanted = await lease.other_terms(met)
+        if lease.stop_asked_by is not None:
+            return
+        try:
+            lease.unmet = await _bring(plan, wanted, placement, config)
+            met = wanted
+        except (ScopeError, AttemptError, OSError) as error:
+            lease.unmet = str(error)
+        if lease.unmet is not None:
+            log.warning("terms_not_met", job=plan.claim.job_id, reason=lease.unmet)
+        if met != wanted:
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(lease.other_terms(wanted), RETRY_SECONDS)
+
+
+async def restore(plan: Plan, placement: Placement) -> bool:
+    """Hold an adopted attempt to what was written down last; whether the kernel does."""
+    cgroup, held = scope_of(plan), jobdir.held(plan)
+    if cgroup is None:
+        return True  # it has ended; it was verified before it was released
+    if _differing(cgroup, held):
+        try:
+            await _set_limits(plan, held, placement)
+            await _until_met(cgroup, held)
+        except ScopeError as error:
+            log.warning("limits_not_restored", job=plan.claim.job_id, reason=str(error))
+    return not unenforced(held, read_back(cgroup, list(expected_files(held))))
+
+
+async def _bring(plan: Plan, wanted: Terms, placement: Placement, config: Config) -> str | None:
+    """Do what is wanted where it is not so; what is still missing, in a sentence."""
+    held, before = held_under(plan.held, wanted), jobdir.held(plan)
+    cgroup, job_id = scope_of(plan), plan.claim.job_id
+    if cgroup is None:
+        gone = jobdir.holder_ended(plan) or (held == before and not wanted.paused)
+        return None if gone else "it runs in no scope of its own, so nothing of it can change now"
+    changes = held != before or bool(_differing(cgroup, held))
+    if changes:
+        within_caps(held, config)
+        jobdir.keep_held(plan, held)
+        try:
+            await _set_limits(plan, held, placement)
+        except ScopeError:
+            jobdir.keep_held(plan, before)
+            raise
+    freezes = read_back(cgroup, ["cgroup.freeze"])["cgroup.freeze"] != str(int(wanted.paused))
+    if freezes:
+        await (placement.freeze if wanted.paused else placement.thaw)(job_id)
+    if not changes and not freezes:
+        return None
+    log.info("terms_changed", job=job_id, paused=wanted.paused, **_numbers(held))
+    missing = await _until_met(cgroup, held)
+    return f"the kernel does not hold it to the new {', '.join(missing)}" if missing else None
+
+
+def _differing(cgroup: Path, held: HeldLimits) -> list[str]:
+    """The files that are there and say something else than the limits."""
+    found = read_back(cgroup, list(expected_files(held)))
+    return [name for name in unenforced(held, found) if found[name] is not None]
+
+
+async def _set_limits(plan: Plan, held: HeldLimits, placement: Placement) -> None:
+    await placement.set_limits(plan.claim.job_id, _numbers(held))
+
+
+def _numbers(held: HeldLimits) -> dict[str, int]:
+    return {"cpu_percent": held.cpu_percent, "memory_mb": held.memory_mb, "tasks": held.tasks}
+
+
+async def _until_met(cgroup: Path, held: HeldLimits) -> list[str]:
+    """Wait for the kernel to have the limits; the files that do not say so."""
+    names = list(expected_files(held))
+    for _ in range(round(CONFIRM_SECONDS / CONFIRM_EVERY_SECONDS)):
+        missing = unenforced(held, read_back(cgroup, names))
+        if not missing or not cgroup.exists():
+            return []
+        await asyncio.sleep(CONFIRM_EVERY_SECONDS)
+    return missing
