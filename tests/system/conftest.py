@@ -53,8 +53,9 @@ def _ready(machine: Machine) -> Farm:
     machine.wait_until("systemctl is-active ffmpeg-master ffmpeg-worker", timeout=300)
     machine.push(CLIP, "/var/lib/ffmpeg-worker/input/clip.mp4")
     machine.run("chmod 0644 /var/lib/ffmpeg-worker/input/clip.mp4", check=True)
-    machine.wait_until("ffmpeg-jobs workers --json | jq -e '.[0].online'", timeout=300)
-    return Farm(machine)
+    farm = Farm(machine)
+    machine.wait_until(f"{farm.ask('/workers')} | jq -e '.[0].online'", timeout=300, interval=2)
+    return farm
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from lab.command import Result
 from lab.machine import Machine
 
 #: Emulated machines encode at a hundredth of a real one's speed.
-PATIENCE_SECONDS = 300.0
+PATIENCE_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,14 @@ class Farm:
         return shown
 
     def get(self, path: str) -> str:
-        """Ask the API; with curl, because an emulated machine takes seconds to start Python."""
+        """Ask the API."""
+        return self.run(self.ask(path)).stdout
+
+    def ask(self, path: str) -> str:
+        """The command that asks the API: curl, because an emulated machine takes seconds to
+        start Python."""
         key = 'printf "Authorization: Bearer %s" "$(cat /etc/ffmpeg-worker/admin-key)"'
-        return self.run(f"{key} | curl -sSf -H @- http://127.0.0.1:8080{path}").stdout
+        return f"{key} | curl -sSf -H @- http://127.0.0.1:8080{path}"
 
     def wait_for(self, job_id: str, *states: str) -> dict[str, Any]:
         """Wait until the job is in one of the states, or in a final one."""
@@ -51,7 +56,7 @@ class Farm:
             if job["state"] in states or job["state"] in final:
                 return job
             assert time.monotonic() < deadline, f"{job_id} is still {job['state']}"
-            time.sleep(0.5)
+            time.sleep(1.0)
 
     def started(self, job_id: str) -> str:
         """Wait until ffmpeg runs in the job's scope; ffmpeg's pid."""
@@ -59,7 +64,9 @@ class Farm:
             f"for pid in $(cat {scope(job_id)}/cgroup.procs); do"
             ' [ "$(cat /proc/$pid/comm)" = ffmpeg ] && echo $pid && exit 0; done; exit 1'
         )
-        return self.machine.wait_until(script, timeout=PATIENCE_SECONDS).stdout.split()[0]
+        return self.machine.wait_until(
+            script, timeout=PATIENCE_SECONDS, interval=0.5
+        ).stdout.split()[0]
 
     def gone(self, job_id: str) -> bool:
         """Whether nothing is left of the job's scope."""
