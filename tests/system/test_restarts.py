@@ -50,7 +50,7 @@ def test_progress_goes_on_after_a_restart(vm: Farm) -> None:
     job = vm.submit("--scenario", "preview", "--duration", "3600", "--timeout", "3600")
     vm.started(job)
     vm.run("systemctl restart ffmpeg-worker")
-    shown = f"ffmpeg-jobs show --json {job} | jq -e '.progress.frame > 0'"
-    vm.machine.wait_until(shown, timeout=120)
+    shown = f"{vm.ask(f'/jobs/{job}')} | jq -e '.progress.frame > 0'"
+    vm.machine.wait_until(shown, timeout=300, interval=1)
     vm.end(job)
     assert vm.job(job)["state"] == "canceled"
