@@ -69,8 +69,11 @@ def test_a_limit_over_the_machine_s_cap_is_told_and_changes_nothing(vm: Farm) ->
     shown = until(vm, job, ".unmet")
     assert "max_cpu_percent: 102400 is over the cap of" in shown["unmet"]
     assert shown["in_force"]["max_cpu_percent"] == 50
+    vm.run(["ffmpeg-jobs", "pause", job])  # the refused limit is not in its way
+    assert "unmet" in until(vm, job, '.state == "paused"')
+    vm.run(["ffmpeg-jobs", "resume", job])
     vm.run(["ffmpeg-jobs", "set-limits", job, "--cpu", "60"])
-    shown = until(vm, job, ".in_force.max_cpu_percent == 60")
+    shown = until(vm, job, '.state == "running" and .in_force.max_cpu_percent == 60')
     assert "unmet" not in shown
     vm.end(job)
 
@@ -123,6 +126,8 @@ def test_the_timeout_goes_on_while_a_job_is_paused(container: Farm) -> None:
     ended = container.wait_for(job)
     assert (ended["state"], ended["reason"]) == ("failed", "timeout")
     assert container.gone(job)
+    said = container.run(f"journalctl -o cat -u ffmpeg-job-{job}.scope").stdout
+    assert "reached runtime time limit" in said, "it was not systemd that ended it"
 
 
 def test_the_timeout_of_a_running_job_is_refused_with_its_reason(container: Farm) -> None:

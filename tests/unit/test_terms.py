@@ -77,3 +77,13 @@ def test_a_wish_is_heard_once_however_often_it_is_told() -> None:
         return heard
 
     assert asyncio.run(story()) == [Terms(paused=True), Terms()]
+
+
+def test_why_one_wish_was_not_met_says_nothing_of_the_next() -> None:
+    lease = Lease()
+    lease.want(Terms(paused=True))
+    lease.unmet = "refused"
+    lease.want(Terms(paused=True))
+    assert lease.unmet == "refused"
+    lease.want(Terms())
+    assert lease.unmet is None

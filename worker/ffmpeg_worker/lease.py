@@ -39,7 +39,7 @@ class Lease:
     def want(self, terms: Terms | None) -> None:
         """How the master wants the attempt to be held; mostly the same again."""
         if terms is not None and terms != self.wanted:
-            self.wanted = terms
+            self.wanted, self.unmet = terms, None
             self._other.set()
 
     async def other_terms(self, than: Terms | None) -> Terms:

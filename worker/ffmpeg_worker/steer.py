@@ -58,16 +58,19 @@ async def steer(plan: Plan, lease: Lease, placement: Placement, config: Config) 
         wanted = await lease.other_terms(met)
         if lease.stop_asked_by is not None:
             return
-        try:
-            lease.unmet = await _bring(plan, wanted, placement, config)
+        problems = await _bring(plan, wanted, placement, config)
+        _tell(plan, lease, "; ".join(problems) or None)
+        if not problems:
             met = wanted
-        except (ScopeError, AttemptError, OSError) as error:
-            lease.unmet = str(error)
-        if lease.unmet is not None:
-            log.warning("terms_not_met", job=plan.claim.job_id, reason=lease.unmet)
-        if met != wanted:
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(lease.other_terms(wanted), RETRY_SECONDS)
+            continue
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(lease.other_terms(wanted), RETRY_SECONDS)
+
+
+def _tell(plan: Plan, lease: Lease, unmet: str | None) -> None:
+    if unmet is not None and unmet != lease.unmet:
+        log.warning("terms_not_met", job=plan.claim.job_id, reason=unmet)
+    lease.unmet = unmet
 
 
 async def restore(plan: Plan, placement: Placement) -> bool:
@@ -84,30 +87,50 @@ async def restore(plan: Plan, placement: Placement) -> bool:
     return not unenforced(held, read_back(cgroup, list(expected_files(held))))
 
 
-async def _bring(plan: Plan, wanted: Terms, placement: Placement, config: Config) -> str | None:
-    """Do what is wanted where it is not so; what is still missing, in a sentence."""
-    held, before = held_under(plan.held, wanted), jobdir.held(plan)
-    cgroup, job_id = scope_of(plan), plan.claim.job_id
+async def _bring(plan: Plan, wanted: Terms, placement: Placement, config: Config) -> list[str]:
+    """Do what is wanted where it is not so; what could not be done, in sentences."""
+    held, cgroup = held_under(plan.held, wanted), scope_of(plan)
     if cgroup is None:
-        gone = jobdir.holder_ended(plan) or (held == before and not wanted.paused)
-        return None if gone else "it runs in no scope of its own, so nothing of it can change now"
-    changes = held != before or bool(_differing(cgroup, held))
-    if changes:
-        within_caps(held, config)
-        jobdir.keep_held(plan, held)
+        asked = wanted.paused or held != jobdir.held(plan)
+        lives = asked and not jobdir.holder_ended(plan)
+        return ["it runs in no scope of its own, so nothing of it can change now"] if lives else []
+    problems: list[str] = []
+    # One after the other: a limit that is refused does not keep a job from being paused.
+    for step in (
+        _bring_pause(plan, cgroup, wanted.paused, placement),
+        _bring_limits(plan, cgroup, held, placement, config),
+    ):
         try:
-            await _set_limits(plan, held, placement)
-        except ScopeError:
-            jobdir.keep_held(plan, before)
-            raise
-    freezes = read_back(cgroup, ["cgroup.freeze"])["cgroup.freeze"] != str(int(wanted.paused))
-    if freezes:
-        await (placement.freeze if wanted.paused else placement.thaw)(job_id)
-    if not changes and not freezes:
-        return None
-    log.info("terms_changed", job=job_id, paused=wanted.paused, **_numbers(held))
-    missing = await _until_met(cgroup, held)
-    return f"the kernel does not hold it to the new {', '.join(missing)}" if missing else None
+            await step
+        except (ScopeError, AttemptError, OSError) as error:
+            problems.append(str(error))
+    return problems
+
+
+async def _bring_pause(plan: Plan, cgroup: Path, paused: bool, placement: Placement) -> None:
+    if read_back(cgroup, ["cgroup.freeze"])["cgroup.freeze"] == str(int(paused)):
+        return
+    await (placement.freeze if paused else placement.thaw)(plan.claim.job_id)
+    log.info("pause_changed", job=plan.claim.job_id, paused=paused)
+
+
+async def _bring_limits(
+    plan: Plan, cgroup: Path, held: HeldLimits, placement: Placement, config: Config
+) -> None:
+    before = jobdir.held(plan)
+    if held == before and not _differing(cgroup, held):
+        return
+    within_caps(held, config)
+    jobdir.keep_held(plan, held)
+    try:
+        await _set_limits(plan, held, placement)
+        missing = await _until_met(cgroup, held)
+        if missing:
+            raise ScopeError(f"the kernel does not hold it to the new {', '.join(missing)}")
+    except ScopeError:
+        jobdir.keep_held(plan, before)
+        raise
+    log.info("limits_changed", job=plan.claim.job_id, **_numbers(held))
 
 
 def _differing(cgroup: Path, held: HeldLimits) -> list[str]:
