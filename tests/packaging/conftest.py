@@ -13,15 +13,15 @@ from tests.system.conftest import SUITES, container, debs, explain
 __all__ = ["container", "debs", "explain"]
 
 
-@pytest.fixture(params=SUITES)
-def fresh(request: pytest.FixtureRequest) -> Iterator[Machine]:
-    """A container for one test, with nothing of ours in it."""
-    with boot(request.param, "container") as machine:
-        yield machine
-
-
 @pytest.fixture(scope="module", params=SUITES)
 def installed(request: pytest.FixtureRequest, debs: list[Path]) -> Iterator[Machine]:
     """A container as apt left it."""
+    with boot(request.param, "container", debs=debs) as machine:
+        yield machine
+
+
+@pytest.fixture(params=SUITES)
+def own(request: pytest.FixtureRequest, debs: list[Path]) -> Iterator[Machine]:
+    """The same for one test alone, which takes packages away."""
     with boot(request.param, "container", debs=debs) as machine:
         yield machine

@@ -14,6 +14,9 @@ from tests.system.farm import Farm
 pytestmark = pytest.mark.lab
 
 SMOKE = Path(__file__).parents[2] / "packaging/debian/tests/smoke"
+PIDS = "systemctl show -P MainPID ffmpeg-master ffmpeg-worker"
+#: Since when the port is open.
+OPEN_SINCE = "systemctl show -P ActiveEnterTimestampMonotonic ffmpeg-master.socket"
 KEYS = "sha256sum /etc/ffmpeg-worker/admin-key /etc/ffmpeg-worker/api-key"
 #: Everything on the machine that carries a name of ours, except what the lab put there.
 OURS = (
@@ -37,6 +40,11 @@ def newer(debs: list[Path], directory: Path) -> list[Path]:
     return made
 
 
+def purge(machine: Machine, debs: list[Path]) -> None:
+    names = [field(deb, "Package") for deb in debs]
+    machine.run(["apt-get", "purge", "--yes", *names], check=True)
+
+
 def test_the_smoke_test_of_the_package_encodes(container: Farm) -> None:
     container.machine.push(SMOKE, "/root/smoke")
     assert "h264" in container.run(["sh", "/root/smoke"]).stdout
@@ -47,11 +55,13 @@ def test_an_upgrade_leaves_encodes_keys_and_settings_alone(
 ) -> None:
     container.run("echo '# by hand' >> /etc/ffmpeg-worker/worker.toml")
     keys = container.run(KEYS).stdout
-    worker = container.run("systemctl show -P MainPID ffmpeg-worker").stdout
+    daemons = set(container.run(PIDS).stdout.split())
+    open_since = container.run(OPEN_SINCE).stdout
     job = container.submit("--scenario", "preview", "--duration", "3600", "--cpu", "10")
     encoder = container.started(job)
     container.machine.install(newer(debs, tmp_path))
-    assert container.run("systemctl show -P MainPID ffmpeg-worker").stdout != worker
+    assert daemons.isdisjoint(container.run(PIDS).stdout.split())
+    assert container.run(OPEN_SINCE).stdout == open_since
     assert container.started(job) == encoder
     assert container.job(job)["attempt"] == 1
     assert container.run(KEYS).stdout == keys
@@ -59,33 +69,32 @@ def test_an_upgrade_leaves_encodes_keys_and_settings_alone(
     container.end(job)
 
 
-def test_a_worker_alone_waits_for_its_key(fresh: Machine, debs: list[Path]) -> None:
+def test_a_worker_alone_waits_for_its_key(own: Machine, debs: list[Path]) -> None:
+    purge(own, debs)
     alone = [d for d in debs if field(d, "Package") in ("ffmpeg-worker", "python3-ffmpeg-jobs")]
-    fresh.install(alone)
-    assert fresh.run("systemctl show -P AssertResult ffmpeg-worker").stdout == "no\n"
+    own.install(alone)
+    assert own.run("systemctl show -P AssertResult ffmpeg-worker").stdout == "no\n"
     # The master on the same machine brings one.
-    fresh.install(debs)
-    fresh.wait_until("systemctl is-active ffmpeg-worker")
-    fresh.wait_until("ffmpeg-jobs workers --json | jq -e '.[0].online'")
+    own.install(debs)
+    own.wait_until("systemctl is-active ffmpeg-worker")
+    own.wait_until("ffmpeg-jobs workers --json | jq -e '.[0].online'")
 
 
 def test_what_is_lost_is_made_anew_and_a_purge_leaves_nothing(
-    fresh: Machine, debs: list[Path]
+    own: Machine, debs: list[Path]
 ) -> None:
-    fresh.install(debs)
-    fresh.run("apt-get purge --yes ffmpeg-worker", check=True)
-    left = fresh.run(OURS).stdout
+    own.run("apt-get purge --yes ffmpeg-worker", check=True)
+    left = own.run(OURS).stdout
     assert "/etc/ffmpeg-worker/api-key" not in left
     assert "/var/lib/ffmpeg-worker" not in left
     assert "/etc/ffmpeg-worker/admin-key" in left
-    assert fresh.run("systemctl is-active ffmpeg-master").stdout == "active\n"
+    assert own.run("systemctl is-active ffmpeg-master").stdout == "active\n"
     # The worker's old key went with it; its name is taken in the master's store.
-    fresh.run("dpkg-reconfigure ffmpeg-master", check=True)
-    fresh.install(debs)
-    fresh.wait_until("ffmpeg-jobs workers --json | jq -e '.[0].online'")
-    fresh.run("apt-get remove --yes ffmpeg-master ffmpeg-worker", check=True)
-    assert "/var/lib/ffmpeg-master/master.db" in fresh.run(OURS).stdout
-    names = " ".join(field(deb, "Package") for deb in debs)
-    fresh.run(f"apt-get purge --yes {names}", check=True)
-    assert fresh.run(OURS).stdout == ""
-    assert fresh.run(ACCOUNTS).stdout == ""
+    own.run("dpkg-reconfigure ffmpeg-master", check=True)
+    own.install(debs)
+    own.wait_until("ffmpeg-jobs workers --json | jq -e '.[0].online'")
+    own.run("apt-get remove --yes ffmpeg-master ffmpeg-worker", check=True)
+    assert "/var/lib/ffmpeg-master/master.db" in own.run(OURS).stdout
+    purge(own, debs)
+    assert own.run(OURS).stdout == ""
+    assert own.run(ACCOUNTS).stdout == ""
