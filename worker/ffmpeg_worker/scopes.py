@@ -157,7 +157,10 @@ class Scopes:
     async def stop(self, unit: str) -> None:
         """End every process of the unit, first with SIGTERM, then SIGKILL; returns when over."""
         try:
-            await self._job("StopUnit", "ss", [unit, "replace"])
+            # From version 256 on systemd does not stop what is frozen.
+            if await self._job("StopUnit", "ss", [unit, "replace"]) == "frozen":
+                await self.thaw(unit)
+                await self._job("StopUnit", "ss", [unit, "replace"])
         except CallRefused as error:
             if error.name != NO_SUCH_UNIT:
                 raise ScopeError(f"systemd cannot stop {unit}: {error}") from None
