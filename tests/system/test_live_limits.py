@@ -137,3 +137,18 @@ def test_the_timeout_of_a_running_job_is_refused_with_its_reason(container: Farm
     assert run.returncode == 1
     assert "RuntimeMaxSec" in run.stderr
     container.end(job)
+
+
+def test_systemd_gets_new_limits_and_a_kernel_without_them_is_told_of(container: Farm) -> None:
+    job = container.submit(*ENDLESS, "--cpu", "50", "--memory", "256")
+    container.started(job)
+    container.run(["ffmpeg-jobs", "set-limits", job, "--cpu", "75", "--memory", "300"])
+    show = f"systemctl show -P MemoryMax -P CPUQuotaPerSecUSec ffmpeg-job-{job}.scope"
+    wanted = f"{show} | sort | tr '\\n' ' ' | grep -x '{300 << 20} 750ms '"
+    container.machine.wait_until(wanted, timeout=SECONDS)
+    if {"cpu", "memory", "pids"} <= container.machine.enforced:
+        until(container, job, ".in_force.max_memory_mb == 300")
+    else:
+        shown = until(container, job, ".unmet")
+        assert "the kernel does not hold it to the new" in shown["unmet"]
+    container.end(job)
