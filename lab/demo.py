@@ -48,7 +48,7 @@ def _show(machine: Machine) -> int:
     _say(f"{machine.suite}, {machine.backend}: {', '.join(sorted(machine.enforced)) or 'nothing'}")
     _run(machine, "systemctl --no-pager --no-legend list-units 'ffmpeg*'")
     machine.wait_until("systemctl is-active ffmpeg-master ffmpeg-worker", timeout=120)
-    machine.wait_until("ffmpeg-jobs workers --json | jq -e '.[0].online'", timeout=120)
+    machine.wait_until("ffmpeg-jobs workers --json | jq -e 'any(.[]; .online)'", timeout=300)
 
     _title("A job")
     machine.push(CLIP, INPUT)
