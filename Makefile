@@ -1,7 +1,7 @@
 # make demo: a real encode in a real scope.  make check: every test.  make debs: the packages.
 SUITE ?= bookworm
 KEEP ?=
-TESTS ?= tests
+TESTS ?= tests/style tests/unit tests
 
 .PHONY: help demo check debs clean
 

@@ -7,8 +7,10 @@ import asyncio
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from dbus_next.aio import MessageBus
+from dbus_next.aio.message_bus import MessageBus
 from dbus_next.constants import BusType, MessageType
 from dbus_next.message import Message
 from dbus_next.signature import Variant
@@ -19,7 +21,15 @@ LAUNCHER = ("org.ffmpeg_worker.Launcher1", "/org/ffmpeg_worker/Launcher1")
 SYSTEMD = ("org.freedesktop.systemd1", "/org/freedesktop/systemd1")
 
 
-async def send(bus, where, interface, member, signature, body, fds=()):
+async def send(
+    bus: MessageBus,
+    where: tuple[str, str],
+    interface: str,
+    member: str,
+    signature: str,
+    body: list[Any],
+    fds: Sequence[int] = (),
+) -> Message:
     message = Message(
         destination=where[0],
         path=where[1],
@@ -29,29 +39,35 @@ async def send(bus, where, interface, member, signature, body, fds=()):
         body=body,
         unix_fds=list(fds),
     )
-    return await asyncio.wait_for(bus.call(message), 20)
+    answer = await asyncio.wait_for(bus.call(message), 20)
+    assert answer is not None
+    return answer
 
 
-async def launch(bus, pidfd, job=JOB, limits=LIMITS):
+async def launch(
+    bus: MessageBus, pidfd: int, job: str = JOB, limits: Mapping[str, int] = LIMITS
+) -> Message:
     return await send(bus, LAUNCHER, LAUNCHER[0], "StartJob", "hsa{st}", [0, job, limits], [pidfd])
 
 
-async def transient(bus, name, properties, aux=()):
+async def transient(
+    bus: MessageBus, name: str, properties: list[Any], aux: Sequence[Any] = ()
+) -> Message:
     body = [name, "fail", properties, list(aux)]
     return await send(
         bus, SYSTEMD, f"{SYSTEMD[0]}.Manager", "StartTransientUnit", "ssa(sv)a(sa(sv))", body
     )
 
 
-async def manager(bus, member, signature, body):
+async def manager(bus: MessageBus, member: str, signature: str, body: list[Any]) -> Message:
     return await send(bus, SYSTEMD, f"{SYSTEMD[0]}.Manager", member, signature, body)
 
 
-def exec_start(*argv):
+def exec_start(*argv: str) -> list[Any]:
     return ["ExecStart", Variant("a(sasb)", [[argv[0], list(argv), False]])]
 
 
-async def main():
+async def main() -> None:
     bus = await MessageBus(bus_type=BusType.SYSTEM, negotiate_unix_fd=True).connect()
     own = subprocess.Popen(["sleep", "60"])
     ended = subprocess.Popen(["true"])
