@@ -54,7 +54,9 @@ def _ready(machine: Machine) -> Farm:
     machine.push(CLIP, "/var/lib/ffmpeg-worker/input/clip.mp4")
     machine.run("chmod 0644 /var/lib/ffmpeg-worker/input/clip.mp4", check=True)
     farm = Farm(machine)
-    machine.wait_until(f"{farm.ask('/workers')} | jq -e 'any(.[]; .online)'", timeout=300, interval=2)
+    machine.wait_until(
+        f"{farm.ask('/workers')} | jq -e 'any(.[]; .online)'", timeout=300, interval=2
+    )
     return farm
 
 

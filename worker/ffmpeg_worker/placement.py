@@ -11,10 +11,12 @@ from dbus_next.errors import AuthError
 from dbus_next.message import Message
 
 from ffmpeg_worker.limits import CONTROLLERS, UNIT_PATTERN, HeldLimits, unit_name
-from ffmpeg_worker.scopes import ScopeEnd, ScopeError, Scopes, call
+from ffmpeg_worker.scopes import CallRefused, ScopeEnd, ScopeError, Scopes, call
 
 CGROUPS: Final = Path("/sys/fs/cgroup")
 LAUNCHER: Final = "org.ffmpeg_worker.Launcher1"
+NOT_STARTED: Final = "org.freedesktop.DBus.Error.TimedOut"
+START_TRIES: Final = 4
 LAUNCHER_PATH: Final = "/org/ffmpeg_worker/Launcher1"
 
 
@@ -101,10 +103,14 @@ class LauncherPlacement:
             unix_fds=fds or [],
         )
         scopes = await self._connected()
-        try:
-            await call(scopes.bus, message)
-        except ScopeError as error:
-            raise ScopeError(f"{member} was refused: {error}") from None
+        for tries_left in reversed(range(START_TRIES)):
+            try:
+                await call(scopes.bus, message)
+                return
+            except CallRefused as error:
+                # The bus gave up on starting the launcher; the call itself was not delivered.
+                if error.name != NOT_STARTED or not tries_left:
+                    raise ScopeError(f"{member} was refused: {error}") from None
 
     async def _connected(self) -> Scopes:
         if self._scopes is None or not self._scopes.bus.connected:

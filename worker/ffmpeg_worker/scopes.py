@@ -25,8 +25,9 @@ SCOPE: Final = "org.freedesktop.systemd1.Scope"
 PROPERTIES: Final = "org.freedesktop.DBus.Properties"
 NO_SUCH_UNIT: Final = "org.freedesktop.systemd1.NoSuchUnit"
 UNIT_EXISTS: Final = "org.freedesktop.systemd1.UnitExists"
-#: systemd answers within milliseconds; a machine in deep trouble gets this long.
-CALL_TIMEOUT_SECONDS: Final = 15.0
+#: systemd answers within milliseconds; a machine in deep trouble gets this long. It is more
+#: than the 25 s that dbus-daemon gives a service to start.
+CALL_TIMEOUT_SECONDS: Final = 40.0
 #: systemd takes pidfds, which cannot be recycled as pids can, from this version on.
 PIDFDS_SINCE: Final = 255
 #: SIGKILL follows SIGTERM after this long: a canceled job is gone within 5 s.
