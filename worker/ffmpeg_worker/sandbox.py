@@ -4,7 +4,6 @@ bwrap(1). No /etc/ffmpeg-worker, no /run (so no bus socket and no credentials), 
 /home. The job has namespaces of its own for user, process, IPC, host name, cgroup and mounts,
 and an empty network one unless it needs the network. The list works under the worker's own
 hardening on Debian 12 and 13.
---disable-userns does not: it writes to /proc/sys, which ProtectKernelTunables closes.
 """
 
 from __future__ import annotations
