@@ -48,7 +48,7 @@ def _show(machine: Machine) -> int:
     _say(f"{machine.suite}, {machine.backend}: {', '.join(sorted(machine.enforced)) or 'nothing'}")
     _run(machine, "systemctl --no-pager --no-legend list-units 'ffmpeg*'")
     machine.wait_until("systemctl is-active ffmpeg-master ffmpeg-worker", timeout=300)
-    machine.wait_until("ffmpeg-jobs workers --json | jq -e 'any(.[]; .online)'", timeout=300)
+    machine.wait_until("ffmpeg-jobs workers --json | jq -e 'any(.[]; .online)'", 300, interval=3)
 
     _title("A job")
     machine.push(CLIP, INPUT)
@@ -57,7 +57,9 @@ def _show(machine: Machine) -> int:
     job = machine.run(SUBMIT, check=True).stdout.strip()
     _say(job)
     scope = f"/sys/fs/cgroup/ffmpeg.slice/ffmpeg-job-{job}.scope"
-    machine.wait_until(f"grep -qx ffmpeg $(sed 's,.*,/proc/&/comm,' {scope}/cgroup.procs)", 300)
+    machine.wait_until(
+        f"grep -qx ffmpeg $(sed 's,.*,/proc/&/comm,' {scope}/cgroup.procs)", 300, interval=1
+    )
 
     _title("Its scope, while it runs")
     _run(machine, f"systemctl --no-pager --lines 3 status ffmpeg-job-{job}.scope")
