@@ -84,7 +84,8 @@ def test_a_limit_over_the_machine_s_cap_is_told_and_changes_nothing(vm: Farm) ->
 
 @pytest.mark.vm
 def test_less_memory_than_it_holds_ends_a_job_that_cannot_give_it_back(vm: Farm) -> None:
-    job = vm.submit(*ENDLESS, "--memory", "512")
+    large = ("--scenario", "1080p-h264", "--preset", "ultrafast", "--duration", "3600")
+    job = vm.submit(*large, "--memory", "512")
     vm.started(job)
     vm.machine.wait_until(
         f"[ $(cat {scope(job)}/memory.current) -gt $((40<<20)) ]", timeout=SECONDS
