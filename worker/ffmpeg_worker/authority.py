@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import select
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from dbus_next.aio.message_bus import MessageBus
 from dbus_next.constants import MessageFlag
 from dbus_next.message import Message
 from dbus_next.signature import Variant
 
-from ffmpeg_worker.scopes import ScopeError, Scopes, call
+from ffmpeg_worker.scopes import ScopeError, Scopes, ask_bus, call
 
 ALLOW_INTERACTION: Final = 1  #: CheckAuthorizationFlags (polkit's D-Bus reference)
 
@@ -69,7 +69,7 @@ async def authorize(bus: MessageBus, message: Message, worker_uid: int, action: 
 
     ``action`` None is for root and the worker alone. Raises Refusal.
     """
-    uid = int((await _ask_bus(bus, "GetConnectionUnixUser", message.sender))[0])
+    uid = int((await ask_bus(bus, "GetConnectionUnixUser", message.sender))[0])
     if uid in (0, worker_uid):
         return uid
     if action is None:
@@ -92,15 +92,3 @@ async def authorize(bus: MessageBus, message: Message, worker_uid: int, action: 
     if not allowed:
         raise Refusal("NotAllowed", f"{action}: polkit does not allow it to uid {uid}")
     return uid
-
-
-async def _ask_bus(bus: MessageBus, member: str, name: str) -> list[Any]:
-    message = Message(
-        destination="org.freedesktop.DBus",
-        path="/org/freedesktop/DBus",
-        interface="org.freedesktop.DBus",
-        member=member,
-        signature="s",
-        body=[name],
-    )
-    return await call(bus, message)

@@ -79,6 +79,19 @@ async def call(bus: MessageBus, message: Message) -> list[Any]:
     return list(reply.body)
 
 
+async def ask_bus(bus: MessageBus, member: str, text: str) -> list[Any]:
+    """Call a method of the bus itself that takes one text. Raises as ``call`` does."""
+    message = Message(
+        destination="org.freedesktop.DBus",
+        path="/org/freedesktop/DBus",
+        interface="org.freedesktop.DBus",
+        member=member,
+        signature="s",
+        body=[text],
+    )
+    return await call(bus, message)
+
+
 class Scopes:
     """Scopes of one manager: the system's, or a user's."""
 
@@ -107,17 +120,7 @@ class Scopes:
             f"member='PropertiesChanged',path_namespace='{MANAGER_PATH}/unit',arg0='{UNIT}'",
             f"type='signal',sender='{SYSTEMD}',interface='{MANAGER}',member='UnitRemoved'",
         ):
-            await call(
-                self.bus,
-                Message(
-                    destination="org.freedesktop.DBus",
-                    path="/org/freedesktop/DBus",
-                    interface="org.freedesktop.DBus",
-                    member="AddMatch",
-                    signature="s",
-                    body=[rule],
-                ),
-            )
+            await ask_bus(self.bus, "AddMatch", rule)
         await self._manager("Subscribe")
         version = str(await self._property(MANAGER_PATH, MANAGER, "Version"))
         digits = re.match(r"\d+", version)
