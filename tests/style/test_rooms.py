@@ -15,7 +15,14 @@ OURS = {module.name: module for module in modules(*PRODUCT)}
 #: They decide; they read, write, wait for and ask nothing.
 PURE = (
     "ffmpeg_jobs.model",
+    "ffmpeg_jobs.model.attempt",
+    "ffmpeg_jobs.model.fleet",
+    "ffmpeg_jobs.model.job",
     "ffmpeg_jobs.contract",
+    "ffmpeg_jobs.contract.attempt",
+    "ffmpeg_jobs.contract.fleet",
+    "ffmpeg_jobs.contract.job",
+    "ffmpeg_jobs.contract.words",
     "ffmpeg_jobs.schema",
     "ffmpeg_jobs.problems",
     "ffmpeg_worker.plan",

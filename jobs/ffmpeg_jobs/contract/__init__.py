@@ -1,0 +1,72 @@
+"""The JSON Schema of each noun that crosses the wire, once.
+
+Validation (``schema.py``), the OpenAPI document and the reference in ``docs/`` are all
+made of these tables (JSON Schema 2020-12, as OpenAPI 3.1 uses it). A ``description``
+says what is allowed in words, because it is what a refusal shows to a person.
+"""
+
+from __future__ import annotations
+
+from ffmpeg_jobs.contract.attempt import (
+    CLAIM,
+    JOB_STATUS,
+    MEDIA,
+    OUTCOME,
+    PROGRESS,
+    RESULT,
+    TERMS,
+    USAGE,
+)
+from ffmpeg_jobs.contract.fleet import (
+    CLAIM_REQUEST,
+    HEARTBEAT,
+    HEARTBEAT_ANSWER,
+    MACHINE,
+    WORKER_STATUS,
+)
+from ffmpeg_jobs.contract.job import JOB, LABELS, LIMITS, NEW_LIMITS, PARAMETERS
+from ffmpeg_jobs.contract.words import (
+    AUDIO_ENCODERS,
+    BODY_MAX_BYTES,
+    CLAIM_WAIT_MAX_SECONDS,
+    FORMATS,
+    INPUT_PATTERN,
+    JOB_ID_PATTERN,
+    LOG_MAX_BYTES,
+    TUNES,
+    VIDEO_ENCODERS,
+    WORKER_NAME_PATTERN,
+    JsonSchema,
+)
+
+__all__ = [
+    "AUDIO_ENCODERS",
+    "BODY_MAX_BYTES",
+    "CLAIM",
+    "CLAIM_REQUEST",
+    "CLAIM_WAIT_MAX_SECONDS",
+    "FORMATS",
+    "HEARTBEAT",
+    "HEARTBEAT_ANSWER",
+    "INPUT_PATTERN",
+    "JOB",
+    "JOB_ID_PATTERN",
+    "JOB_STATUS",
+    "LABELS",
+    "LIMITS",
+    "LOG_MAX_BYTES",
+    "MACHINE",
+    "MEDIA",
+    "NEW_LIMITS",
+    "OUTCOME",
+    "PARAMETERS",
+    "PROGRESS",
+    "RESULT",
+    "TERMS",
+    "TUNES",
+    "USAGE",
+    "VIDEO_ENCODERS",
+    "WORKER_NAME_PATTERN",
+    "WORKER_STATUS",
+    "JsonSchema",
+]

@@ -1,0 +1,117 @@
+"""What is said of one attempt, and of a job as the API shows it."""
+
+from __future__ import annotations
+
+from ffmpeg_jobs.contract.job import JOB, of_limits
+from ffmpeg_jobs.contract.words import (
+    ATTEMPT,
+    COUNT,
+    EXIT_STATUS,
+    FLAG,
+    JOB_ID,
+    LOG_LINE,
+    NUMBER,
+    SENTENCE,
+    SHORT,
+    TIME,
+    TOKEN,
+    WORKER_NAME,
+)
+from ffmpeg_jobs.model import Reason, State
+from ffmpeg_jobs.shapes import choice, fields, items, whole
+
+#: How an attempt is held, wanted or in force.
+TERMS = fields({"paused": FLAG} | of_limits("max_cpu_percent", "max_memory_mb"))
+
+PROGRESS = fields(
+    {
+        "percent": NUMBER | {"maximum": 100},
+        "frame": COUNT,
+        "fps": NUMBER,
+        "speed": NUMBER,
+        "out_time_seconds": NUMBER,
+        "size_bytes": COUNT,
+        "eta_seconds": NUMBER,
+    }
+)
+
+USAGE = fields(
+    {
+        "cpu_seconds": NUMBER,
+        "cpu_user_seconds": NUMBER,
+        "cpu_system_seconds": NUMBER,
+        "throttled_seconds": NUMBER,
+        "memory_peak_bytes": COUNT,
+        "read_bytes": COUNT,
+        "written_bytes": COUNT,
+        "wall_seconds": NUMBER,
+    }
+)
+
+MEDIA = fields(
+    {
+        "size_bytes": COUNT,
+        "duration_seconds": NUMBER,
+        "format": SHORT,
+        "video": SHORT,
+        "audio": SHORT,
+        "input_duration_seconds": NUMBER,
+        "input_size_bytes": COUNT,
+        "frames": COUNT,
+        "average_speed": NUMBER,
+    },
+    needs="size_bytes",
+)
+OUTCOME = fields(
+    {
+        "state": choice(State.COMPLETED.value, State.FAILED.value, State.CANCELED.value),
+        "reason": choice(*(r.value for r in Reason)),
+        "error": SENTENCE,
+        "log_tail": items(LOG_LINE, 20, "at most 20 lines"),
+        "exit_status": EXIT_STATUS,
+        "usage": USAGE,
+        "media": MEDIA,
+        "enforced": FLAG,
+    },
+    needs="state",
+)
+
+RESULT = fields({"token": TOKEN, "outcome": OUTCOME}, needs="token outcome")
+
+CLAIM = fields(
+    {
+        "job_id": JOB_ID,
+        "attempt": ATTEMPT,
+        "token": TOKEN,
+        "lease_seconds": NUMBER,
+        "job": JOB,
+    },
+    needs="job_id attempt token lease_seconds job",
+)
+
+JOB_STATUS = fields(
+    {
+        "id": JOB_ID,
+        "state": choice(*(s.value for s in State)),
+        "job": JOB,
+        "created_at": TIME,
+        "updated_at": TIME,
+        "attempt": whole(0, 1000, "attempts"),
+        "worker": WORKER_NAME,
+        "started_at": TIME,
+        "finished_at": TIME,
+        "cancel_requested": FLAG,
+        "pause_requested": FLAG,
+        "in_force": TERMS,
+        "unmet": SENTENCE,
+        "reason": choice(*(r.value for r in Reason)),
+        "error": SENTENCE,
+        "log_tail": items(LOG_LINE, 20, "at most 20 lines"),
+        "exit_status": EXIT_STATUS,
+        "progress": PROGRESS,
+        "usage": USAGE,
+        "media": MEDIA,
+        "enforced": FLAG,
+    },
+    needs="id state job created_at updated_at",
+)

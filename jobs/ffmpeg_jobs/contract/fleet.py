@@ -1,0 +1,97 @@
+"""What workers say of themselves, and what the master answers."""
+
+from __future__ import annotations
+
+from ffmpeg_jobs.contract.attempt import PROGRESS, TERMS, USAGE
+from ffmpeg_jobs.contract.words import (
+    ATTEMPT,
+    CLAIM_WAIT_MAX_SECONDS,
+    FLAG,
+    JOB_ID,
+    NUMBER,
+    SENTENCE,
+    TIME,
+    TOKEN,
+    VIDEO_ENCODERS,
+    WORKER_NAME,
+)
+from ffmpeg_jobs.model import Order
+from ffmpeg_jobs.shapes import choice, fields, items, number, text, whole
+
+CLAIM_REQUEST = fields(
+    {
+        "worker": WORKER_NAME,
+        "wait_seconds": number(0, CLAIM_WAIT_MAX_SECONDS, "seconds"),
+    },
+    needs="worker",
+)
+
+MACHINE = fields(
+    {
+        "cpus": whole(1, 65536, "cores"),
+        "memory_mb": whole(1, 1 << 31, "MiB"),
+        "disk_free_mb": whole(0, 1 << 40, "MiB"),
+        "max_concurrent_jobs": whole(1, 10000, "jobs"),
+        "encoders": items(choice(*VIDEO_ENCODERS), 64, "encoders that work on the machine"),
+        "manager": choice("system", "user", "none"),
+        "enforced": items(choice("cpu", "memory", "pids", "io"), 4, "limits the kernel enforces"),
+        "version": text(r"^[^\x00]*$", 64, "a version"),
+    },
+    needs="cpus memory_mb disk_free_mb max_concurrent_jobs",
+)
+
+HEARTBEAT = fields(
+    {
+        "running": items(
+            fields(
+                {
+                    "job_id": JOB_ID,
+                    "attempt": ATTEMPT,
+                    "token": TOKEN,
+                    "progress": PROGRESS,
+                    "usage": USAGE,
+                    "in_force": TERMS,
+                    "unmet": SENTENCE,
+                },
+                needs="job_id attempt token",
+            ),
+            10000,
+            "a report of each running attempt",
+        ),
+        "disk_free_mb": whole(0, 1 << 40, "MiB"),
+        "draining": FLAG,
+    }
+)
+
+HEARTBEAT_ANSWER = fields(
+    {
+        "orders": items(
+            fields(
+                {
+                    "job_id": JOB_ID,
+                    "attempt": ATTEMPT,
+                    "order": choice(*(o.value for o in Order)),
+                    "wanted": TERMS,
+                },
+                needs="job_id attempt order",
+            ),
+            10000,
+            "an order for each reported attempt",
+        ),
+        "lease_seconds": NUMBER,
+        "heartbeat_seconds": NUMBER,
+    },
+    needs="orders lease_seconds heartbeat_seconds",
+)
+
+WORKER_STATUS = fields(
+    {
+        "name": WORKER_NAME,
+        "online": FLAG,
+        "machine": MACHINE,
+        "running": items(JOB_ID, 10000, "ids of jobs"),
+        "registered_at": TIME,
+        "last_heartbeat_at": TIME,
+    },
+    needs="name online machine running registered_at last_heartbeat_at",
+)

@@ -1,0 +1,67 @@
+"""The words that the schemas are made of: bounds, names, patterns."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ffmpeg_jobs import shapes
+from ffmpeg_jobs.shapes import text, whole
+
+JsonSchema = shapes.JsonSchema
+
+#: An attempt's log is cut to its last part of this size; 1 MiB is about 10,000 lines.
+LOG_MAX_BYTES: Final = 1 << 20
+#: A request's body; a job is under 8 KiB, a heartbeat of 100 attempts under 64 KiB.
+BODY_MAX_BYTES: Final = 1 << 20
+#: The longest a claim is held open, in seconds; proxies commonly cut at 60.
+CLAIM_WAIT_MAX_SECONDS: Final = 50
+
+# fmt: off
+VIDEO_ENCODERS: Final = [
+    "libx264", "libx265", "libsvtav1", "libaom-av1", "libvpx", "libvpx-vp9",
+    "mpeg4", "prores_ks", "ffv1",
+    "h264_nvenc", "hevc_nvenc", "av1_nvenc",
+    "h264_qsv", "hevc_qsv", "av1_qsv", "vp9_qsv",
+    "h264_vaapi", "hevc_vaapi", "av1_vaapi", "vp8_vaapi", "vp9_vaapi",
+    "h264_amf", "hevc_amf", "av1_amf",
+]
+AUDIO_ENCODERS: Final = [
+    "aac", "libopus", "libmp3lame", "libvorbis", "ac3", "eac3", "flac", "pcm_s16le",
+]
+FORMATS: Final = ["mp4", "mov", "matroska", "webm", "mpegts", "flv", "ogg", "mp3", "flac", "wav"]
+TUNES: Final = [
+    "film", "animation", "grain", "stillimage", "psnr", "ssim", "fastdecode", "zerolatency",
+    "hq", "ll", "ull", "lossless",
+    "fast_decode", "vmaf",
+]
+# fmt: on
+
+JOB_ID_PATTERN: Final = "^[a-z2-7]{12}$"
+WORKER_NAME_PATTERN: Final = "^[A-Za-z0-9]([A-Za-z0-9._-]{0,62})$"
+# A URL of a scheme we carry, or an absolute path; printable, no white space in a URL.
+INPUT_PATTERN: Final = (
+    r"^(https?://[^\s\x00-\x1f\x7f]+|rtmps?://[^\s\x00-\x1f\x7f]+|/[^\x00-\x1f\x7f]+)$"
+)
+
+NUMBER: JsonSchema = {"type": "number", "minimum": 0, "description": "a number, 0 or more"}
+COUNT = whole(0, 1 << 62, "units")
+FLAG: JsonSchema = {"type": "boolean", "description": "true or false"}
+SENTENCE = text(r"^[^\x00]*$", 4096, "a sentence of at most 4096 characters")
+SHORT = text(r"^[^\x00]*$", 255, "a text of at most 255 characters")
+LOG_LINE = text(r"^[^\x00]*$", 2000, "a line of at most 2000 characters")
+TIME = text(r"^\d{4}-\d\d-\d\dT.*Z$", 32, "a time as in RFC 3339, UTC")
+JOB_ID = text(JOB_ID_PATTERN, 12, "a job id: 12 of the characters a-z and 2-7")
+TOKEN = text("^[A-Za-z0-9_-]{16,64}$", 64, "the token that came with the claim")
+WORKER_NAME = text(
+    WORKER_NAME_PATTERN, 63, "a worker's name: letters, digits, '.', '_', '-', at most 63"
+)
+ATTEMPT = whole(1, 1000, "attempts")
+PLACE = text(INPUT_PATTERN, 4096, "an http, https, rtmp or rtmps URL, or an absolute path")
+BITRATE = text("^[1-9][0-9]{0,8}[kM]?$", 10, 'bits per second, such as "4M", "800k" or "96000"')
+SIDE = whole(16, 8192, "pixels") | {
+    "multipleOf": 2,
+    "description": "an even number of pixels, 16 to 8192",
+}
+EXIT_STATUS = whole(-64, 255, "an exit status") | {
+    "description": "an exit status, or minus the signal"
+}

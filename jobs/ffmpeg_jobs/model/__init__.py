@@ -1,0 +1,57 @@
+"""The nouns that travel between client, master and worker.
+
+Frozen values only: a noun is made once, by the room that owns it, and changed by
+``dataclasses.replace``. Names of fields are the names on the wire.
+"""
+
+from __future__ import annotations
+
+from ffmpeg_jobs.model.attempt import Claim, JobStatus, Media, Outcome, Progress, Terms, Usage
+from ffmpeg_jobs.model.fleet import (
+    Heartbeat,
+    HeartbeatAnswer,
+    HeartbeatOrder,
+    Machine,
+    Order,
+    Report,
+    Role,
+    WorkerStatus,
+)
+from ffmpeg_jobs.model.job import (
+    FINAL_STATES,
+    RETRIED_REASONS,
+    Job,
+    Limits,
+    Parameters,
+    Priority,
+    Queue,
+    Reason,
+    State,
+)
+
+__all__ = [
+    "FINAL_STATES",
+    "RETRIED_REASONS",
+    "Claim",
+    "Heartbeat",
+    "HeartbeatAnswer",
+    "HeartbeatOrder",
+    "Job",
+    "JobStatus",
+    "Limits",
+    "Machine",
+    "Media",
+    "Order",
+    "Outcome",
+    "Parameters",
+    "Priority",
+    "Progress",
+    "Queue",
+    "Reason",
+    "Report",
+    "Role",
+    "State",
+    "Terms",
+    "Usage",
+    "WorkerStatus",
+]

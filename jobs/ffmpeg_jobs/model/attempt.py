@@ -1,0 +1,110 @@
+"""One try at a job: its claim, how it goes, how it ended; and the job as the API shows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ffmpeg_jobs.model.job import Job, Reason, State
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How a running attempt is held; what of it can change while it runs."""
+
+    paused: bool = False  #: frozen: it is there and gets no CPU
+    max_cpu_percent: int | None = None  #: None: asked: as it began; in force: no limit
+    max_memory_mb: int | None = None  #: likewise
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One attempt at a job, handed to one worker under a lease."""
+
+    job_id: str
+    attempt: int  #: counts up from 1; the fencing token's public part
+    token: str  #: its secret part
+    lease_seconds: float
+    job: Job
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far ffmpeg is."""
+
+    percent: float | None = None  #: of the expected duration, 0 to 100
+    frame: int = 0
+    fps: float = 0.0
+    speed: float | None = None  #: media seconds per second
+    out_time_seconds: float = 0.0
+    size_bytes: int = 0
+    eta_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What an attempt used, as the kernel counted it for its cgroup."""
+
+    cpu_seconds: float | None = None
+    cpu_user_seconds: float | None = None
+    cpu_system_seconds: float | None = None
+    throttled_seconds: float | None = None  #: time the CPU limit held it back
+    memory_peak_bytes: int | None = None
+    read_bytes: int | None = None
+    written_bytes: int | None = None
+    wall_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Media:
+    """A verified output, as ffprobe reads it."""
+
+    size_bytes: int
+    duration_seconds: float | None = None
+    format: str | None = None
+    video: str | None = None  #: "h264 1280x720 24 fps"
+    audio: str | None = None  #: "aac 48000 Hz stereo"
+    input_duration_seconds: float | None = None
+    input_size_bytes: int | None = None
+    frames: int | None = None
+    average_speed: float | None = None  #: media seconds per second
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an attempt ended."""
+
+    state: State  #: completed, failed or canceled
+    reason: Reason | None = None
+    error: str | None = None  #: a sentence that a person can act on
+    log_tail: tuple[str, ...] = ()  #: the last lines of ffmpeg, at most 20
+    exit_status: int | None = None  #: ffmpeg's; negative: the signal that ended it
+    usage: Usage = Usage()
+    media: Media | None = None
+    enforced: bool = True  #: False: this machine could not hold it to its limits
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """A job as the API shows it."""
+
+    id: str
+    state: State
+    job: Job
+    created_at: str  #: RFC 3339, UTC
+    updated_at: str
+    attempt: int = 0  #: 0: never claimed
+    worker: str | None = None
+    started_at: str | None = None
+    finished_at: str | None = None
+    cancel_requested: bool = False
+    pause_requested: bool = False
+    in_force: Terms | None = None  #: as the kernel of its worker has it; None: it does not run
+    unmet: str | None = None  #: why limits or pause, as they were asked, are not in force
+    reason: Reason | None = None
+    error: str | None = None
+    log_tail: tuple[str, ...] = ()
+    exit_status: int | None = None
+    progress: Progress | None = None
+    usage: Usage | None = None
+    media: Media | None = None
+    enforced: bool | None = None

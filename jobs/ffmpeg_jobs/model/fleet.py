@@ -1,0 +1,92 @@
+"""The machines, what they tell the master, and what it answers; who may ask what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from ffmpeg_jobs.model.attempt import Progress, Terms, Usage
+
+
+class Role(str, Enum):
+    """What an API key may do."""
+
+    READ = "read"  #: look at jobs and workers
+    SUBMIT = "submit"  #: read, submit and cancel
+    WORKER = "worker"  #: register, claim, report
+    ADMIN = "admin"  #: everything
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a worker's machine has, and how it can hold jobs."""
+
+    cpus: int
+    memory_mb: int
+    disk_free_mb: int
+    max_concurrent_jobs: int
+    encoders: tuple[str, ...] = ()
+    manager: str = "system"  #: system, user or none
+    enforced: tuple[str, ...] = ()  #: of cpu, memory, pids, io
+    version: str = ""
+
+
+@dataclass(frozen=True)
+class WorkerStatus:
+    """A worker as the API shows it."""
+
+    name: str
+    online: bool
+    machine: Machine
+    running: tuple[str, ...]  #: ids of the jobs it holds
+    registered_at: str
+    last_heartbeat_at: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """One running attempt, as a heartbeat tells of it."""
+
+    job_id: str
+    attempt: int
+    token: str
+    progress: Progress | None = None
+    usage: Usage | None = None
+    in_force: Terms | None = None  #: as the kernel has it; None: nothing of it runs
+    unmet: str | None = None  #: why what is wanted is not in force
+
+
+class Order(str, Enum):
+    """What a heartbeat's answer asks of one attempt."""
+
+    CONTINUE = "continue"  #: the lease is extended
+    CANCEL = "cancel"  #: the lease is extended; stop, and report it as canceled
+    LOST = "lost"  #: the attempt is no longer yours: stop, and publish nothing
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """A worker's sign of life: what runs and what is free."""
+
+    running: tuple[Report, ...] = ()
+    disk_free_mb: int = 0
+    draining: bool = False
+
+
+@dataclass(frozen=True)
+class HeartbeatOrder:
+    """The answer for one reported attempt."""
+
+    job_id: str
+    attempt: int
+    order: Order
+    wanted: Terms | None = None  #: told each time, so that a lost answer loses nothing
+
+
+@dataclass(frozen=True)
+class HeartbeatAnswer:
+    """The master's answer to a heartbeat."""
+
+    orders: tuple[HeartbeatOrder, ...]
+    lease_seconds: float
+    heartbeat_seconds: float  #: ask again this soon

@@ -1,0 +1,99 @@
+"""What is asked: a job, its limits, and the words for where it stands and why it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class State(str, Enum):
+    """Where a job stands. The first three are live, the last three are final."""
+
+    QUEUED = "queued"  #: accepted and durable; waits for a worker, or for its next try
+    RUNNING = "running"  #: a worker holds it under a lease
+    PAUSED = "paused"  #: a worker holds it; its scope is frozen
+    COMPLETED = "completed"  #: its output was verified and published
+    FAILED = "failed"  #: it ended for the reason given and will not run again
+    CANCELED = "canceled"  #: somebody asked for its end
+
+
+FINAL_STATES = frozenset({State.COMPLETED, State.FAILED, State.CANCELED})
+
+
+class Reason(str, Enum):
+    """Why an attempt did not complete."""
+
+    INPUT_ERROR = "input_error"  #: the input is missing, unreadable or not media
+    ENCODER_ERROR = "encoder_error"  #: ffmpeg refused the parameters, or the encoder failed
+    OUT_OF_MEMORY = "out_of_memory"  #: the kernel ended it at its memory limit
+    TIMEOUT = "timeout"  #: it ran longer than timeout_sec
+    DISK_FULL = "disk_full"  #: the volume had no room for it, or it outgrew max_disk_mb
+    NETWORK_ERROR = "network_error"  #: a server refused, broke off or did not answer
+    CANCELED = "canceled"  #: somebody asked for its end
+    WORKER_LOST = "worker_lost"  #: its worker vanished, or somebody killed its processes
+    INTERNAL_ERROR = "internal_error"  #: the machine could not run it as asked
+
+
+#: Reasons that another try, best on another machine, can mend.
+RETRIED_REASONS = frozenset({Reason.NETWORK_ERROR, Reason.WORKER_LOST, Reason.DISK_FULL})
+
+
+class Queue(str, Enum):
+    """Which line a job waits in, most urgent first."""
+
+    LIVE = "live"  #: someone is watching
+    DEFAULT = "default"  #: the usual
+    BATCH = "batch"  #: whenever there is room
+
+
+class Priority(str, Enum):
+    """The order inside a queue."""
+
+    HIGH = "high"  #: before medium
+    MEDIUM = "medium"  #: the usual
+    LOW = "low"  #: after medium
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a job may use; ``None`` means the default of the worker that runs it."""
+
+    max_cpu_percent: int | None = None  #: 100 is one core
+    max_memory_mb: int = 2048  #: MiB
+    max_disk_mb: int = 5000  #: MiB
+    timeout_sec: int = 3600  #: seconds from the start of the scope
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What to encode, in ffmpeg's own terms; ``None`` leaves it to the scenario or ffmpeg."""
+
+    duration: float | None = None  #: seconds: of the synthetic source, or a cut of the input
+    bitrate: str | None = None  #: video bits per second, ffmpeg's suffixes: "4M"
+    encoder: str | None = None  #: video encoder, "copy", or "none"
+    preset: str | None = None
+    tune: str | None = None
+    crf: int | None = None
+    width: int | None = None  #: pixels, even
+    height: int | None = None  #: pixels, even
+    framerate: int | None = None  #: frames per second
+    audio_encoder: str | None = None  #: audio encoder, "copy", or "none"
+    audio_bitrate: str | None = None  #: bits per second: "128k"
+    format: str | None = None  #: container; else told by the output's extension
+
+
+@dataclass(frozen=True)
+class Job:
+    """What was asked, validated, with its scenario's defaults filled in."""
+
+    scenario: str | None = None
+    input: str | None = None  #: URL or path; None is a synthetic source
+    output: str | None = None  #: URL or path; None encodes, verifies and discards
+    parameters: Parameters = Parameters()
+    resource_limits: Limits = Limits()
+    queue: Queue = Queue.DEFAULT
+    priority: Priority = Priority.MEDIUM
+    labels: Mapping[str, str] = field(default_factory=dict)
+    max_attempts: int = 3
+    require_enforcement: bool | None = None  #: None: as the worker is configured
