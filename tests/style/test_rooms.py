@@ -25,6 +25,7 @@ PURE = (
     "ffmpeg_jobs.contract.words",
     "ffmpeg_jobs.schema",
     "ffmpeg_jobs.problems",
+    "ffmpeg_worker.capacity",
     "ffmpeg_worker.plan",
     "ffmpeg_worker.command",
     "ffmpeg_worker.sandbox",

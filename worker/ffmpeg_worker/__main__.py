@@ -19,6 +19,7 @@ from ffmpeg_jobs.settings import EX_CONFIG, ConfigError, add_flags, example
 from ffmpeg_worker import metrics
 from ffmpeg_worker.agent import Agent
 from ffmpeg_worker.attempt import Station
+from ffmpeg_worker.commands import add_commands, run_command
 from ffmpeg_worker.config import CONFIG_FILE, SETTINGS, Config, read_config
 from ffmpeg_worker.placement import LauncherPlacement, enforced_controllers
 
@@ -35,10 +36,13 @@ def main() -> int:
         sys.stdout.write(example(SETTINGS, "ffmpeg-worker: takes jobs and has systemd hold them."))
         return 0
     try:
-        config = read_config(flags.config, vars(flags), os.environ)
+        key_needed = flags.command is None
+        config = read_config(flags.config, vars(flags), os.environ, key_needed=key_needed)
     except ConfigError as error:
         sys.stderr.write(f"ffmpeg-worker: {error}\n")
         return EX_CONFIG
+    if flags.command is not None:
+        return run_command(config, flags)
     set_up_logging(config.log_level)
     status = asyncio.new_event_loop().run_until_complete(_work(config))
     # Threads that still upload or wait for the master must not hold up a restart: what they
@@ -78,7 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ffmpeg-worker",
         description="Take jobs from the master and have systemd hold each ffmpeg run in its own "
-        "scope. Settings are read from worker.toml; a flag stands above it.",
+        "scope. Settings are read from worker.toml; a flag stands above it. With a command, do that "
+        "instead.",
         epilog="Exit status: 0 stopped, 1 failed, 78 the configuration cannot be used. "
         "Stopping the worker leaves its jobs running; the next one adopts them.",
     )
@@ -95,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
         "--print-example-config", action="store_true", help="print worker.toml with every default"
     )
     add_flags(parser, SETTINGS)
+    add_commands(parser)
     return parser
 
 

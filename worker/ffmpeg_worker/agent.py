@@ -21,11 +21,11 @@ from ffmpeg_jobs.model import Claim, Heartbeat, HeartbeatAnswer, Machine, Order
 from ffmpeg_jobs.problems import MasterUnreachable, NotFound, Problem
 from ffmpeg_worker import jobdir, metrics
 from ffmpeg_worker.attempt import Station, accept, resume, run
-from ffmpeg_worker.config import memory_mb
 from ffmpeg_worker.disk import free_mb
 from ffmpeg_worker.encoders import probe_encoders
 from ffmpeg_worker.lease import Lease, boot_seconds
 from ffmpeg_worker.limits import job_id_of
+from ffmpeg_worker.machine import memory_mb
 from ffmpeg_worker.outcome import AttemptError, outcome_of_error
 from ffmpeg_worker.placement import enforced_controllers
 from ffmpeg_worker.plan import Plan

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +20,9 @@ from ffmpeg_jobs.settings import (
     load,
     whole,
 )
+from ffmpeg_worker.capacity import Rules, capacity
+from ffmpeg_worker.machine import cores, memory_mb, resources
+from ffmpeg_worker.rules import CAPACITY_SETTINGS
 
 CONFIG_FILE: Final = Path("/etc/ffmpeg-worker/worker.toml")
 
@@ -58,7 +60,7 @@ SETTINGS: Final = (
         "max_concurrent_jobs",
         whole(1, 10000, "jobs"),
         None,
-        "how many jobs run at once; three quarters of the cores when it is not set",
+        "how many jobs run at once; what ffmpeg-worker capacity computes when it is not set",
         flag="--max-concurrent-jobs",
     ),
     Setting(
@@ -113,6 +115,7 @@ SETTINGS: Final = (
     Setting(
         "limits", "timeout_sec", whole(1, 604800, "seconds"), 604800, "the longest one job may run"
     ),
+    *CAPACITY_SETTINGS,
     Setting(
         "metrics",
         "address",
@@ -143,6 +146,7 @@ class Config:
     max_memory_mb: int
     max_timeout_seconds: int
     metrics_address: str
+    capacity: Rules = Rules()
 
     @property
     def jobs_directory(self) -> Path:
@@ -150,18 +154,21 @@ class Config:
         return self.state_directory / "jobs"
 
 
-def read_config(file: Path, flags: Mapping[str, Any], environ: Mapping[str, str]) -> Config:
-    """The configuration. Raises ConfigError."""
+def read_config(
+    file: Path, flags: Mapping[str, Any], environ: Mapping[str, str], *, key_needed: bool = True
+) -> Config:
+    """The configuration; without ``key_needed`` the API key is left empty. Raises ConfigError."""
     values = load(SETTINGS, file, flags, environ, needed=file != CONFIG_FILE)
-    cores = len(os.sched_getaffinity(0))
+    rules = Rules(**{row.name: values[row.name] for row in CAPACITY_SETTINGS})
+    recommended = capacity(resources(values["state_directory"]), rules).max_concurrent_jobs
     return Config(
         master=values["master"],
-        api_key=_read_key(values["api_key_file"], environ),
+        api_key=_read_key(values["api_key_file"], environ) if key_needed else "",
         ca=str(values["ca"]) if values["ca"] else None,
         insecure_skip_verify=values["insecure_skip_verify"],
         name=values["name"] or socket.gethostname(),
-        cpus=cores,
-        max_concurrent_jobs=values["max_concurrent_jobs"] or max(1, cores * 75 // 100),
+        cpus=cores(),
+        max_concurrent_jobs=values["max_concurrent_jobs"] or recommended,
         state_directory=values["state_directory"],
         input_roots=values["input_roots"],
         output_roots=values["output_roots"],
@@ -171,12 +178,8 @@ def read_config(file: Path, flags: Mapping[str, Any], environ: Mapping[str, str]
         max_memory_mb=values["max_memory_mb"] or memory_mb(),
         max_timeout_seconds=values["timeout_sec"],
         metrics_address=values["address"],
+        capacity=rules,
     )
-
-
-def memory_mb() -> int:
-    """The machine's memory in MiB."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
 
 
 def _read_key(file: Path | None, environ: Mapping[str, str]) -> str:

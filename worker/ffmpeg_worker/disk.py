@@ -13,6 +13,8 @@ from ffmpeg_worker.outcome import AttemptError
 
 LEAST_FREE_PERCENT: Final = 5.0
 WARN_USED_PERCENT: Final = 90.0
+#: The unit of st_blocks (stat(2)).
+BLOCK_BYTES: Final = 512
 
 log = structlog.get_logger()
 
@@ -42,6 +44,23 @@ def check_disk(directory: Path, needed_mb: int) -> None:
 
 def free_mb(directory: Path) -> int:
     """MiB free on the volume of ``directory``; of its nearest parent, while it is not there."""
+    return shutil.disk_usage(nearest(directory)).free >> 20
+
+
+def nearest(directory: Path) -> Path:
+    """The directory, or the nearest of its parents that is there."""
     while not directory.exists():
         directory = directory.parent
-    return shutil.disk_usage(directory).free >> 20
+    return directory
+
+
+def used_bytes(path: Path) -> int:
+    """What a file, or a directory with all that is in it, takes on its volume; 0 where it is
+    not. Follows no links."""
+    try:
+        own = path.lstat().st_blocks * BLOCK_BYTES
+        if path.is_symlink() or not path.is_dir():
+            return own
+        return own + sum(used_bytes(inner) for inner in path.iterdir())
+    except OSError:  # it went away meanwhile, or is not ours to read
+        return 0

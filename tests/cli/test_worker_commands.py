@@ -1,0 +1,96 @@
+"""``ffmpeg-worker COMMAND``: what an operator asks of the machine itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "CREDENTIALS_DIRECTORY"}
+
+
+def worker(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "ffmpeg_worker", *words]
+    return subprocess.run(
+        command, capture_output=True, text=True, env=ENVIRONMENT, timeout=60, check=False
+    )
+
+
+@pytest.fixture
+def toml(tmp_path: Path) -> Path:
+    file = tmp_path / "worker.toml"
+    file.write_text(
+        f'state_directory = "{tmp_path}/state"\n'
+        "[capacity]\njobs_cpu_percent = 1600\njobs_memory_mb = 32768\njobs_disk_mb = 28800\n"
+    )
+    return file
+
+
+def capacity(*words: str) -> dict[str, Any]:
+    done = worker("capacity", "--json", *words)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_capacity_needs_no_key_and_no_worker(toml: Path) -> None:
+    done = worker("--config", str(toml), "capacity")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "cpu     1600 % x 75 % (workload cpu) = 1200 %, / 100 % per job = 12",
+        "memory  jobs_memory_mb = 32768 MB, / 2048 MB per job = 16",
+        "disk    jobs_disk_mb = 28800 MB, / 3600 MB per job (4 Mbit/s x 300 s x 2 x 1.5) = 8",
+        "least   disk = 8",
+        "recommended: max_concurrent_jobs = 8",
+    ]
+
+
+def test_capacity_as_json(toml: Path) -> None:
+    found = capacity("--config", str(toml))
+    assert {k: found[k] for k in ("limited_by", "max_concurrent_jobs", "configured")} == {
+        "limited_by": "disk",
+        "max_concurrent_jobs": 8,
+        "configured": 8,
+    }
+    assert [row["jobs"] for row in found["lines"]] == [12, 16, 8]
+
+
+def test_what_is_set_counts_and_is_said(toml: Path) -> None:
+    toml.write_text("max_concurrent_jobs = 3\n" + toml.read_text())
+    assert capacity("--config", str(toml))["configured"] == 3
+    assert "it is set to 3, and that counts" in worker("capacity", "--config", str(toml)).stdout
+    shown = worker("--config", str(toml), "--max-concurrent-jobs", "5", "capacity").stdout
+    assert "it is set to 5" in shown
+
+
+def test_this_machine_takes_at_least_one(tmp_path: Path) -> None:
+    toml = tmp_path / "worker.toml"
+    toml.write_text(f'state_directory = "{tmp_path}"\n')
+    assert capacity("--config", str(toml))["configured"] >= 1
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ('workload = "gpu"', '[capacity] workload: "gpu" is not one of "cpu", "mixed", "io"'),
+        ("memory_mb_per_job = 0", "[capacity] memory_mb_per_job: 0 is not a whole number of MiB"),
+        ("spare = 1", "[capacity] spare: unknown; allowed are bitrate_mbps"),
+    ],
+)
+def test_a_wrong_setting_is_refused(tmp_path: Path, line: str, complaint: str) -> None:
+    toml = tmp_path / "worker.toml"
+    toml.write_text(f"[capacity]\n{line}\n")
+    done = worker("capacity", "--config", str(toml))
+    assert done.returncode == 78
+    assert complaint in done.stderr
+
+
+def test_an_unknown_command_is_a_usage_error() -> None:
+    done = worker("capcity")
+    assert done.returncode == 2
+    assert "invalid choice: 'capcity'" in done.stderr

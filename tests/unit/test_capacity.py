@@ -1,0 +1,73 @@
+"""How many jobs a machine takes: the operations guide's rules and machines."""
+
+from __future__ import annotations
+
+import pytest
+
+from ffmpeg_worker.capacity import Capacity, Resources, Rules, capacity, share
+
+GB = 1024
+
+
+def of(cpus: int, memory_mb: int = 1 << 20, disk_mb: int = 1 << 20, **rules: object) -> Capacity:
+    return capacity(Resources(cpus, memory_mb, disk_mb), Rules(**rules))  # type: ignore[arg-type]  # rows of a table
+
+
+@pytest.mark.parametrize(
+    ("cpus", "memory_gb", "disk_gb", "low", "high"),
+    [(4, 8, 50, 2, 3), (8, 16, 100, 4, 6), (16, 32, 200, 8, 12)],
+)
+def test_the_guides_machines(cpus: int, memory_gb: int, disk_gb: int, low: int, high: int) -> None:
+    found = of(cpus, memory_gb * GB, disk_gb * GB)
+    assert low <= found.max_concurrent_jobs <= high
+    two_cores_each = of(cpus, memory_gb * GB, disk_gb * GB, cpu_percent_per_job=200, workload="io")
+    assert two_cores_each.max_concurrent_jobs == low
+
+
+@pytest.mark.parametrize(("workload", "jobs"), [("cpu", 12), ("mixed", 13), ("io", 16)])
+def test_what_jobs_wait_for_decides_how_many_cores_they_get(workload: str, jobs: int) -> None:
+    assert of(16, workload=workload).max_concurrent_jobs == jobs
+
+
+@pytest.mark.parametrize(
+    ("has", "rules", "limited_by", "jobs"),
+    [
+        (Resources(64, 8 * GB, 1 << 20), Rules(), "memory", 3),
+        (Resources(64, 8 * GB, 1 << 20), Rules(memory_mb_per_job=512), "memory", 14),
+        (Resources(64, 8 * GB, 1 << 20), Rules(jobs_memory_mb=4096), "memory", 2),
+        (Resources(64, 1 << 20, 9000), Rules(), "disk", 2),
+        (Resources(64, 1 << 20, 9000), Rules(bitrate_mbps=2, duration_sec=60), "disk", 25),
+        (Resources(64, 1 << 20, 9000), Rules(disk_mb_per_job=1000), "disk", 9),
+        (Resources(64, 1 << 20, 9000), Rules(jobs_disk_mb=72000), "disk", 20),
+        (Resources(64, 1 << 20, 1 << 20), Rules(cpu_percent_per_job=800), "cpu", 6),
+        (Resources(64, 1 << 20, 1 << 20), Rules(jobs_cpu_percent=400), "cpu", 3),
+    ],
+)
+def test_the_smallest_counts(has: Resources, rules: Rules, limited_by: str, jobs: int) -> None:
+    found = capacity(has, rules)
+    assert (found.limited_by, found.max_concurrent_jobs) == (limited_by, jobs)
+
+
+def test_a_small_machine_takes_one() -> None:
+    found = of(1, 900, 100)
+    assert [line.jobs for line in found.lines] == [0, 0, 0]
+    assert found.max_concurrent_jobs == 1
+
+
+def test_the_calculation_can_be_followed() -> None:
+    assert [line.calculation for line in of(16, 32 * GB, 80000).lines] == [
+        "16 cores x 100 % x 75 % (workload cpu) = 1200 %, / 100 % per job = 12",
+        "32768 MB x 90 % (the rest is the system's) = 29491 MB, / 2048 MB per job = 14",
+        "free for jobs = 80000 MB, / 3600 MB per job (4 Mbit/s x 300 s x 2 x 1.5) = 22",
+    ]
+
+
+def test_what_jobs_may_have_together() -> None:
+    has = Resources(4, 10000, 5000)
+    assert share(has, Rules()).__dict__ == {"cpu_percent": 400, "memory_mb": 9000, "disk_mb": 5000}
+    rules = Rules(jobs_cpu_percent=300, jobs_memory_mb=8000, jobs_disk_mb=1000)
+    assert share(has, rules).__dict__ == {
+        "cpu_percent": 300,
+        "memory_mb": 8000,
+        "disk_mb": 1000,
+    }
