@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "CREDENTIALS_DIRECTORY"}
+ENVIRONMENT = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)}
 
 
 def worker(*words: str) -> subprocess.CompletedProcess[str]:
@@ -42,10 +42,10 @@ def test_capacity_needs_no_key_and_no_worker(toml: Path) -> None:
     done = worker("--config", str(toml), "capacity")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
-        "cpu     1600 % x 75 % (workload cpu) = 1200 %, / 100 % per job = 12",
-        "memory  jobs_memory_mb = 32768 MB, / 2048 MB per job = 16",
-        "disk    jobs_disk_mb = 28800 MB, / 3600 MB per job (4 Mbit/s x 300 s x 2 x 1.5) = 8",
-        "least   disk = 8",
+        "cpu     jobs_cpu_percent = 1600 %, x 75 % (workload cpu) = 1200 %, at 100 % per job: 12",
+        "memory  jobs_memory_mb = 32768 MB, at 2048 MB per job: 16",
+        "disk    jobs_disk_mb = 28800 MB, at 3600 MB per job: 8 (4 Mbit/s x 300 s x 2 x 1.5)",
+        "least   disk: 8",
         "recommended: max_concurrent_jobs = 8",
     ]
 

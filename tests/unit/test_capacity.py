@@ -56,9 +56,9 @@ def test_a_small_machine_takes_one() -> None:
 
 def test_the_calculation_can_be_followed() -> None:
     assert [line.calculation for line in of(16, 32 * GB, 80000).lines] == [
-        "16 cores x 100 % x 75 % (workload cpu) = 1200 %, / 100 % per job = 12",
-        "32768 MB x 90 % (the rest is the system's) = 29491 MB, / 2048 MB per job = 14",
-        "free for jobs = 80000 MB, / 3600 MB per job (4 Mbit/s x 300 s x 2 x 1.5) = 22",
+        "16 cores = 1600 %, x 75 % (workload cpu) = 1200 %, at 100 % per job: 12",
+        "32768 MB x 90 % (the rest is the system's) = 29491 MB, at 2048 MB per job: 14",
+        "free for jobs = 80000 MB, at 3600 MB per job: 22 (4 Mbit/s x 300 s x 2 x 1.5)",
     ]
 
 

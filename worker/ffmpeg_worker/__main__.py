@@ -82,8 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ffmpeg-worker",
         description="Take jobs from the master and have systemd hold each ffmpeg run in its own "
-        "scope. Settings are read from worker.toml; a flag stands above it. With a command, do that "
-        "instead.",
+        "scope. Settings are read from worker.toml; a flag stands above it. "
+        "With a command, do that instead.",
         epilog="Exit status: 0 stopped, 1 failed, 78 the configuration cannot be used. "
         "Stopping the worker leaves its jobs running; the next one adopts them.",
     )

@@ -6,7 +6,7 @@ The smallest answer counts, and a small machine still takes one job.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 #: The guide: how much of the cores jobs may keep busy, by what they wait for.
@@ -16,6 +16,7 @@ PERCENT_OF_MEMORY: Final = 90
 #: The guide: bitrate x duration x 2 for safety, and half as much again.
 DISK_SAFETY: Final = 2
 DISK_BUFFER: Final = 1.5
+UNITS: Final = {"cpu": "%", "memory": "MB", "disk": "MB"}
 
 
 @dataclass(frozen=True)
@@ -92,37 +93,32 @@ def capacity(has: Resources, rules: Rules) -> Capacity:
 def _cpu(has: Resources, rules: Rules) -> Line:
     percent = PERCENT_OF_CORES[rules.workload]
     whole = share(has, rules).cpu_percent
-    source = f"{whole} %" if rules.jobs_cpu_percent else f"{has.cpus} cores x 100 %"
-    source += f" x {percent} % (workload {rules.workload})"
-    return _line("cpu", whole * percent // 100, rules.cpu_percent_per_job, "%", source)
+    source = "jobs_cpu_percent" if rules.jobs_cpu_percent else f"{has.cpus} cores"
+    words = f"{source} = {whole} %, x {percent} % (workload {rules.workload})"
+    return _line("cpu", words, whole * percent // 100, rules.cpu_percent_per_job)
 
 
 def _memory(has: Resources, rules: Rules) -> Line:
-    whole = share(has, rules).memory_mb
-    source = (
+    words = (
         "jobs_memory_mb"
         if rules.jobs_memory_mb
         else f"{has.memory_mb} MB x {PERCENT_OF_MEMORY} % (the rest is the system's)"
     )
-    return _line("memory", whole, rules.memory_mb_per_job, "MB", source)
+    return _line("memory", words, share(has, rules).memory_mb, rules.memory_mb_per_job)
 
 
 def _disk(has: Resources, rules: Rules) -> Line:
-    whole = share(has, rules).disk_mb
+    words = "jobs_disk_mb" if rules.jobs_disk_mb else "free for jobs"
+    available = share(has, rules).disk_mb
     if rules.disk_mb_per_job:
-        return _line("disk", whole, rules.disk_mb_per_job, "MB", _disk_source(rules))
-    per_job = round(rules.bitrate_mbps * rules.duration_sec * DISK_SAFETY * DISK_BUFFER)
-    how = f" ({rules.bitrate_mbps} Mbit/s x {rules.duration_sec} s x {DISK_SAFETY} x {DISK_BUFFER})"
-    return _line("disk", whole, per_job, "MB", _disk_source(rules), how)
+        return _line("disk", words, available, rules.disk_mb_per_job)
+    rate, seconds = rules.bitrate_mbps, rules.duration_sec
+    line = _line("disk", words, available, round(rate * seconds * DISK_SAFETY * DISK_BUFFER))
+    how = f" ({rate} Mbit/s x {seconds} s x {DISK_SAFETY} x {DISK_BUFFER})"
+    return replace(line, calculation=line.calculation + how)
 
 
-def _disk_source(rules: Rules) -> str:
-    return "jobs_disk_mb" if rules.jobs_disk_mb else "free for jobs"
-
-
-def _line(
-    resource: str, available: int, per_job: int, unit: str, source: str, how: str = ""
-) -> Line:
-    jobs = available // per_job
-    words = f"{source} = {available} {unit}, / {per_job} {unit} per job{how} = {jobs}"
-    return Line(resource, available, per_job, unit, jobs, words)
+def _line(resource: str, words: str, available: int, per_job: int) -> Line:
+    unit, jobs = UNITS[resource], available // per_job
+    calculation = f"{words} = {available} {unit}, at {per_job} {unit} per job: {jobs}"
+    return Line(resource, available, per_job, unit, jobs, calculation)

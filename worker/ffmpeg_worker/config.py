@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -146,7 +146,7 @@ class Config:
     max_memory_mb: int
     max_timeout_seconds: int
     metrics_address: str
-    capacity: Rules = Rules()
+    capacity: Rules = field(default_factory=Rules)
 
     @property
     def jobs_directory(self) -> Path:

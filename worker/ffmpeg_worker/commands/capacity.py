@@ -31,7 +31,7 @@ def run(config: Config, arguments: argparse.Namespace) -> int:
 def _page(found: Capacity, configured: int) -> str:
     lines = [f"{line.resource:<8}{line.calculation}" for line in found.lines]
     least = min(line.jobs for line in found.lines)
-    lines.append(f"{'least':<8}{found.limited_by} = {least}" + _at_least_one(least))
+    lines.append(f"{'least':<8}{found.limited_by}: {least}" + _at_least_one(least))
     lines.append(f"recommended: max_concurrent_jobs = {found.max_concurrent_jobs}")
     if configured != found.max_concurrent_jobs:
         lines.append(f"it is set to {configured}, and that counts")
