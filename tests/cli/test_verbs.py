@@ -7,7 +7,7 @@ from datetime import datetime
 
 import pytest
 
-from ffmpeg_jobs.model import Reason, Role
+from ffmpeg_jobs.model import Free, Heartbeat, Reason, Role
 from tests.cli.conftest import COMPLETED, JOB, Cli, Farm, NewJob, Worker, failed, on_terminal
 
 
@@ -119,6 +119,21 @@ def test_workers_are_listed(cli: Cli, worker: Worker) -> None:
     shown = json.loads(cli.run("workers", "--json").stdout)
     assert shown[0]["machine"]["cpus"] == 4
     assert datetime.fromisoformat(shown[0]["last_heartbeat_at"])
+
+
+def test_what_a_worker_has_free_and_why_it_waits_is_shown(cli: Cli, worker: Worker) -> None:
+    why = "cpu pressure 85 % is over 80 %"
+    told = Heartbeat(free=Free(250, 6144, 18432, 3), held_back=why)
+    worker.client.heartbeat(worker.name, told)
+    row = cli.run("workers").stdout.splitlines()[1]
+    assert "250 %, 6.0 GiB, 18.0 GiB" in row
+    assert why in row
+    (shown,) = json.loads(cli.run("workers", "--json").stdout)
+    free = {"cpu_percent": 250, "memory_mb": 6144, "disk_mb": 18432, "slots": 3}
+    assert (shown["free"], shown["held_back"]) == (free, why)
+    worker.client.heartbeat(worker.name, Heartbeat())
+    (shown,) = json.loads(cli.run("workers", "--json").stdout)
+    assert shown.keys().isdisjoint({"free", "held_back"})
 
 
 def test_a_table_is_never_cut_in_a_pipe_and_never_breaks_on_a_terminal(

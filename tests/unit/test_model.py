@@ -22,6 +22,7 @@ PAIRS: list[tuple[Any, dict[str, Any]]] = [
     (model.Outcome, contract.OUTCOME),
     (model.JobStatus, contract.JOB_STATUS),
     (model.Machine, contract.MACHINE),
+    (model.Free, contract.FREE),
     (model.WorkerStatus, contract.WORKER_STATUS),
     (model.Heartbeat, contract.HEARTBEAT),
     (model.Report, contract.HEARTBEAT["properties"]["running"]["items"]),

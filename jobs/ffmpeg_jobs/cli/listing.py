@@ -8,7 +8,7 @@ from ffmpeg_jobs.cli import words
 from ffmpeg_jobs.cli.connect import connect
 from ffmpeg_jobs.cli.tables import print_table
 from ffmpeg_jobs.cli.verb import json_option, print_json, verb
-from ffmpeg_jobs.model import JobStatus, Queue, State, WorkerStatus
+from ffmpeg_jobs.model import Free, JobStatus, Queue, State, WorkerStatus
 
 _MIB = 1 << 20
 _JOBS = ("ID", "STATE", "PROGRESS", "SCENARIO", "AGE", "WORKER")
@@ -66,9 +66,11 @@ _WORKERS = (
     "CPUS",
     "MEMORY",
     "DISK FREE",
+    "FREE",
     "MANAGER",
     "ENFORCED",
     "HEARTBEAT",
+    "HELD BACK",
 )
 
 
@@ -78,9 +80,10 @@ _WORKERS = (
 def command_workers(context: click.Context, /, *, as_json: bool) -> None:
     """List the workers and what they have.
 
-    JOBS is how many run, of how many at most; MANAGER holds the jobs to their limits (system,
+    JOBS is how many run, of how many at most; FREE is CPU, memory and disk that the limits of
+    those that run leave to others; MANAGER holds the jobs to their limits (system,
     user, or none); ENFORCED are the limits that the kernel enforces there; HEARTBEAT is how
-    long ago the worker was last heard.
+    long ago the worker was last heard; HELD BACK is why it takes no new job now.
     """
     workers = connect(context).workers()
     if as_json:
@@ -98,7 +101,16 @@ def _worker(worker: WorkerStatus) -> tuple[str, ...]:
         str(machine.cpus),
         words.size(machine.memory_mb * _MIB),
         words.size(machine.disk_free_mb * _MIB),
+        _free(worker.free),
         machine.manager,
         ", ".join(machine.enforced) or "none",
         f"{words.age(worker.last_heartbeat_at, words.now())} ago",
+        worker.held_back or "-",
     )
+
+
+def _free(free: Free | None) -> str:
+    if free is None:
+        return "-"
+    memory, disk = words.size(free.memory_mb * _MIB), words.size(free.disk_mb * _MIB)
+    return f"{free.cpu_percent} %, {memory}, {disk}"

@@ -19,6 +19,7 @@ from ffmpeg_jobs.contract.attempt import (
 )
 from ffmpeg_jobs.contract.fleet import (
     CLAIM_REQUEST,
+    FREE,
     HEARTBEAT,
     HEARTBEAT_ANSWER,
     MACHINE,
@@ -46,6 +47,7 @@ __all__ = [
     "CLAIM_REQUEST",
     "CLAIM_WAIT_MAX_SECONDS",
     "FORMATS",
+    "FREE",
     "HEARTBEAT",
     "HEARTBEAT_ANSWER",
     "INPUT_PATTERN",

@@ -36,8 +36,21 @@ MACHINE = fields(
         "manager": choice("system", "user", "none"),
         "enforced": items(choice("cpu", "memory", "pids", "io"), 4, "limits the kernel enforces"),
         "version": text(r"^[^\x00]*$", 64, "a version"),
+        "jobs_cpu_percent": whole(0, 6553600, "percent"),
+        "jobs_memory_mb": whole(0, 1 << 31, "MiB"),
+        "jobs_disk_mb": whole(0, 1 << 40, "MiB"),
     },
     needs="cpus memory_mb disk_free_mb max_concurrent_jobs",
+)
+
+FREE = fields(
+    {
+        "cpu_percent": whole(0, 6553600, "percent"),
+        "memory_mb": whole(0, 1 << 31, "MiB"),
+        "disk_mb": whole(0, 1 << 40, "MiB"),
+        "slots": whole(0, 10000, "jobs"),
+    },
+    needs="cpu_percent memory_mb disk_mb slots",
 )
 
 HEARTBEAT = fields(
@@ -60,6 +73,8 @@ HEARTBEAT = fields(
         ),
         "disk_free_mb": whole(0, 1 << 40, "MiB"),
         "draining": FLAG,
+        "free": FREE,
+        "held_back": SENTENCE,
     }
 )
 
@@ -92,6 +107,8 @@ WORKER_STATUS = fields(
         "running": items(JOB_ID, 10000, "ids of jobs"),
         "registered_at": TIME,
         "last_heartbeat_at": TIME,
+        "free": FREE,
+        "held_back": SENTENCE,
     },
     needs="name online machine running registered_at last_heartbeat_at",
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ffmpeg_jobs.model.attempt import Claim, JobStatus, Media, Outcome, Progress, Terms, Usage
 from ffmpeg_jobs.model.fleet import (
+    Free,
     Heartbeat,
     HeartbeatAnswer,
     HeartbeatOrder,
@@ -33,6 +34,7 @@ __all__ = [
     "FINAL_STATES",
     "RETRIED_REASONS",
     "Claim",
+    "Free",
     "Heartbeat",
     "HeartbeatAnswer",
     "HeartbeatOrder",

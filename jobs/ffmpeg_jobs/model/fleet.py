@@ -29,6 +29,19 @@ class Machine:
     manager: str = "system"  #: system, user or none
     enforced: tuple[str, ...] = ()  #: of cpu, memory, pids, io
     version: str = ""
+    jobs_cpu_percent: int = 0  #: what all jobs together may have; 0: not known
+    jobs_memory_mb: int = 0
+    jobs_disk_mb: int = 0
+
+
+@dataclass(frozen=True)
+class Free:
+    """What a worker has left for jobs, by the limits of those that run."""
+
+    cpu_percent: int
+    memory_mb: int
+    disk_mb: int
+    slots: int
 
 
 @dataclass(frozen=True)
@@ -41,6 +54,8 @@ class WorkerStatus:
     running: tuple[str, ...]  #: ids of the jobs it holds
     registered_at: str
     last_heartbeat_at: str
+    free: Free | None = None  #: as its last heartbeat told; None: it did not tell
+    held_back: str | None = None  #: why it takes no new job now
 
 
 @dataclass(frozen=True)
@@ -71,6 +86,8 @@ class Heartbeat:
     running: tuple[Report, ...] = ()
     disk_free_mb: int = 0
     draining: bool = False
+    free: Free | None = None
+    held_back: str | None = None  #: why it takes no new job now; None: it does
 
 
 @dataclass(frozen=True)

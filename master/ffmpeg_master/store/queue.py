@@ -104,7 +104,12 @@ def heartbeat(
         seen = connection.execute(
             update(workers)
             .where(workers.c.name == worker)
-            .values(last_heartbeat_at=now, draining=heartbeat.draining)
+            .values(
+                last_heartbeat_at=now,
+                draining=heartbeat.draining,
+                free=None if heartbeat.free is None else dump(heartbeat.free),
+                held_back=heartbeat.held_back,
+            )
         )
         if seen.rowcount == 0:
             raise unknown(worker)

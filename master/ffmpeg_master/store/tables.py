@@ -127,6 +127,8 @@ workers = Table(
     Column("draining", Boolean, nullable=False),
     Column("registered_at", Float, nullable=False),
     Column("last_heartbeat_at", Float, nullable=False),
+    Column("free", Text),
+    Column("held_back", Text),
 )
 
 keys = Table(

@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import delete, func, insert, select, update
 
-from ffmpeg_jobs.model import Machine, WorkerStatus
+from ffmpeg_jobs.model import Free, Machine, WorkerStatus
 from ffmpeg_jobs.problems import NotFound
 from ffmpeg_jobs.schema import from_json
 from ffmpeg_master.model import Member
@@ -30,6 +30,7 @@ def register(store: Store, name: str, machine: Machine) -> None:
     with store.write() as connection:
         now = store.now()
         values = {"machine": dump(machine), "draining": False, "last_heartbeat_at": now}
+        values |= {"free": None, "held_back": None}
         known = connection.execute(update(workers).where(workers.c.name == name).values(values))
         if known.rowcount == 0:
             connection.execute(insert(workers).values(name=name, registered_at=now, **values))
@@ -69,6 +70,8 @@ def show_all(store: Store, online_seconds: float) -> list[WorkerStatus]:
             tuple(sorted(held.get(row.name, ()))),
             timestamp(row.registered_at),
             timestamp(row.last_heartbeat_at),
+            None if row.free is None else from_json(Free, json.loads(row.free)),
+            row.held_back,
         )
         for row in rows
     ]
