@@ -6,6 +6,7 @@ import json
 import select
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final, NoReturn
 
 import falcon
@@ -21,17 +22,23 @@ from ffmpeg_jobs.problems import (
     Problem,
     TooLarge,
     Unauthorized,
+    Unavailable,
     UnsupportedMedia,
 )
 from ffmpeg_jobs.schema import check, to_json
 from ffmpeg_master.api.call import JSON, Answer, Call, Route
 from ffmpeg_master.api.routes import NO_QUERY, PATH, ROUTES
 from ffmpeg_master.master import Master
+from ffmpeg_master.store.engine import Collision
 
 log = structlog.get_logger()
 
 #: Refusals that an operator wants to see: somebody tries what they may not.
 _AUDITED: Final = (401, 403)
+#: Collisions in a row before a request is refused: two requests meet once, rarely twice.
+_COLLISIONS_MOST: Final = 3
+#: When a client may ask again what cannot be done now.
+_RETRY_AFTER_SECONDS: Final = 1
 
 
 def make_app(master: Master) -> Any:
@@ -63,9 +70,18 @@ def _responder(master: Master, route: Route) -> Any:
         query = _query(req, route)
         body = _body(req, route)
         alive = _listens(req.env.get("gunicorn.socket"))
-        _write(resp, route.handler(Call(master, path, query, req.get_header, body, by, alive)))
+        call = Call(master, path, query, req.get_header, body, by, alive)
+        _write(resp, _handle(route, call))
 
     return respond
+
+
+def _handle(route: Route, call: Call) -> Answer:
+    """The handler's answer; it is asked again when its transaction met another and gave way."""
+    for _ in range(_COLLISIONS_MOST):
+        with suppress(Collision):
+            return route.handler(call)
+    return route.handler(call)
 
 
 def _query(req: Any, route: Route) -> Mapping[str, Any]:
@@ -165,6 +181,8 @@ def _on_problem(req: Any, resp: Any, problem: Problem, _params: object) -> None:
         )
     if isinstance(problem, Unauthorized):
         resp.set_header("WWW-Authenticate", "Bearer")  # RFC 9110, section 11.6.1
+    if problem.status == Unavailable.status:
+        resp.set_header("Retry-After", str(_RETRY_AFTER_SECONDS))  # RFC 9110, section 10.2.3
     _write(resp, Answer(problem.status, problem.to_json(), media=problems.MEDIA_TYPE))
 
 

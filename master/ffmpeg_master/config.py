@@ -20,13 +20,15 @@ def _as_address(value: object) -> str:
 
 
 def _as_database(value: object) -> str:
-    if not str(value).startswith("sqlite:////"):
+    if not str(value).startswith(("sqlite:////", "postgresql://")):
         raise ValueError
     return str(value)
 
 
 ADDRESS: Final = Kind('an address and a port, such as "127.0.0.1:8080" or "[::]:8080"', _as_address)
-DATABASE: Final = Kind('a database URL, such as "sqlite:////var/lib/m.db"', _as_database)
+DATABASE: Final = Kind(
+    'a database URL: "sqlite:////var/lib/m.db" or "postgresql://user@host/name"', _as_database
+)
 
 SETTINGS: Final = (
     Setting(
@@ -42,9 +44,10 @@ SETTINGS: Final = (
         "database",
         DATABASE,
         "sqlite:////var/lib/ffmpeg-master/master.db",
-        "where jobs are kept",
+        "where jobs are kept; several masters may share a PostgreSQL",
         flag="--database",
         env="FFMPEG_MASTER_DATABASE",
+        secret=True,  # it may hold a password
     ),
     Setting(
         "",

@@ -117,7 +117,7 @@ def _to_json(key: Key) -> dict[str, str]:
 def _store(config: Config) -> Iterator[Store]:
     """The store, opened as the user that it belongs to: root must not own the master's files."""
     store = Store(config.database)
-    with _as_owner_of(Path(str(store.url.database)).parent):
+    with _as_owner_of(store.directory):
         try:
             schema.migrate(store)
             yield store
@@ -126,8 +126,11 @@ def _store(config: Config) -> Iterator[Store]:
 
 
 @contextmanager
-def _as_owner_of(directory: Path) -> Iterator[None]:
+def _as_owner_of(directory: Path | None) -> Iterator[None]:
     """Act as the owner of ``directory`` if we are root (credentials(7), effective ids)."""
+    if directory is None:
+        yield
+        return
     owner = directory.stat()
     if os.geteuid() != 0 or owner.st_uid == 0:
         yield

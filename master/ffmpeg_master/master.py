@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,7 +30,7 @@ class Master:
         self.metrics.ended(status, _duration_seconds(status))
 
 
-def open_master(config: Config, clock: Callable[[], float] = time.time) -> Master:
+def open_master(config: Config, clock: Callable[[], float] | None = None) -> Master:
     """Open the store, migrate it, and give every lease its full length.
 
     Raises SchemaTooNew or Unavailable.

@@ -5,15 +5,23 @@ Imported there alone, after gevent has patched what these modules use.
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from typing import Any, Final
+
+import structlog
 
 from ffmpeg_jobs.problems import Unavailable
 from ffmpeg_master.app import make_app
 from ffmpeg_master.config import Config
 from ffmpeg_master.housekeeping import Housekeeping
-from ffmpeg_master.master import open_master
+from ffmpeg_master.master import Master, open_master
+from ffmpeg_master.store.engine import Unreachable
 from ffmpeg_master.store.schema import SchemaTooNew
 
+log = structlog.get_logger()
+
+#: Between two tries to reach the database at the start.
+_ASK_AGAIN_SECONDS: Final = 2
 #: What opening the store may end with.
 CANNOT_OPEN = (SchemaTooNew, Unavailable)
 
@@ -22,8 +30,8 @@ class Serving:
     """The application with its store open and its housekeeping at work."""
 
     def __init__(self, config: Config) -> None:
-        """Raises SchemaTooNew or Unavailable."""
-        self._master = open_master(config)
+        """Waits for a database that does not answer. Raises SchemaTooNew or Unavailable."""
+        self._master = _open(config)
         self._housekeeping = Housekeeping(self._master)
         self.app: Any = make_app(self._master)
         self._housekeeping.start()
@@ -32,3 +40,13 @@ class Serving:
         """End held claims and the housekeeping; requests in flight go on."""
         self._housekeeping.stop()
         self._master.wakeup.close()
+
+
+def _open(config: Config) -> Master:
+    """The master, when its PostgreSQL answers: after a power cut both start at once."""
+    while True:
+        try:
+            return open_master(config)
+        except Unreachable as problem:
+            log.warning("database_unreachable", detail=problem.detail)
+            time.sleep(_ASK_AGAIN_SECONDS)

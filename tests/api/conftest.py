@@ -105,8 +105,8 @@ def add_key(master: Master, name: str, role: Role) -> str:
 
 
 @pytest.fixture
-def inside(tmp_path: Path) -> Iterator[Inside]:
-    settings = config.read(None, {"database": f"sqlite:///{tmp_path}/master.db"}, {})
+def inside(url: str) -> Iterator[Inside]:
+    settings = config.read(None, {"database": url}, {})
     clock = Clock()
     master = open_master(settings, clock)
     secrets = {role: add_key(master, role.value, role) for role in Role}

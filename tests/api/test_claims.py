@@ -21,6 +21,9 @@ from ffmpeg_jobs.model import (
 from ffmpeg_jobs.problems import NotFound, StaleAttempt
 from ffmpeg_master.store import workers
 from tests.api.conftest import JOB, MACHINE, PATIENCE_SECONDS, Inside, in_thread, until
+from tests.conftest import ENGINES
+
+pytestmark = pytest.mark.parametrize("engine", ENGINES, indirect=True)
 
 DONE = Outcome(State.COMPLETED)
 

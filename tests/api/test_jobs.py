@@ -7,6 +7,9 @@ import pytest
 from ffmpeg_jobs.model import Job, Limits, Outcome, Parameters, Queue, Role, State
 from ffmpeg_jobs.problems import Conflict, NotFound
 from tests.api.conftest import JOB, MACHINE, Inside
+from tests.conftest import ENGINES
+
+pytestmark = pytest.mark.parametrize("engine", ENGINES, indirect=True)
 
 
 def test_a_job_is_accepted_and_shown(inside: Inside) -> None:

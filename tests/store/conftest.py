@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from ffmpeg_jobs.model import Machine
 from ffmpeg_master.store import schema, workers
 from ffmpeg_master.store.engine import Store
+from tests.conftest import ENGINES
+from tests.postgres import Postgres
 
 
 class Clock:
@@ -30,9 +31,22 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    """All that the store does, it does on both."""
+    return str(request.param)
+
+
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/master.db"
+def empty(engine: str, url: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A database without tables."""
+    if engine == "sqlite":
+        yield url
+        return
+    postgres: Postgres = request.getfixturevalue("postgres")
+    name = postgres.create()
+    yield postgres.url(name)
+    postgres.drop(name)
 
 
 @pytest.fixture

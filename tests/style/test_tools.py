@@ -61,9 +61,10 @@ def test_the_packages_depend_on_what_the_project_needs() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     stanzas = (ROOT / "packaging/debian/control").read_text().split("\n\n")
     depends = {s.split("\n")[0].removeprefix("Package: "): s for s in stanzas if "Package:" in s}
-    for package, needs in project["optional-dependencies"].items():
+    owner = {"worker": "ffmpeg-worker", "master": "ffmpeg-master", "postgresql": "ffmpeg-master"}
+    for extra, needs in project["optional-dependencies"].items():
         for need in needs:
-            assert f"python3-{need}" in depends[f"ffmpeg-{package}"], need
+            assert f"python3-{need}" in depends[owner[extra]], need
     client = depends["python3-ffmpeg-jobs"] + depends["ffmpeg-jobs"]
     for need in project["dependencies"]:
         assert f"python3-{need}" in client, need

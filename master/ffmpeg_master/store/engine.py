@@ -1,16 +1,25 @@
-"""The database: the only file that knows SQLite from PostgreSQL."""
+"""The database: the only file that knows SQLite from PostgreSQL.
+
+SQLite lets one writer in at a time. On PostgreSQL many write at once, in this master and in
+others, so whoever changes a row locks it when it reads it (``FOR UPDATE``, which SQLAlchemy
+leaves out for SQLite); in a transaction that writes, ``jobs.get`` does.
+"""
 
 from __future__ import annotations
 
+import select
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
 from ffmpeg_jobs.problems import Unavailable
@@ -20,41 +29,158 @@ Connection = Any
 
 #: How long SQLite waits for another process's write (`ffmpeg-master keys`), in ms.
 _BUSY_TIMEOUT_MS: Final = 5000
+#: Connections that a master opens to PostgreSQL, which allows 100 to all unless it is told more.
+_POOL_SIZE: Final = 10
+#: How long a request waits for one of them, in seconds.
+_POOL_TIMEOUT_SECONDS: Final = 10
+#: PostgreSQL ends a statement, or its wait for a lock, after this long (ms).
+_STATEMENT_TIMEOUT_MS: Final = 30_000
+#: A machine that is gone is found out in about 20 s (tcp(7)); without, it takes hours.
+_KEEPALIVES: Final = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 20_000,
+}
+#: Of our advisory lock: the first bytes of sha256("ffmpeg-master schema").
+_SCHEMA_LOCK: Final = 0x56497F92
+#: serialization_failure and deadlock_detected (PostgreSQL, appendix A).
+_COLLISIONS: Final = ("40001", "40P01")
+
+
+class Collision(Unavailable):
+    """Two transactions met and this one gave way: nothing was changed, and again it will do."""
+
+
+class Unreachable(Unavailable):
+    """The database gives no answer now; nothing says that it is wrong."""
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What one database wants otherwise than the other."""
+
+    options: Mapping[str, Any]  #: of its engine
+    set_up: Callable[[Any, object], None]  #: a new connection
+    prepare: Callable[[], None] = lambda: None  #: its driver
+    reads: Mapping[str, Any] = field(default_factory=dict)  #: options of a transaction
+    writes: Mapping[str, Any] = field(default_factory=dict)
+    begin: Callable[[Connection], None] | None = None
+    lock_schema: tuple[str, ...] = ()  #: until the transaction ends
+    shared: bool = False  #: several masters may write at once
+    ask_time: str | None = None  #: None: this machine's clock is its clock
 
 
 class Store:
     """An open database and its clock."""
 
-    def __init__(self, url: str, clock: Callable[[], float] = time.time) -> None:
-        """``clock`` is Unix time in seconds; leases, retries and retention go by it."""
-        self.now = clock
+    def __init__(self, url: str, clock: Callable[[], float] | None = None) -> None:
+        """``clock`` is Unix time in seconds; leases, retries and retention go by it.
+
+        None: the database's own. Raises Unavailable if its driver is not installed.
+        """
         self.url = make_url(url)
-        # A connection is used by one thread at a time, but not always by the same one.
-        self._engine: Any = create_engine(
-            url, future=True, poolclass=QueuePool, connect_args={"check_same_thread": False}
-        )
+        self._kind = _KINDS[self.url.get_backend_name()]
+        self._clock = clock
+        try:
+            self._kind.prepare()
+        except ModuleNotFoundError as error:
+            raise Unavailable(
+                f"database: {url.partition(':')[0]} needs the Python module {error.name} "
+                "(Debian's python3-psycopg2), which is not installed"
+            ) from None
+        options: Any = {"poolclass": QueuePool, **self._kind.options}
+        self._engine: Any = create_engine(self.url, future=True, **options)
         # SQLite's own waiting is unfair, and would stop every greenlet of this process.
         self._writing = threading.Lock()
-        event.listen(self._engine, "connect", _set_up_sqlite)
-        event.listen(self._engine, "begin", _begin)
+        self._open = threading.local()  #: .connection: of the transaction that runs here
+        event.listen(self._engine, "connect", self._kind.set_up)
+        if self._kind.begin is not None:
+            event.listen(self._engine, "begin", self._kind.begin)
+
+    @property
+    def directory(self) -> Path | None:
+        """Where its files are; None: a server keeps them."""
+        return None if self.shared else Path(str(self.url.database)).parent
+
+    @property
+    def shared(self) -> bool:
+        """Whether other masters may work on it at the same time."""
+        return self._kind.shared
+
+    def now(self) -> float:
+        """Unix time in seconds, by the clock of the database. Raises Unavailable."""
+        if self._clock is not None:
+            return self._clock()
+        if self._kind.ask_time is None:
+            return time.time()
+        connection = getattr(self._open, "connection", None)
+        if connection is not None:
+            return float(connection.exec_driver_sql(self._kind.ask_time).scalar())
+        with self.read():
+            return self.now()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that sees one moment. Raises Unavailable."""
-        with _translated(), self._engine.connect() as connection, connection.begin():
+        with self._transaction(self._kind.reads) as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that is durable when it ends, or never was. Raises Unavailable."""
-        with self._writing, _translated(), self._engine.connect() as connection:
-            writer = connection.execution_options(writes=True)
-            with writer.begin():
-                yield writer
+        options = {**self._kind.writes, "writes": True}
+        if self.shared:
+            with self._transaction(options) as connection:
+                yield connection
+        else:
+            with self._writing, self._transaction(options) as connection:
+                yield connection
+
+    @contextmanager
+    def _transaction(self, options: Mapping[str, Any]) -> Iterator[Connection]:
+        with _translated(), self._engine.connect() as connection:
+            opened = connection.execution_options(**options)
+            with opened.begin():
+                self._open.connection = opened
+                try:
+                    yield opened
+                finally:
+                    del self._open.connection
+
+    def lock_schema(self, connection: Connection) -> None:
+        """Let no other master change the tables before this transaction ends."""
+        for statement in self._kind.lock_schema:
+            connection.exec_driver_sql(statement)
 
     def close(self) -> None:
         """Give the connections back."""
         self._engine.dispose()
+
+
+def writes(connection: Connection) -> bool:
+    """Whether what is read here is read to be changed."""
+    return bool(connection.get_execution_options().get("writes"))
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except PoolTimeout as error:
+        raise Unreachable("the database has no connection free; all are at work") from error
+    except DBAPIError as error:
+        words = str(error.orig).strip().partition("\n")[0]
+        if isinstance(error, IntegrityError) or _sqlstate(error) in _COLLISIONS:
+            raise Collision(f"the database refused: {words}") from error
+        # psycopg2's class of what is the server's or the network's fault.
+        if isinstance(error, OperationalError) and hasattr(error.orig, "pgcode"):
+            raise Unreachable(f"the database does not answer: {words}") from error
+        raise Unavailable(f"the database does not answer: {words}") from error
+
+
+def _sqlstate(error: DBAPIError) -> str | None:
+    return getattr(error.orig, "pgcode", None)
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:
@@ -69,15 +195,60 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _begin(connection: Connection) -> None:
+def _begin_sqlite(connection: Connection) -> None:
     # A writer takes its lock at once: one that read first could not be let in later.
-    writes = connection.get_execution_options().get("writes")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes(connection) else "BEGIN")
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except DatabaseError as error:
-        raise Unavailable(f"the database does not answer: {error.orig}") from error
+def _set_up_postgresql(connection: Any, _record: object) -> None:
+    with connection.cursor() as cursor:
+        # An accepted job survives a power cut, whatever the server's default is.
+        cursor.execute("SET synchronous_commit = on")
+        cursor.execute(f"SET statement_timeout = {_STATEMENT_TIMEOUT_MS}")
+    connection.commit()
+
+
+def _prepare_postgresql() -> None:
+    from psycopg2 import extensions  # noqa: PLC0415 - not installed where SQLite does
+
+    untyped: Any = extensions
+    untyped.set_wait_callback(_wait_for_postgresql)
+
+
+def _wait_for_postgresql(connection: Any) -> None:
+    """Wait for libpq as Python waits, so that under gevent only this greenlet does."""
+    from psycopg2 import extensions  # noqa: PLC0415
+
+    directions = {extensions.POLL_READ: select.POLLIN, extensions.POLL_WRITE: select.POLLOUT}
+    while (state := connection.poll()) != extensions.POLL_OK:
+        poll = select.poll()
+        poll.register(connection.fileno(), directions[state])
+        poll.poll()
+
+
+_KINDS: Final = {
+    "sqlite": _Kind(
+        # A connection is used by one thread at a time, but not always by the same one.
+        {"connect_args": {"check_same_thread": False}},
+        _set_up_sqlite,
+        begin=_begin_sqlite,
+    ),
+    "postgresql": _Kind(
+        {
+            "pool_size": _POOL_SIZE,
+            "max_overflow": 0,
+            "pool_timeout": _POOL_TIMEOUT_SECONDS,
+            "connect_args": {"application_name": "ffmpeg-master", **_KEEPALIVES},
+        },
+        _set_up_postgresql,
+        prepare=_prepare_postgresql,
+        reads={"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
+        writes={"isolation_level": "READ COMMITTED"},
+        lock_schema=(
+            "SET LOCAL statement_timeout = 0",  # another master may be at it for minutes
+            f"SELECT pg_advisory_xact_lock({_SCHEMA_LOCK})",
+        ),
+        shared=True,
+        ask_time="SELECT extract(epoch FROM clock_timestamp())",
+    ),
+}

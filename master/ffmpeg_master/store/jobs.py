@@ -13,7 +13,7 @@ from ffmpeg_jobs.model import Job, JobStatus, Outcome, Progress, State, Terms, U
 from ffmpeg_jobs.problems import NotFound
 from ffmpeg_jobs.schema import from_json, to_json
 from ffmpeg_master.model import Filters, Needs, Waiting
-from ffmpeg_master.store.engine import Connection, Store
+from ffmpeg_master.store.engine import Connection, Store, writes
 from ffmpeg_master.store.tables import is_live, is_queued, jobs, labels
 
 #: Rows fetched while looking for a job that fits: mostly one of the first does.
@@ -23,6 +23,8 @@ _WAITING_MOST: Final = 512
 # What runs often is built once: building a statement takes longer than running it.
 #: One job.
 _BY_ID: Final = select(jobs).where(jobs.c.id == bindparam("job_id"))
+#: The same, until the transaction ends for nobody else to change.
+_HOLD_BY_ID: Final = _BY_ID.with_for_update()
 #: The queued jobs whose time has come, in the order of handing out.
 _DUE: Final = (
     select(jobs.c.id, jobs.c.encoder, jobs.c.cpu_percent, jobs.c.memory_mb)
@@ -49,8 +51,9 @@ def _timestamp_or_none(seconds: float | None) -> str | None:
 
 
 def get(connection: Connection, job_id: str) -> JobStatus:
-    """One job, inside a transaction. Raises NotFound."""
-    row = connection.execute(_BY_ID, {"job_id": job_id}).first()
+    """One job, inside a transaction; in one that writes, it is held. Raises NotFound."""
+    query = _HOLD_BY_ID if writes(connection) else _BY_ID
+    row = connection.execute(query, {"job_id": job_id}).first()
     if row is None:
         raise NotFound(f"there is no job {job_id}")
     return _status(row)

@@ -41,6 +41,16 @@ _LIVE: Final = (State.RUNNING.value, State.PAUSED.value)
 
 
 # What runs often is built once: building a statement takes longer than running it.
+#: Claims of one worker come one after the other, so that it never holds more than it may.
+_HOLD_WORKER: Final = (
+    select(workers.c.name).where(workers.c.name == bindparam("by")).with_for_update()
+)
+#: Whoever is at that job now decides about it; nobody waits for that.
+_HOLD_IF_FREE: Final = (
+    select(jobs.c.id)
+    .where(jobs.c.id == bindparam("job_id"), is_queued)
+    .with_for_update(skip_locked=True)
+)
 _HELD: Final = select(func.count()).where(jobs.c.worker == bindparam("by"), is_live)
 #: A queued job becomes a worker's, if its time has come and the worker has room.
 _TAKE: Final = (
@@ -66,6 +76,13 @@ _TAKE: Final = (
         pause_requested=False,
     )
 )
+#: Leases that ran out; who is held by another transaction is just being heard, or ended.
+_LATE: Final = (
+    select(jobs)
+    .where(is_live, jobs.c.lease_until < bindparam("now"))
+    .limit(100)
+    .with_for_update(skip_locked=True)
+)
 _TAKEN: Final = select(jobs.c.attempt, jobs.c.job).where(jobs.c.id == bindparam("job_id"))
 _CHANGE_JOB: Final = update(jobs).where(jobs.c.id == bindparam("job_id"))
 _END_ATTEMPT: Final = update(attempts).where(
@@ -79,6 +96,9 @@ def claim(
     """Hand a queued job to ``worker``, which may hold ``most`` jobs; None: no longer possible."""
     token = secrets.token_urlsafe(24)
     with store.write() as connection:
+        connection.execute(_HOLD_WORKER, {"by": worker})
+        if connection.execute(_HOLD_IF_FREE, {"job_id": job_id}).first() is None:
+            return None
         now = store.now()
         asked = {"job_id": job_id, "by": worker, "most": most}
         times = {"now": now, "until": now + lease_seconds}
@@ -115,7 +135,8 @@ def heartbeat(
             raise unknown(worker)
         return tuple(
             _extend(connection, worker, report, now, now + lease_seconds)
-            for report in heartbeat.running
+            # Always in the same order, so that no two wait for each other.
+            for report in sorted(heartbeat.running, key=lambda report: report.job_id)
         )
 
 
@@ -231,8 +252,7 @@ def expire(store: Store, lease_seconds: float, retry_seconds: float) -> list[Job
     """End the attempts whose lease ran out; their jobs, as they stand now."""
     with store.write() as connection:
         now = store.now()
-        late = select(jobs).where(is_live, jobs.c.lease_until < now).limit(100)
-        rows = connection.execute(late).all()
+        rows = connection.execute(_LATE, {"now": now}).all()
         for row in rows:
             silent_seconds = now - row.lease_until + lease_seconds
             outcome = transitions.lost(row.worker, silent_seconds)
@@ -256,5 +276,5 @@ def forget(store: Store, ended_before: float, most: int) -> int:
     """Delete up to ``most`` jobs that ended before that Unix time; how many they were."""
     with store.write() as connection:
         old = select(jobs.c.number).where(jobs.c.finished_at < ended_before).limit(most)
-        gone = jobs.delete().where(jobs.c.number.in_(old))
+        gone = jobs.delete().where(jobs.c.number.in_(old.with_for_update(skip_locked=True)))
         return int(connection.execute(gone).rowcount)

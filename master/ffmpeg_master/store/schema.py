@@ -25,6 +25,7 @@ def migrate(store: Store) -> None:
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     with store.write() as connection:
+        store.lock_schema(connection)
         current = MigrationContext.configure(connection).get_current_revision()
         if current is not None and current not in known:
             raise SchemaTooNew(
