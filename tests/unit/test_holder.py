@@ -21,15 +21,20 @@ class Started:
 
     def __init__(self, directory: Path, run: list[str], probe: list[str] | None = None) -> None:
         self.directory = directory
-        (directory / "command.json").write_text(json.dumps({"run": run, "probe": probe}))
-        command = [sys.executable, "-I", "-S", str(holder.__file__), str(directory)]
+        words = [str(len(run)), *run, *(probe or ()), "go", ""]
+        self.opening = "\0".join(words).encode()
+        command = ["env", "--block-signal=TERM"]
+        command += [sys.executable, "-I", "-S", str(holder.__file__), str(directory)]
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
 
     def release(self) -> None:
         assert self.process.stdin is not None
-        self.process.stdin.write(b"g")
+        self.process.stdin.write(self.opening)
         self.process.stdin.close()
 
     def abandon(self) -> None:
@@ -72,6 +77,15 @@ def test_a_dead_worker_closes_the_gate_for_good(tmp_path: Path) -> None:
     assert one.process.wait(timeout=30) == 0
     assert not (tmp_path / "ran").exists()
     assert not (tmp_path / "facts.json").exists()
+
+
+def test_half_a_command_does_not_open_the_gate(tmp_path: Path) -> None:
+    one = Started(tmp_path, ["touch", str(tmp_path / "ran")])
+    one.opening = one.opening[: -len(b"go\0")]
+    one.release()
+    assert one.process.wait(timeout=30) == 0
+    assert not (tmp_path / "ran").exists()
+    assert not (tmp_path / "released").exists()
 
 
 def test_the_exit_status_is_on_disk(tmp_path: Path) -> None:

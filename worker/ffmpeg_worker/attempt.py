@@ -104,7 +104,7 @@ async def start(plan: Plan, placement: Placement) -> Running:
     try:
         await placement.place(plan.claim.job_id, held.pidfd, plan.held)
         enforced = verify(plan, held.pid)
-        os.write(held.gate, b"g")
+        os.write(held.gate, opening(plan))
     except (ScopeError, AttemptError, OSError) as error:
         os.close(held.gate)
         await exited(held.pidfd)
@@ -119,10 +119,16 @@ async def start(plan: Plan, placement: Placement) -> Running:
     return Running(plan, held.pidfd, enforced)
 
 
+def opening(plan: Plan) -> bytes:
+    """What opens the holder's gate: its command, as ``holder.command`` reads it."""
+    words = [str(len(plan.run)), *plan.run, *(plan.probe or ()), "go", ""]
+    return b"\0".join(os.fsencode(word) for word in words)
+
+
 def hold(plan: Plan) -> Held:
     """Start the holder: it waits at the gate, our child, in our own cgroup.
 
-    SIGTERM is blocked from before its first instruction: a stop must not take its last words
+    SIGTERM is blocked from before its first instruction on: a stop must not take its last words
     away. posix_spawn can do that without running our code between fork and exec.
     """
     reading, gate = os.pipe()

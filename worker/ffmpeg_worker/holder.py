@@ -1,22 +1,23 @@
 """The holder: a tiny process that waits at a pipe, is put into the scope, then runs the job.
 
-It stands alone: standard library only, started as ``python3 -I -S holder.py DIRECTORY``.
-Standard input is the gate: one byte opens it, end of file (the worker died) closes it for
-good. Because it is inside the scope before it starts anything, the job is limited from its
-first instruction; because it outlives the worker, the exit status and the kernel's last
-counters are on disk whoever else is gone. It writes in DIRECTORY: ``holder.json`` (who it
-is), ``released`` (the gate opened), ``log``, ``probe.json`` (what ffprobe says of the output,
-which is as little to be trusted as the input and so read under the same limits), and at the
-end ``facts.json``.
+It stands alone: standard library only, started as ``python3 -I -S holder.py DIRECTORY`` with
+SIGTERM blocked. Standard input is the gate: the whole command opens it (see ``command``), end
+of file before that (the worker died) closes it for good. Because it is inside the scope before
+it starts anything, the job is limited from its first instruction; because it outlives the
+worker, the exit status and the kernel's last counters are on disk whoever else is gone. It
+writes in DIRECTORY: ``holder.json`` (who it is), ``released`` (the gate opened), ``log``,
+``probe.json`` (what ffprobe says of the output, which is as little to be trusted as the input
+and so read under the same limits), and at the end ``facts.json``.
+
+A launch waits for our start: what takes long to import (signal, json and subprocess, twice the
+start of Python itself) is imported where it is needed, at the gate or after the job's start.
 """
 
-import json
+from __future__ import annotations
+
 import os
-import signal
-import subprocess
 import sys
 import time
-from typing import IO, Any
 
 #: The log keeps this much of ffmpeg's output from its start, and TAIL from its end.
 LOG_BYTES = 4 << 20
@@ -27,51 +28,64 @@ PROBE_SECONDS = 60
 COUNTERS = ("cpu.stat", "memory.peak", "memory.events", "io.stat")
 #: bwrap reports its child's death by signal as 128 + N. ffmpeg 7's own statuses are there too
 #: (256 - errno): SIGTERM is left out, because ffmpeg obeys it and 143 is "No route to host".
-SIGNALS = (
-    signal.SIGILL,
-    signal.SIGABRT,
-    signal.SIGBUS,
-    signal.SIGFPE,
-    signal.SIGKILL,
-    signal.SIGSEGV,
-)
-
-terminated = False
+SIGNALS = ("SIGILL", "SIGABRT", "SIGBUS", "SIGFPE", "SIGKILL", "SIGSEGV")
 
 
 def main() -> int:
-    """Wait, run, and write down how it ended. Exit status: the job's, or 0 if never released."""
+    """Wait, run, and write down how it ended. Exit status: 0, also if never released."""
     directory = sys.argv[1]
-    # The worker started us with SIGTERM blocked, so that a stop of the scope in our first
-    # milliseconds cannot take the facts away; from here on it is noted, not obeyed.
-    signal.signal(signal.SIGTERM, note_termination)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    write(directory, "holder.json", {"pid": os.getpid(), "start_ticks": start_ticks()})
-    if os.read(0, 1) != b"g":
+    write(directory, "holder.json", f'{{"pid": {os.getpid()}, "start_ticks": {start_ticks()}}}')
+    import signal  # noqa: F401 - while we wait to be placed
+
+    told = command(read_all(0))
+    if told is None:
         return 0
-    write(directory, "released", {"at": time.time()})
-    with open(os.path.join(directory, "command.json"), encoding="utf-8") as file:
-        commands = json.load(file)
+    write(directory, "released", "")
+    run_argv, probe_argv = told
     started = time.monotonic()
-    status = run(commands["run"], directory)
+    status = run(run_argv, directory)
     wall_seconds = round(time.monotonic() - started, 3)
-    if status == 0 and commands["probe"]:
-        probe(commands["probe"], directory)
+    if status == 0 and probe_argv:
+        probe(probe_argv, directory)
     facts = {
         "exit_status": status,
-        "terminated": terminated,
+        "terminated": terminated(),
         "wall_seconds": wall_seconds,
         "ended_at": time.time(),
         "counters": counters(),
     }
-    write(directory, "facts.json", facts)
+    import json
+
+    write(directory, "facts.json", json.dumps(facts), durable=True)
     return 0
 
 
-def note_termination(_signal: int, _frame: object) -> None:
-    """SIGTERM reaches every process of the scope; ours waits for the others."""
-    global terminated
-    terminated = True
+def command(message: bytes) -> tuple[list[str], list[str]] | None:
+    """What to run, and what to read the output with; None unless the message is whole.
+
+    Fields end with a NUL: how many words the job has, these, those of the probe, "go".
+    """
+    count, *words = message.split(b"\0")
+    if words[-2:] != [b"go", b""]:
+        return None
+    argv = [os.fsdecode(word) for word in words[:-2]]
+    return argv[: int(count)], argv[int(count) :]
+
+
+def read_all(source: int) -> bytes:
+    """All that comes until the end of file."""
+    parts = []
+    while part := os.read(source, 65536):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def terminated() -> bool:
+    """Whether SIGTERM came. It reaches every process of the scope; in ours it stays blocked,
+    from before our first instruction, so that a stop never takes the last words away."""
+    import signal
+
+    return signal.SIGTERM in signal.sigpending()
 
 
 def start_ticks() -> int:
@@ -80,31 +94,46 @@ def start_ticks() -> int:
         return int(file.read().rpartition(")")[2].split()[19])
 
 
-def run(command: list[str], directory: str) -> int:
+def run(argv: list[str], directory: str) -> int:
     """Run the job to its end; its exit status, or minus the signal that ended it."""
-    with open(os.path.join(directory, "log"), "wb", buffering=0) as log:
-        reading, writing = os.pipe()
-        try:
-            job = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=writing, stderr=writing
-            )
-        except OSError as error:
-            log.write(f"cannot start {command[0]}: {error}\n".encode())
-            return 127
-        os.close(writing)
-        if terminated:  # the stop came while the job was being started, and missed it
-            job.terminate()
-        copy(reading, log)
-        status = job.wait()
-    return 128 - status if status - 128 in SIGNALS else status
+    import signal
+
+    log = os.open(os.path.join(directory, "log"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
+    reading, writing = os.pipe()
+    try:
+        job = os.posix_spawnp(
+            argv[0],
+            argv,
+            os.environ,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, writing, 1),
+                (os.POSIX_SPAWN_DUP2, writing, 2),
+            ],
+            setsigmask=(),
+            setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),  # Python ignores them
+        )
+    except OSError as error:
+        os.write(log, f"cannot start {argv[0]}: {error}\n".encode())
+        return 127
+    os.close(writing)
+    if terminated():  # the stop may have come before the job was there to hear it
+        os.kill(job, signal.SIGTERM)
+    copy(reading, log)
+    status = os.waitstatus_to_exitcode(os.waitpid(job, 0)[1])
+    os.close(log)
+    by_bwrap = {128 + getattr(signal, name): -int(getattr(signal, name)) for name in SIGNALS}
+    return by_bwrap.get(status, status)
 
 
-def probe(command: list[str], directory: str) -> None:
+def probe(argv: list[str], directory: str) -> None:
     """Have ffprobe read the output; whoever verifies it finds an empty file if it cannot."""
+    import subprocess
+
     with open(os.path.join(directory, "probe.json"), "wb") as found:
         try:
             subprocess.run(
-                command,
+                argv,
                 stdin=subprocess.DEVNULL,
                 stdout=found,
                 stderr=subprocess.DEVNULL,
@@ -115,7 +144,7 @@ def probe(command: list[str], directory: str) -> None:
             found.truncate(0)
 
 
-def copy(source: int, log: IO[bytes]) -> None:
+def copy(source: int, log: int) -> None:
     """Copy the job's output to its log and to the journal, where it stands under the scope.
 
     The middle of an endless log is left out: a broken input can make ffmpeg write gigabytes.
@@ -125,14 +154,14 @@ def copy(source: int, log: IO[bytes]) -> None:
     left_out = 0
     while chunk := os.read(source, 65536):
         if written < LOG_BYTES:
-            log.write(chunk)
+            os.write(log, chunk)
             forward(chunk)
             written += len(chunk)
         else:
             left_out += len(chunk)
             tail = (tail + chunk)[-TAIL_BYTES:]
     if tail:
-        log.write(f"\n[... {left_out - len(tail)} bytes left out ...]\n".encode() + tail)
+        os.write(log, f"\n[... {left_out - len(tail)} bytes left out ...]\n".encode() + tail)
 
 
 def forward(chunk: bytes) -> None:
@@ -159,19 +188,24 @@ def counters() -> dict[str, str]:
     return found
 
 
-def write(directory: str, name: str, content: dict[str, Any]) -> None:
-    """Write a file whole or not at all, and durably."""
+def write(directory: str, name: str, text: str, *, durable: bool = False) -> None:
+    """Write a file whole or not at all; ``durable``: also if the machine loses its power.
+
+    Without power the job is gone too, and what we said of its start does not matter.
+    """
     temporary = os.path.join(directory, f".{name}.new")
     with open(temporary, "w", encoding="utf-8") as file:
-        json.dump(content, file)
+        file.write(text)
         file.flush()
-        os.fsync(file.fileno())
+        if durable:
+            os.fsync(file.fileno())
     os.rename(temporary, os.path.join(directory, name))
-    folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    if durable:
+        folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
 """The attempt's directory: what must survive the worker is here before anything is started.
 
-``plan.json`` and ``command.json`` are written by the worker first; ``holder.json``,
-``released``, ``log``, ``probe.json`` and ``facts.json`` by the holder; ``held.json`` has limits
-that changed since; ``stop`` says who asked for an end; ``outcome.json`` is written before the
-outcome is reported.
+``plan.json`` is written by the worker first; ``holder.json``, ``released``, ``log``,
+``probe.json`` and ``facts.json`` by the holder; ``held.json`` has limits that changed since;
+``stop`` says who asked for an end; ``outcome.json`` is written before the outcome is reported.
 """
 
 from __future__ import annotations
@@ -41,7 +40,6 @@ def record(plan: Plan) -> None:
     directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.mkdir(mode=0o700)
     (directory / "work").mkdir(mode=0o700)
-    _write(directory, "command.json", {"run": plan.run, "probe": plan.probe})
     _write(directory, "plan.json", to_json(plan))
 
 

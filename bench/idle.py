@@ -1,0 +1,61 @@
+"""What the worker costs while nothing runs, and what each running job adds to it.
+
+Memory is PSS (proc(5), smaps_rollup): pages that processes share are counted once.
+The jobs are real encodes, slowed to real time, so that they leave the machine room.
+"""
+
+import json
+from typing import Any
+
+from lab.machine import Machine
+
+from bench import farm, table
+
+JOBS = 8
+WATCH_SECONDS = 60
+#: The job's input is read at the speed of playing it.
+PACED = '#!/bin/sh\nexec /usr/bin/ffmpeg.real -readrate 1 "$@"\n'
+
+
+def main() -> None:
+    """Measure and print."""
+    asked = farm.parser(__doc__).parse_args()
+    with farm.farm(asked.suite, asked.backend, slots=JOBS) as machine:
+        farm.in_place_of_ffmpeg(machine, PACED)
+        program = farm.push_inside(machine, "processes.py")
+        machine.run("sleep 5", check=True)
+        idle = _look(machine, program)
+        for _ in range(JOBS):
+            submit = "ffmpeg-jobs submit --scenario preview --duration 600 --input"
+            machine.run(f"{submit} {farm.INPUT} --timeout 900", check=False)
+        running = "test $(pgrep -xc ffmpeg) -ge 1 && test $(pgrep -fc holder.py) -eq " + str(JOBS)
+        machine.wait_until(running, timeout=120)
+        machine.run("sleep 5", check=True)
+        busy = _look(machine, program)
+    rows = [
+        ("worker, idle", idle["worker"]["pss_mib"], idle["worker"]["cpu_percent"]),
+        (f"worker, {JOBS} jobs", busy["worker"]["pss_mib"], busy["worker"]["cpu_percent"]),
+        ("launcher", busy["launcher"]["pss_mib"], busy["launcher"]["cpu_percent"]),
+        ("holder, each", busy["holder"]["pss_mib"] / JOBS, busy["holder"]["cpu_percent"] / JOBS),
+        ("bwrap, each job", busy["bwrap"]["pss_mib"] / JOBS, busy["bwrap"]["cpu_percent"] / JOBS),
+        ("per job, all of ours", *_per_job(idle, busy)),
+    ]
+    table.show(f"At rest and at work, over {WATCH_SECONDS} s", ("", "MiB", "% of a core"), rows)
+
+
+def _look(machine: Machine, program: str) -> dict[str, Any]:
+    done = machine.run(f"/usr/bin/python3 {program} {WATCH_SECONDS}", check=True, timeout=300)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def _per_job(idle: dict[str, Any], busy: dict[str, Any]) -> tuple[float, float]:
+    def added(what: str) -> float:
+        ours = ("worker", "launcher", "holder", "bwrap")
+        return sum(float(busy[name][what] - idle[name][what]) for name in ours) / JOBS
+
+    return added("pss_mib"), added("cpu_percent")
+
+
+if __name__ == "__main__":
+    main()
