@@ -14,6 +14,8 @@ from dbus_next.signature import Variant
 from ffmpeg_worker.scopes import ScopeError, Scopes, ask_bus, call
 
 ALLOW_INTERACTION: Final = 1  #: CheckAuthorizationFlags (polkit's D-Bus reference)
+#: Whoever calls often is one of few; a flood of strangers is not remembered.
+REMEMBERED_CALLERS: Final = 64
 
 
 class Refusal(Exception):
@@ -24,27 +26,83 @@ class Refusal(Exception):
         self.kind = kind
 
 
-async def checked_pid(pidfd: int, worker_uid: int, scopes: Scopes, worker_unit: str) -> int:
-    """The pid behind the pidfd, if it is a process that the worker may have scoped.
+class Authority:
+    """Who may call, and bring which process. What cannot change is asked only once."""
 
-    It must be the worker's own and still in the worker's own cgroup: a job that already
-    runs in a scope must not move itself into another with looser limits.
-    """
-    pid = _pid_of(pidfd)
-    home = await scopes.control_group(worker_unit)
+    def __init__(self, scopes: Scopes, worker_uid: int, worker_unit: str) -> None:
+        self._scopes = scopes
+        self._worker_uid = worker_uid
+        self._worker_unit = worker_unit
+        self._home = ""  #: the worker's cgroup, as systemd told it last
+        self._uids: dict[str, int] = {}  #: a bus never gives a unique name twice
+
+    async def checked_pid(self, pidfd: int) -> int:
+        """The pid behind the pidfd, if it is a process that the worker may have scoped.
+
+        It must be the worker's own and still in the worker's own cgroup: a job that already
+        runs in a scope must not move itself into another with looser limits. Raises Refusal.
+        """
+        pid = _pid_of(pidfd)
+        try:
+            owner = Path(f"/proc/{pid}").stat().st_uid
+            cgroup = Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8")
+        except OSError:
+            raise Refusal("NotAllowed", f"process: {pid} has ended") from None
+        if owner != self._worker_uid:
+            raise Refusal("NotAllowed", f"process: {pid} belongs to uid {owner}, not to the worker")
+        if not await self._is_home(cgroup):
+            where = cgroup.strip().rpartition("::")[2]
+            raise Refusal("NotAllowed", f"process: {pid} is in {where}, not in {self._worker_unit}")
+        if has_ended(pidfd):
+            raise Refusal("NotAllowed", f"process: {pid} has ended")
+        return pid
+
+    async def _is_home(self, cgroup: str) -> bool:
+        if self._home and f"0::{self._home}" in cgroup.splitlines():
+            return True
+        self._home = await self._scopes.control_group(self._worker_unit)
+        return bool(self._home) and f"0::{self._home}" in cgroup.splitlines()
+
+    async def authorize(self, message: Message, action: str | None) -> int:
+        """The caller's uid, if it may do this: root, the worker, or whom polkit lets do it.
+
+        ``action`` None is for root and the worker alone. Raises Refusal.
+        """
+        uid = await self._uid_of(message.sender)
+        if uid in (0, self._worker_uid):
+            return uid
+        if action is None:
+            raise Refusal("NotAllowed", f"{message.member}: not for uid {uid}")
+        if not await _polkit_allows(self._scopes.bus, message, action):
+            raise Refusal("NotAllowed", f"{action}: polkit does not allow it to uid {uid}")
+        return uid
+
+    async def _uid_of(self, sender: str) -> int:
+        if sender not in self._uids:
+            if len(self._uids) >= REMEMBERED_CALLERS:
+                self._uids.clear()
+            answer = await ask_bus(self._scopes.bus, "GetConnectionUnixUser", sender)
+            self._uids[sender] = int(answer[0])
+        return self._uids[sender]
+
+
+async def _polkit_allows(bus: MessageBus, message: Message, action: str) -> bool:
+    """Whether polkit lets the caller do it, after asking a person where that was allowed."""
+    interactive = bool(message.flags & MessageFlag.ALLOW_INTERACTIVE_AUTHORIZATION)
+    subject = ["system-bus-name", {"name": Variant("s", message.sender)}]
+    details = {"job": str(message.body[0])}
+    question = Message(
+        destination="org.freedesktop.PolicyKit1",
+        path="/org/freedesktop/PolicyKit1/Authority",
+        interface="org.freedesktop.PolicyKit1.Authority",
+        member="CheckAuthorization",
+        signature="(sa{sv})sa{ss}us",
+        body=[subject, action, details, ALLOW_INTERACTION if interactive else 0, ""],
+    )
     try:
-        owner = Path(f"/proc/{pid}").stat().st_uid
-        cgroup = Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8")
-    except OSError:
-        raise Refusal("NotAllowed", f"process: {pid} has ended") from None
-    if owner != worker_uid:
-        raise Refusal("NotAllowed", f"process: {pid} belongs to uid {owner}, not to the worker")
-    if not home or f"0::{home}" not in cgroup.splitlines():
-        where = cgroup.strip().rpartition("::")[2]
-        raise Refusal("NotAllowed", f"process: {pid} is in {where}, not in {worker_unit}")
-    if has_ended(pidfd):
-        raise Refusal("NotAllowed", f"process: {pid} has ended")
-    return pid
+        return bool((await call(bus, question))[0][0])
+    except ScopeError as error:
+        raise Refusal("NotAllowed", f"polkit did not answer: {error}") from None
 
 
 def _pid_of(pidfd: int) -> int:
@@ -62,33 +120,3 @@ def has_ended(pidfd: int) -> bool:
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     return bool(poll.poll(0))
-
-
-async def authorize(bus: MessageBus, message: Message, worker_uid: int, action: str | None) -> int:
-    """The caller's uid, if it may do this: root, the worker, or whom polkit lets do ``action``.
-
-    ``action`` None is for root and the worker alone. Raises Refusal.
-    """
-    uid = int((await ask_bus(bus, "GetConnectionUnixUser", message.sender))[0])
-    if uid in (0, worker_uid):
-        return uid
-    if action is None:
-        raise Refusal("NotAllowed", f"{message.member}: not for uid {uid}")
-    interactive = bool(message.flags & MessageFlag.ALLOW_INTERACTIVE_AUTHORIZATION)
-    subject = ["system-bus-name", {"name": Variant("s", message.sender)}]
-    details = {"job": str(message.body[0])}
-    question = Message(
-        destination="org.freedesktop.PolicyKit1",
-        path="/org/freedesktop/PolicyKit1/Authority",
-        interface="org.freedesktop.PolicyKit1.Authority",
-        member="CheckAuthorization",
-        signature="(sa{sv})sa{ss}us",
-        body=[subject, action, details, ALLOW_INTERACTION if interactive else 0, ""],
-    )
-    try:
-        allowed = bool((await call(bus, question))[0][0])
-    except ScopeError as error:
-        raise Refusal("NotAllowed", f"polkit did not answer: {error}") from None
-    if not allowed:
-        raise Refusal("NotAllowed", f"{action}: polkit does not allow it to uid {uid}")
-    return uid

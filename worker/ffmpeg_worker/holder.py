@@ -9,12 +9,13 @@ writes in DIRECTORY: ``holder.json`` (who it is), ``released`` (the gate opened)
 ``probe.json`` (what ffprobe says of the output, which is as little to be trusted as the input
 and so read under the same limits), and at the end ``facts.json``.
 
-A launch waits for our start: what takes long to import (signal, json and subprocess, twice the
-start of Python itself) is imported where it is needed, at the gate or after the job's start.
+Every launch waits for our start, and every job pays for our memory. So there is little to
+import: ``signal`` and ``json`` would each take as long as the start of Python itself.
 """
 
 from __future__ import annotations
 
+import _signal as signal  # without the enums that take so long
 import os
 import sys
 import time
@@ -34,9 +35,8 @@ SIGNALS = ("SIGILL", "SIGABRT", "SIGBUS", "SIGFPE", "SIGKILL", "SIGSEGV")
 def main() -> int:
     """Wait, run, and write down how it ended. Exit status: 0, also if never released."""
     directory = sys.argv[1]
-    write(directory, "holder.json", f'{{"pid": {os.getpid()}, "start_ticks": {start_ticks()}}}')
-    import signal  # noqa: F401 - while we wait to be placed
-
+    identity = {"pid": str(os.getpid()), "start_ticks": str(start_ticks())}
+    write(directory, "holder.json", as_object(identity))
     told = command(read_all(0))
     if told is None:
         return 0
@@ -48,15 +48,13 @@ def main() -> int:
     if status == 0 and probe_argv:
         probe(probe_argv, directory)
     facts = {
-        "exit_status": status,
-        "terminated": terminated(),
-        "wall_seconds": wall_seconds,
-        "ended_at": time.time(),
-        "counters": counters(),
+        "exit_status": str(status),
+        "terminated": "true" if terminated() else "false",
+        "wall_seconds": str(wall_seconds),
+        "ended_at": str(time.time()),
+        "counters": as_object({name: as_string(text) for name, text in counters().items()}),
     }
-    import json
-
-    write(directory, "facts.json", json.dumps(facts), durable=True)
+    write(directory, "facts.json", as_object(facts), durable=True)
     return 0
 
 
@@ -83,8 +81,6 @@ def read_all(source: int) -> bytes:
 def terminated() -> bool:
     """Whether SIGTERM came. It reaches every process of the scope; in ours it stays blocked,
     from before our first instruction, so that a stop never takes the last words away."""
-    import signal
-
     return signal.SIGTERM in signal.sigpending()
 
 
@@ -96,8 +92,6 @@ def start_ticks() -> int:
 
 def run(argv: list[str], directory: str) -> int:
     """Run the job to its end; its exit status, or minus the signal that ended it."""
-    import signal
-
     log = os.open(os.path.join(directory, "log"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
     reading, writing = os.pipe()
     try:
@@ -186,6 +180,17 @@ def counters() -> dict[str, str]:
         except OSError:
             continue
     return found
+
+
+def as_object(members: dict[str, str]) -> str:
+    """A JSON object of values that are JSON already."""
+    return "{" + ", ".join(f'"{name}": {value}' for name, value in members.items()) + "}"
+
+
+def as_string(text: str) -> str:
+    """A JSON string of what the kernel writes: ASCII and line ends."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
 
 
 def write(directory: str, name: str, text: str, *, durable: bool = False) -> None:

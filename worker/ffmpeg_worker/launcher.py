@@ -24,7 +24,7 @@ from dbus_next.message import Message
 
 from ffmpeg_jobs.daemon import set_up_logging
 from ffmpeg_jobs.settings import EX_CONFIG, TEXT, ConfigError, Setting, example, load, whole
-from ffmpeg_worker.authority import Refusal, authorize, checked_pid, has_ended
+from ffmpeg_worker.authority import Authority, Refusal, has_ended
 from ffmpeg_worker.limits import UNIT_PATTERN, job_id_of, properties_of, unit_name
 from ffmpeg_worker.scopes import (
     SCOPE_TIMEOUT_PROPERTIES,
@@ -99,6 +99,7 @@ class Launcher:
     def __init__(self, scopes: Scopes, caps: Caps) -> None:
         self.scopes = scopes
         self.caps = caps
+        self.authority = Authority(scopes, caps.worker_uid, caps.worker_unit)
         self.referenced: set[str] = set()
         self.busy = 0
         self.last_use = asyncio.get_running_loop().time()
@@ -110,7 +111,7 @@ class Launcher:
         if not 0 <= index < len(message.unix_fds):
             raise Refusal("NotAllowed", "process: no file descriptor came with the call")
         pidfd = message.unix_fds[index]
-        pid = await checked_pid(pidfd, self.caps.worker_uid, self.scopes, self.caps.worker_unit)
+        pid = await self.authority.checked_pid(pidfd)
         properties = [*self._properties(limits, live=False), *SCOPE_PROPERTIES]
         properties.append(("Description", "s", f"ffmpeg job {job_id}"))
         await self.scopes.start(unit, pid, pidfd, properties)
@@ -193,7 +194,7 @@ async def _answer(launcher: Launcher, message: Message) -> Message:
         text = f"{message.member} takes {method.signature}, not {message.signature!r}"
         return Message.new_error(message, "org.freedesktop.DBus.Error.InvalidArgs", text)
     try:
-        uid = await authorize(launcher.scopes.bus, message, launcher.caps.worker_uid, method.action)
+        uid = await launcher.authority.authorize(message, method.action)
         await method.run(launcher, message)
     except Refusal as refusal:
         log.warning("refused", method=message.member, sender=message.sender, reason=str(refusal))
