@@ -123,9 +123,14 @@ class MasterClient:
         answer = self._call("PUT", f"/workers/{_quote(name)}", json=to_json(machine))
         return self._noun(HeartbeatAnswer, answer)
 
-    def claim(self, worker: str, wait_seconds: float) -> Claim | None:
-        """Wait for a job, at most ``wait_seconds``; None: there was none."""
-        body = {"worker": worker, "wait_seconds": wait_seconds}
+    def claim(self, worker: str, wait_seconds: float, serial: int | None = None) -> Claim | None:
+        """Wait for a job, at most ``wait_seconds``; None: there was none.
+
+        ``serial``: the worker's number of this claim, larger than that of any before it.
+        """
+        body: dict[str, Any] = {"worker": worker, "wait_seconds": wait_seconds}
+        if serial is not None:
+            body["serial"] = serial
         timeout = READ_TIMEOUT_SECONDS + wait_seconds
         answer = self._call("POST", "/claims", json=body, read_timeout=timeout)
         return self._noun(Claim, answer) if answer.status_code == 200 else None
@@ -139,6 +144,11 @@ class MasterClient:
         """Report how an attempt ended. A repeat changes nothing. Raises StaleAttempt."""
         body = {"token": token, "outcome": to_json(outcome)}
         self._call("POST", f"/jobs/{job_id}/attempts/{attempt}/result", json=body)
+
+    def release(self, job_id: str, attempt: int, token: str, why: str) -> None:
+        """Give an attempt back that was not made. A repeat changes nothing. Raises StaleAttempt."""
+        body = {"token": token, "why": why}
+        self._call("POST", f"/jobs/{job_id}/attempts/{attempt}/release", json=body)
 
     def put_log(self, job_id: str, attempt: int, token: str, log: bytes) -> None:
         """Store ffmpeg's log of an attempt, at most contract.LOG_MAX_BYTES. Raises StaleAttempt."""

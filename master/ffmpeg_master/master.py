@@ -29,6 +29,12 @@ class Master:
         """Count a job whose state changed, if it ended."""
         self.metrics.ended(status, _duration_seconds(status))
 
+    def given_back(self, statuses: list[JobStatus]) -> None:
+        """Offer jobs that workers gave back to those who wait."""
+        for status in statuses:
+            self.ended(status)  # one that was being canceled has ended
+        self.wakeup.wake(len(statuses))
+
 
 def open_master(config: Config, clock: Callable[[], float] | None = None) -> Master:
     """Open the store, migrate it, and give every lease its full length.

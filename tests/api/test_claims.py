@@ -238,3 +238,44 @@ def test_health_and_metrics(inside: Inside) -> None:
         assert line in lines
     stamps = [line for line in lines if line.startswith("worker_last_heartbeat_timestamp{")]
     assert [float(line.split()[-1]) for line in stamps] == [heard]
+
+
+def test_what_is_given_back_is_taken_by_who_waits(inside: Inside) -> None:
+    client = inside.client(Role.WORKER)
+    for name in ("ada", "bob"):
+        client.register(name, MACHINE)
+    job_id = inside.client().submit(JOB).id
+    first = client.claim("ada", 0)
+    assert first is not None
+    thread, found = in_thread(lambda: inside.client(Role.WORKER).claim("bob", PATIENCE_SECONDS))
+    held(inside, 1)
+    for _ in range(2):  # the answer to the first was lost
+        client.release(job_id, first.attempt, first.token, "the worker drains")
+    thread.join(PATIENCE_SECONDS)
+    assert [(claim.job_id, claim.attempt) for claim in found] == [(job_id, 2)]
+    assert inside.client().job(job_id).given_back == 1
+    with pytest.raises(StaleAttempt):
+        client.release(job_id, first.attempt, first.token, "the worker drains")
+
+
+def test_a_worker_that_drains_waits_no_longer(inside: Inside) -> None:
+    client = inside.client(Role.WORKER)
+    client.register("ada", MACHINE)
+    thread, found = in_thread(lambda: inside.client().claim("ada", 50))
+    held(inside, 1)
+    client.heartbeat("ada", Heartbeat(draining=True))
+    thread.join(PATIENCE_SECONDS)
+    assert found == [None]
+
+
+def test_a_claim_that_was_never_heard_of_is_given_out_again(inside: Inside) -> None:
+    client = inside.client(Role.WORKER)
+    client.register("ada", MACHINE)
+    job_id = inside.client().submit(JOB).id
+    assert client.claim("ada", 0, serial=1) is not None
+    client.heartbeat("ada", Heartbeat(claim_serial=1))  # the claim may still be open
+    assert inside.client().job(job_id).state is State.RUNNING
+    client.heartbeat("ada", Heartbeat(claim_serial=2))
+    found = client.claim("ada", 0, serial=2)
+    assert found is not None
+    assert (found.job_id, found.attempt) == (job_id, 2)

@@ -78,6 +78,8 @@ OUTCOME = fields(
 
 RESULT = fields({"token": TOKEN, "outcome": OUTCOME}, needs="token outcome")
 
+RELEASE = fields({"token": TOKEN, "why": SENTENCE}, needs="token why")
+
 CLAIM = fields(
     {
         "job_id": JOB_ID,
@@ -112,6 +114,7 @@ JOB_STATUS = fields(
         "usage": USAGE,
         "media": MEDIA,
         "enforced": FLAG,
+        "given_back": whole(0, 1000, "attempts"),
     },
     needs="id state job created_at updated_at",
 )

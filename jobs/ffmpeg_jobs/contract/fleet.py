@@ -18,10 +18,14 @@ from ffmpeg_jobs.contract.words import (
 from ffmpeg_jobs.model import Order
 from ffmpeg_jobs.shapes import choice, fields, items, number, text, whole
 
+#: A worker numbers its claims, upwards over restarts too: Unix time in milliseconds will do.
+CLAIM_SERIAL = whole(0, (1 << 53) - 1, "the number of a claim")
+
 CLAIM_REQUEST = fields(
     {
         "worker": WORKER_NAME,
         "wait_seconds": number(0, CLAIM_WAIT_MAX_SECONDS, "seconds"),
+        "serial": CLAIM_SERIAL,
     },
     needs="worker",
 )
@@ -75,6 +79,7 @@ HEARTBEAT = fields(
         "draining": FLAG,
         "free": FREE,
         "held_back": SENTENCE,
+        "claim_serial": CLAIM_SERIAL,
     }
 )
 

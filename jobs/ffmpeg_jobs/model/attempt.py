@@ -108,3 +108,4 @@ class JobStatus:
     usage: Usage | None = None
     media: Media | None = None
     enforced: bool | None = None
+    given_back: int = 0  #: of the attempts; they do not count against max_attempts

@@ -88,6 +88,7 @@ class Heartbeat:
     draining: bool = False
     free: Free | None = None
     held_back: str | None = None  #: why it takes no new job now; None: it does
+    claim_serial: int | None = None  #: every claim with a smaller serial was heard, or is lost
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from ffmpeg_jobs.schema import check, from_json
 from ffmpeg_master import scheduling
 from ffmpeg_master.api.call import Answer, Call
 from ffmpeg_master.master import Master
-from ffmpeg_master.store import jobs, logs, queue, workers
+from ffmpeg_master.store import giveback, jobs, logs, queue, workers
 
 log = structlog.get_logger()
 
@@ -26,7 +26,7 @@ def claim(call: Call) -> Answer:
         worker,
         call.body.get("wait_seconds", 0),
         # A job claimed for a client that is gone would wait for its lease to run out.
-        lambda: _try_claim(master, worker) if call.connected() else None,
+        lambda: _try_claim(master, worker, call.body.get("serial")) if call.connected() else None,
     )
     if found is None:
         return Answer(204)
@@ -34,7 +34,7 @@ def claim(call: Call) -> Answer:
     return Answer(body=found)
 
 
-def _try_claim(master: Master, name: str) -> Claim | None:
+def _try_claim(master: Master, name: str, serial: int | None) -> Claim | None:
     """The most urgent job that suits; again if another master took it meanwhile."""
     lease_seconds = master.config.lease_seconds
     while True:
@@ -47,7 +47,9 @@ def _try_claim(master: Master, name: str) -> Claim | None:
         if chosen is None:
             return None
         most = worker.machine.max_concurrent_jobs
-        found = queue.claim(master.store, chosen, name, most=most, lease_seconds=lease_seconds)
+        found = queue.claim(
+            master.store, chosen, name, most=most, lease_seconds=lease_seconds, serial=serial
+        )
         if found is not None:
             return found
 
@@ -72,6 +74,24 @@ def finish(call: Call) -> Answer:
     if status is not None:
         log.info("attempt_ended", job=job_id, attempt=number, by=call.by, state=status.state.value)
         master.ended(status)
+    return Answer(204)
+
+
+def release(call: Call) -> Answer:
+    """POST /jobs/{job_id}/attempts/{attempt}/release"""
+    master, job_id, number = call.master, call.path["job_id"], call.path["attempt"]
+    why = call.body["why"]
+    status = giveback.release(
+        master.store,
+        job_id,
+        number,
+        token=call.body["token"],
+        why=why,
+        retry_seconds=master.config.retry_seconds,
+    )
+    if status is not None:
+        log.info("attempt_given_back", job=job_id, attempt=number, by=call.by, why=why)
+        master.given_back([status])
     return Answer(204)
 
 

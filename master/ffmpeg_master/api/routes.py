@@ -205,6 +205,17 @@ ROUTES: Final = (
         problems=(404, 409),
     ),
     Route(
+        "POST",
+        "/jobs/{job_id}/attempts/{attempt:int}/release",
+        attempts.release,
+        Role.WORKER,
+        "Give an attempt back that was not made; it does not count against max_attempts",
+        {204: None},
+        body=contract.RELEASE,
+        takes=_JSON,
+        problems=(404, 409),
+    ),
+    Route(
         "PUT",
         "/jobs/{job_id}/attempts/{attempt:int}/log",
         attempts.put_log,

@@ -8,7 +8,8 @@ from ffmpeg_jobs.model import Heartbeat, HeartbeatAnswer, HeartbeatOrder, Machin
 from ffmpeg_jobs.schema import from_json
 from ffmpeg_master.api.call import Answer, Call
 from ffmpeg_master.config import Config
-from ffmpeg_master.store import queue, workers
+from ffmpeg_master.master import Master
+from ffmpeg_master.store import giveback, queue, workers
 
 log = structlog.get_logger()
 
@@ -28,7 +29,23 @@ def heartbeat(call: Call) -> Answer:
     config, name = call.master.config, call.path["name"]
     told = from_json(Heartbeat, call.body)
     orders = queue.heartbeat(call.master.store, name, told, config.lease_seconds)
+    if told.draining:
+        call.master.wakeup.dismiss(name)
+    _take_back_unheard(call.master, name, told)
     return Answer(body=_answer(config, orders))
+
+
+def _take_back_unheard(master: Master, name: str, told: Heartbeat) -> None:
+    """Answers to claims get lost on their way; their jobs need not wait for the lease."""
+    if told.claim_serial is None:
+        return
+    reported = {(report.job_id, report.attempt) for report in told.running}
+    lost = giveback.unheard(
+        master.store, name, told.claim_serial, reported, master.config.retry_seconds
+    )
+    for status in lost:
+        log.warning("claim_unheard", job=status.id, attempt=status.attempt, worker=name)
+    master.given_back(lost)
 
 
 def _answer(config: Config, orders: tuple[HeartbeatOrder, ...]) -> HeartbeatAnswer:

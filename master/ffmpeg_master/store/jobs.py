@@ -143,4 +143,5 @@ def _status(row: Any) -> JobStatus:
         usage=outcome.usage if outcome else running,
         media=outcome.media if outcome else None,
         enforced=outcome.enforced if outcome else None,
+        given_back=row.given_back,
     )

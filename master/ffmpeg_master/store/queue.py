@@ -91,9 +91,18 @@ _END_ATTEMPT: Final = update(attempts).where(
 
 
 def claim(
-    store: Store, job_id: str, worker: str, *, most: int, lease_seconds: float
+    store: Store,
+    job_id: str,
+    worker: str,
+    *,
+    most: int,
+    lease_seconds: float,
+    serial: int | None = None,
 ) -> Claim | None:
-    """Hand a queued job to ``worker``, which may hold ``most`` jobs; None: no longer possible."""
+    """Hand a queued job to ``worker``, which may hold ``most`` jobs; None: no longer possible.
+
+    ``serial``: the worker's own number of this claim.
+    """
     token = secrets.token_urlsafe(24)
     with store.write() as connection:
         connection.execute(_HOLD_WORKER, {"by": worker})
@@ -106,7 +115,11 @@ def claim(
             return None
         row = connection.execute(_TAKEN, {"job_id": job_id}).one()
         attempt = {"job_id": job_id, "number": row.attempt, "worker": worker, "started_at": now}
-        attempt |= {"token_hash": fence.hash_token(token), "reported": False}
+        attempt |= {
+            "token_hash": fence.hash_token(token),
+            "reported": False,
+            "claim_serial": serial,
+        }
         connection.execute(insert(attempts), attempt)
     return Claim(job_id, row.attempt, token, lease_seconds, from_json(Job, json.loads(row.job)))
 
@@ -116,8 +129,8 @@ def heartbeat(
 ) -> tuple[HeartbeatOrder, ...]:
     """Extend the leases of what ``worker`` reports; an order for each. Raises NotFound.
 
-    A job that it holds and does not report keeps its lease until that runs out: a claim
-    may be on its way.
+    A job that it holds and does not report keeps its lease until that runs out, or
+    ``giveback.unheard`` finds it: a claim may be on its way.
     """
     with store.write() as connection:
         now = store.now()
@@ -178,11 +191,11 @@ def finish(
             if found.told != dump(outcome):
                 raise fence.stale(job_id, number)
             return None
-        _end(connection, store.now(), found, outcome, retry_seconds, reported=True)
+        end(connection, store.now(), found, outcome, retry_seconds, reported=True)
         return get(connection, job_id)
 
 
-def _end(
+def end(
     connection: Connection,
     now: float,
     row: Any,
@@ -191,26 +204,36 @@ def _end(
     *,
     reported: bool,
 ) -> None:
-    """Close the attempt that ``row`` is at, and move its job on."""
+    """Close the attempt that ``row`` is at as ``outcome`` says, and move its job on."""
     then = transitions.after(
         outcome,
-        attempt=row.attempt,
+        tries=row.attempt - row.given_back,
         max_attempts=row.max_attempts,
         cancel_requested=row.cancel_requested,
         retry_seconds=retry_seconds,
         chance=random.random(),  # noqa: S311 - spreads retries; nothing is secret
     )
-    final = then.state in FINAL_STATES
     told = dump(outcome)
     if then.state is State.CANCELED:
         outcome = replace(outcome, state=State.CANCELED, reason=Reason.CANCELED)
-    attempt = {"of_job": row.id, "at": row.attempt, "ended_at": now, "reported": reported}
-    attempt |= {"outcome": told, "reason": outcome.reason and outcome.reason.value}
-    connection.execute(_END_ATTEMPT, attempt)
+    close(connection, now, row, {"outcome": told, "reported": reported}, outcome.reason)
+    move(connection, now, row, then, outcome=dump(outcome))
+
+
+def close(
+    connection: Connection, now: float, row: Any, told: dict[str, Any], reason: Reason | None
+) -> None:
+    """Write into the attempt that ``row`` is at how it ended."""
+    attempt = {"of_job": row.id, "at": row.attempt, "ended_at": now}
+    connection.execute(_END_ATTEMPT, attempt | told | {"reason": reason and reason.value})
+
+
+def move(connection: Connection, now: float, row: Any, then: transitions.Next, **more: Any) -> None:
+    """Take a job from its worker to where it goes next."""
+    final = then.state in FINAL_STATES
     values = {
         "job_id": row.id,
         "state": then.state.value,
-        "outcome": dump(outcome),
         "updated_at": now,
         "finished_at": now if final else None,
         "not_before": now + then.wait_seconds,
@@ -221,7 +244,7 @@ def _end(
         "worker": row.worker if final else None,
         "avoid_worker": row.worker,
     }
-    connection.execute(_CHANGE_JOB, values)
+    connection.execute(_CHANGE_JOB, values | more)
 
 
 def cancel(store: Store, job_id: str) -> tuple[JobStatus, bool]:
@@ -256,7 +279,7 @@ def expire(store: Store, lease_seconds: float, retry_seconds: float) -> list[Job
         for row in rows:
             silent_seconds = now - row.lease_until + lease_seconds
             outcome = transitions.lost(row.worker, silent_seconds)
-            _end(connection, now, row, outcome, retry_seconds, reported=False)
+            end(connection, now, row, outcome, retry_seconds, reported=False)
         return [get(connection, row.id) for row in rows]
 
 

@@ -53,6 +53,7 @@ jobs = Table(
     Column("finished_at", Float),
     Column("not_before", Float, nullable=False),  # queued: not handed out earlier
     Column("attempt", Integer, nullable=False),
+    Column("given_back", Integer, nullable=False, server_default="0"),  # of the attempts
     Column("max_attempts", Integer, nullable=False),
     Column("worker", String(63)),
     Column("avoid_worker", String(63)),
@@ -107,6 +108,7 @@ attempts = Table(
     Column("started_at", Float, nullable=False),
     Column("ended_at", Float),
     Column("reported", Boolean, nullable=False),  # its worker told how it ended
+    Column("claim_serial", BigInteger),  # the worker's own number of the claim
     Column("reason", String(32)),
     Column("outcome", Text),
 )
