@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import pytest
 
 from ffmpeg_jobs.model import Job, Media, Parameters
 from ffmpeg_worker.command import Places, ffmpeg_argv, needs_network, probe_argv, sink_format
+from ffmpeg_worker.config import Config
 from ffmpeg_worker.outcome import Facts
 from ffmpeg_worker.publish import parse_probe
 from ffmpeg_worker.sandbox import JOB, Bind, sandboxed
@@ -30,6 +31,49 @@ def _programs() -> None:
         if shutil.which(name) is None:
             words = f"{name} is not installed"
             pytest.fail(words) if os.environ.get("CI") else pytest.skip(words)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    output = tmp_path / "output"
+    output.mkdir()
+    return Config(
+        master="http://127.0.0.1:1",
+        api_key="k",
+        ca=None,
+        insecure_skip_verify=False,
+        name="w",
+        cpus=2,
+        max_concurrent_jobs=1,
+        state_directory=tmp_path / "state",
+        input_roots=(CLIP.parent,),
+        output_roots=(output,),
+        require_enforcement=False,
+        log_level="info",
+        max_cpu_percent=800,
+        max_memory_mb=2048,
+        max_timeout_seconds=3600,
+        metrics_address="127.0.0.1:0",
+    )
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Iterator[Path]:
+    """A volume of 100 MiB."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount")
+    directory = tmp_path / "volume"
+    directory.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=100m", "none", str(directory)]
+    if subprocess.run(mount, check=False).returncode != 0:
+        pytest.skip("mounting is not allowed here")
+    yield directory
+    subprocess.run(["umount", str(directory)], check=True)
+
+
+def fill(volume: Path, size_mb: int) -> None:
+    with (volume / "ballast").open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, size_mb << 20)
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,26 +10,7 @@ from structlog.testing import capture_logs
 from ffmpeg_jobs.model import Reason
 from ffmpeg_worker.disk import check_disk, free_mb
 from ffmpeg_worker.outcome import AttemptError, conclude
-from tests.media_runs.conftest import encode
-
-
-@pytest.fixture
-def volume(tmp_path: Path) -> Iterator[Path]:
-    """A volume of 100 MiB."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount")
-    directory = tmp_path / "volume"
-    directory.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=100m", "none", str(directory)]
-    if subprocess.run(mount, check=False).returncode != 0:
-        pytest.skip("mounting is not allowed here")
-    yield directory
-    subprocess.run(["umount", str(directory)], check=True)
-
-
-def fill(volume: Path, size_mb: int) -> None:
-    with (volume / "ballast").open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, size_mb << 20)
+from tests.media_runs.conftest import encode, fill
 
 
 def test_under_five_percent_free_nothing_starts(volume: Path) -> None:
@@ -45,7 +23,7 @@ def test_under_five_percent_free_nothing_starts(volume: Path) -> None:
 def test_over_ninety_percent_used_is_a_warning(volume: Path) -> None:
     fill(volume, 91)
     with capture_logs() as logs:
-        check_disk(volume, 5)
+        check_disk(volume, 4)
     assert [(row["event"], row["used_percent"]) for row in logs] == [("disk_nearly_full", 91.0)]
 
 

@@ -26,30 +26,6 @@ from tests.media_runs.conftest import CLIP, PATIENCE_SECONDS
 QUICK = {"preset": "ultrafast", "crf": 35, "width": 320, "height": 180, "duration": 1}
 
 
-@pytest.fixture
-def config(tmp_path: Path) -> Config:
-    output = tmp_path / "output"
-    output.mkdir()
-    return Config(
-        master="http://127.0.0.1:1",
-        api_key="k",
-        ca=None,
-        insecure_skip_verify=False,
-        name="w",
-        cpus=2,
-        max_concurrent_jobs=1,
-        state_directory=tmp_path / "state",
-        input_roots=(CLIP.parent,),
-        output_roots=(output,),
-        require_enforcement=False,
-        log_level="info",
-        max_cpu_percent=800,
-        max_memory_mb=2048,
-        max_timeout_seconds=3600,
-        metrics_address="127.0.0.1:0",
-    )
-
-
 def run(config: Config, **submitted: Any) -> tuple[Plan, Outcome]:
     """From a submitted job to the outcome of its ffmpeg."""
     job = parse_job({"resource_limits": {"max_disk_mb": 100}} | submitted)

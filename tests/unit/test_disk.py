@@ -13,7 +13,8 @@ from ffmpeg_worker.outcome import AttemptError
 
 
 def test_a_job_that_needs_more_than_there_is(tmp_path: Path) -> None:
-    with pytest.raises(AttemptError, match=r"has \d+ MB free; the job may need .* \(max_disk_mb\)"):
+    words = r"has \d+ MB free beside .* may need \d+ MB \(max_disk_mb\)"
+    with pytest.raises(AttemptError, match=words):
         check_disk(tmp_path, free_mb(tmp_path) + 1024)
 
 

@@ -31,10 +31,13 @@ from ffmpeg_worker.placement import enforced_controllers
 from ffmpeg_worker.plan import Plan
 from ffmpeg_worker.report import report
 from ffmpeg_worker.scopes import ScopeError
-from ffmpeg_worker.watch import look
+from ffmpeg_worker.upkeep import Look, in_words, look, unseen
+from ffmpeg_worker.watch import report_of
 
 #: How long a claim is held open by the master when there is no job.
 CLAIM_WAIT_SECONDS: Final = 25.0
+#: The machine is looked at this often: a job may write some hundred MB in that time.
+LOOK_SECONDS: Final = 1.0
 #: Before the master is asked again that could not be asked.
 RETRY_SECONDS: Final = 2.0
 
@@ -64,6 +67,7 @@ class Agent:
         self.encoders: tuple[str, ...] = ()
         self.heartbeat_seconds = RETRY_SECONDS
         self.trouble: str | None = None  #: why the master could not be asked last time
+        self.seen = unseen("the machine was not looked at yet")
 
     async def run(self) -> None:
         """Work until told to stop. Scopes that run then go on; the next worker adopts them.
@@ -74,11 +78,19 @@ class Agent:
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self.stopping.set)
         await self.adopt()
+        await self._look_after()
+        log.info("machine_seen", **in_words(self.seen))
         tell_systemd(READY=1, STATUS=self.status())
         stop = asyncio.ensure_future(self.stopping.wait())
         loops = [
             asyncio.ensure_future(part)
-            for part in (self._heartbeats(), self._claims(), self._probe(), self._watchdog())
+            for part in (
+                self._heartbeats(),
+                self._claims(),
+                self._upkeep(),
+                self._probe(),
+                self._watchdog(),
+            )
         ]
         await asyncio.wait({stop, *loops}, return_when=asyncio.FIRST_COMPLETED)
         tell_systemd(STOPPING=1)
@@ -92,9 +104,9 @@ class Agent:
         enforced = enforced_controllers()
         missing = [name for name in ("cpu", "memory", "pids") if name not in enforced]
         limits = f"NOT ENFORCED: {', '.join(missing)}" if missing else "limits enforced"
-        return f"{len(self.live)} of {self.config.max_concurrent_jobs} jobs; {limits}" + (
-            f"; {self.trouble}" if self.trouble else ""
-        )
+        held_back = f"held back: {self.seen.held_back}" if self.seen.held_back else None
+        jobs = f"{len(self.live)} of {self.config.max_concurrent_jobs} jobs"
+        return "; ".join(filter(None, (jobs, limits, held_back, self.trouble)))
 
     def health(self) -> dict[str, Any]:
         """What ``/health`` shows."""
@@ -105,6 +117,7 @@ class Agent:
             "manager": self.station.placement.manager,
             "enforced": list(enforced_controllers()),
             "master": self.trouble or "ok",
+            **in_words(self.seen),
         }
 
     async def adopt(self) -> None:
@@ -137,15 +150,19 @@ class Agent:
             manager=self.station.placement.manager,
             enforced=enforced_controllers(),
             version=__version__,
+            jobs_cpu_percent=self.seen.share.cpu_percent,
+            jobs_memory_mb=self.seen.share.memory_mb,
+            jobs_disk_mb=self.seen.share.disk_mb,
         )
 
     async def _claims(self) -> None:
         """Ask for work whenever there is room; the master holds the question open."""
         await self.registered.wait()
         while True:
-            while len(self.live) >= self.config.max_concurrent_jobs:
+            while (await self._look_after()).held_back is not None:
                 self.changed.clear()
-                await self.changed.wait()
+                with suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self.changed.wait(), LOOK_SECONDS)
             asked_at = boot_seconds()
             try:
                 claim = await asyncio.to_thread(
@@ -163,6 +180,27 @@ class Agent:
             if claim is not None:
                 self._take(claim, Lease(asked_at + claim.lease_seconds))
 
+    async def _upkeep(self) -> None:
+        """Look after the machine, as long as we run."""
+        while True:
+            await self._look_after()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _look_after(self) -> Look:
+        """Look at the machine, and stop the jobs that fill its disk."""
+        before, plans = self.seen, tuple(self.station.plans.values())
+        self.seen = await asyncio.to_thread(look, self.config, plans, len(self.live), before)
+        metrics.set_seen(self.seen)
+        leases = {live.plan.directory: live.lease for live in self.live.values() if live.plan}
+        for over in self.seen.overuse:
+            lease = leases.get(over.plan.directory)
+            if lease is not None and lease.stop_asked_by is None:
+                log.warning("disk_overused", job=over.plan.claim.job_id, stop=over.asked_by)
+                lease.ask_stop(over.asked_by)
+        if self.seen.held_back != before.held_back:
+            self._changed()
+        return self.seen
+
     def _take(self, claim: Claim, lease: Lease) -> None:
         """A job was handed to us: decide, write it down, begin."""
         log.info("claimed", job=claim.job_id, attempt=claim.attempt)
@@ -179,11 +217,15 @@ class Agent:
     def _begin(self, live: Live, story: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(story)
         self.live[task] = live
+        if live.plan is not None:
+            self.station.plans[live.plan.directory] = live.plan
         task.add_done_callback(self._ended)
         self._changed()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         live = self.live.pop(task)
+        if live.plan is not None:
+            self.station.plans.pop(live.plan.directory, None)
         self._changed()
         if not task.cancelled() and (error := task.exception()) is not None:
             # A fault of ours. Its lease runs out unreported, and the job is run elsewhere.
@@ -229,9 +271,13 @@ class Agent:
         if not self.registered.is_set():
             return client.register(name, self.machine())
         reports = tuple(
-            look(live.plan, live.claim, live.lease.unmet) for live in list(self.live.values())
+            report_of(live.plan, live.claim, live.lease.unmet) for live in list(self.live.values())
         )
-        return client.heartbeat(name, Heartbeat(reports, free_mb(self.config.state_directory)))
+        disk_free_mb = free_mb(self.config.state_directory)
+        return client.heartbeat(
+            name,
+            Heartbeat(reports, disk_free_mb, free=self.seen.free, held_back=self.seen.held_back),
+        )
 
     def _obey(self, answer: HeartbeatAnswer, sent_at: float) -> None:
         self._note(None)

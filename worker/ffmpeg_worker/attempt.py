@@ -13,7 +13,8 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +27,7 @@ from ffmpeg_worker import holder, jobdir
 from ffmpeg_worker.config import Config
 from ffmpeg_worker.lease import Lease
 from ffmpeg_worker.limits import expected_files, unenforced
-from ffmpeg_worker.outcome import AttemptError, conclude, outcome_of_error
+from ffmpeg_worker.outcome import AttemptError, conclude, outcome_of_error, stopped
 from ffmpeg_worker.placement import Placement, cgroup_of, read_back
 from ffmpeg_worker.plan import Plan, make_plan
 from ffmpeg_worker.prepare import prepare
@@ -49,6 +50,7 @@ class Station:
     placement: Placement
     client: MasterClient
     concluded: Callable[[Claim, Outcome], None]  #: told of every outcome, for the metrics
+    plans: dict[str, Plan] = field(default_factory=dict)  #: by job directory, oldest first
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Held:
 async def run(plan: Plan, lease: Lease, station: Station) -> None:
     """First door: from a recorded plan to its reported outcome."""
     try:
-        await _prepare(plan, lease, station.config)
+        await _prepare(plan, lease, station)
         running = await start(plan, station.placement)
     except AttemptError as error:
         await settle(plan, outcome_of_error(error), station)
@@ -200,24 +202,26 @@ async def settle(plan: Plan, outcome: Outcome, station: Station) -> None:
     _forget(plan)
 
 
-async def _prepare(plan: Plan, lease: Lease, config: Config) -> None:
+async def _prepare(plan: Plan, lease: Lease, station: Station) -> None:
     """In a thread, so that a slow disk or server holds up nobody else."""
     stop = threading.Event()
+    # Who came before has its disk reserved; of two that come at once, the first.
+    earlier = tuple(takewhile(lambda other: other != plan, station.plans.values()))
     asked = asyncio.ensure_future(lease.stop_asked())
     asked.add_done_callback(lambda _: stop.set())
     try:
-        await asyncio.to_thread(prepare, plan, config, stop)
+        await asyncio.to_thread(prepare, plan, station.config, stop, earlier)
     finally:
         asked.cancel()
     if lease.stop_asked_by is not None:
-        raise AttemptError(Reason.CANCELED, "canceled before ffmpeg started")
+        raise stopped(lease.stop_asked_by)
 
 
 async def _publish(plan: Plan, outcome: Outcome, lease: Lease) -> Outcome:
     """Verify the output and put it in its place, only while the attempt is certainly ours."""
     if not await lease.confirmed():
-        stopped = AttemptError(Reason.CANCELED, "canceled before its output was published")
-        return replace(outcome_of_error(stopped), usage=outcome.usage)
+        error = stopped(lease.stop_asked_by or "lost")
+        return replace(outcome_of_error(error), usage=outcome.usage)
     try:
         media = await asyncio.to_thread(publish, plan)
     except AttemptError as error:

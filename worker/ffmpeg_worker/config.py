@@ -20,9 +20,10 @@ from ffmpeg_jobs.settings import (
     load,
     whole,
 )
+from ffmpeg_worker.admission import Thresholds
 from ffmpeg_worker.capacity import Rules, capacity
 from ffmpeg_worker.machine import cores, memory_mb, resources
-from ffmpeg_worker.rules import CAPACITY_SETTINGS
+from ffmpeg_worker.rules import CAPACITY_SETTINGS, PRESSURE_SETTINGS
 
 CONFIG_FILE: Final = Path("/etc/ffmpeg-worker/worker.toml")
 
@@ -116,6 +117,7 @@ SETTINGS: Final = (
         "limits", "timeout_sec", whole(1, 604800, "seconds"), 604800, "the longest one job may run"
     ),
     *CAPACITY_SETTINGS,
+    *PRESSURE_SETTINGS,
     Setting(
         "metrics",
         "address",
@@ -147,6 +149,7 @@ class Config:
     max_timeout_seconds: int
     metrics_address: str
     capacity: Rules = field(default_factory=Rules)
+    pressure: Thresholds = field(default_factory=Thresholds)
 
     @property
     def jobs_directory(self) -> Path:
@@ -179,6 +182,7 @@ def read_config(
         max_timeout_seconds=values["timeout_sec"],
         metrics_address=values["address"],
         capacity=rules,
+        pressure=Thresholds(**{row.name: values[row.name] for row in PRESSURE_SETTINGS}),
     )
 
 

@@ -19,27 +19,36 @@ BLOCK_BYTES: Final = 512
 log = structlog.get_logger()
 
 
-def check_disk(directory: Path, needed_mb: int) -> None:
-    """Raises AttemptError (disk_full) where a job that may need ``needed_mb`` MiB has no room."""
+def check_disk(directory: Path, needed_mb: int, reserved_mb: int = 0) -> None:
+    """Raises AttemptError (disk_full) where a job that may need ``needed_mb`` MiB has no room.
+
+    ``reserved_mb`` is what jobs that run may still write there. The least free stays free.
+    """
     space = shutil.disk_usage(directory)
     free_percent = 100 * space.free / space.total
-    free = space.free >> 20
+    free = usable_mb(space.free, space.total)
     if free_percent < LEAST_FREE_PERCENT:
         raise AttemptError(
             Reason.DISK_FULL,
             f"the volume of {directory} has {free_percent:.1f} % free; "
             f"{LEAST_FREE_PERCENT:.0f} % are needed to start a job",
         )
-    if free < needed_mb:
+    if free - reserved_mb < needed_mb:
         raise AttemptError(
             Reason.DISK_FULL,
-            f"the volume of {directory} has {free} MB free; the job may need {needed_mb} MB "
-            "(max_disk_mb)",
+            f"the volume of {directory} has {free} MB free beside the {LEAST_FREE_PERCENT:.0f} % "
+            f"that stay free, and {reserved_mb} MB of it are reserved for jobs that run; "
+            f"the job may need {needed_mb} MB (max_disk_mb)",
         )
     if 100 - free_percent > WARN_USED_PERCENT:
         log.warning(
             "disk_nearly_full", directory=str(directory), used_percent=round(100 - free_percent, 1)
         )
+
+
+def usable_mb(free_bytes: int, total_bytes: int) -> int:
+    """MiB that jobs may fill: what is free, without the least that stays free."""
+    return max(0, int(free_bytes - total_bytes * LEAST_FREE_PERCENT / 100)) >> 20
 
 
 def free_mb(directory: Path) -> int:

@@ -150,6 +150,12 @@ def keep_outcome(plan: Plan, outcome: Outcome) -> None:
     _write(Path(plan.directory), "outcome.json", to_json(outcome))
 
 
+def is_concluded(plan: Plan) -> bool:
+    """Whether nothing of the attempt is written any more: its outcome is, or all is gone."""
+    directory = Path(plan.directory)
+    return not directory.exists() or (directory / "outcome.json").exists()
+
+
 def kept_outcome(plan: Plan) -> Outcome | None:
     """The outcome that an earlier worker wrote down, if it came that far."""
     outcome = _read(Path(plan.directory), "outcome.json")

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from ffmpeg_worker.capacity import Resources
-from ffmpeg_worker.disk import LEAST_FREE_PERCENT, nearest, used_bytes
+from ffmpeg_worker.disk import nearest, usable_mb, used_bytes
 
 
 def cores() -> int:
@@ -24,6 +24,5 @@ def resources(state_directory: Path) -> Resources:
     """What the machine has. Of the disk: what is free on the state directory's volume, less the
     part that always stays free, and what jobs of ours already take."""
     space = shutil.disk_usage(nearest(state_directory))
-    kept = int(space.total * LEAST_FREE_PERCENT / 100)
-    disk = max(0, space.free - kept) + used_bytes(state_directory / "jobs")
-    return Resources(cores(), memory_mb(), disk >> 20)
+    held = used_bytes(state_directory / "jobs") >> 20
+    return Resources(cores(), memory_mb(), usable_mb(space.free, space.total) + held)

@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterable
+from math import nan
 from pathlib import Path
 from socketserver import ThreadingMixIn
 from typing import Any, Final
@@ -15,6 +16,7 @@ from prometheus_client import Counter, Gauge, Histogram, make_wsgi_app
 
 from ffmpeg_jobs.model import Claim, Outcome, Reason, State
 from ffmpeg_worker.disk import free_mb
+from ffmpeg_worker.upkeep import Look
 
 _CPU: Final = Histogram(
     "jobs_cpu_percent",
@@ -42,6 +44,22 @@ _RUNNING: Final = Gauge("jobs_running", "Attempts that this worker holds now")
 _DISK: Final = Gauge("disk_space_available_mb", "Free space for jobs, in MiB")
 _ENFORCED: Final = Gauge("limits_enforced", "1 where the kernel enforces it, else 0", ["limit"])
 
+_FREE: Final = {
+    name: Gauge(f"free_{name}", words)
+    for name, words in (
+        ("cpu_percent", "CPU that the limits of running jobs leave, in percent of one core"),
+        ("memory_mb", "Memory that the limits of running jobs leave, in MiB"),
+        ("disk_mb", "Disk that the limits of running jobs leave, in MiB"),
+        ("slots", "Jobs that may still begin"),
+    )
+}
+_HELD_BACK: Final = Gauge("held_back", "1 while no new job is taken, else 0")
+_PRESSURE: Final = Gauge(
+    "pressure_percent",
+    "For how much of the last 10 seconds some job waited for it; NaN: the kernel does not say",
+    ["resource"],
+)
+
 
 def observe(claim: Claim, outcome: Outcome) -> None:
     """Count an attempt that ended."""
@@ -61,6 +79,15 @@ def observe(claim: Claim, outcome: Outcome) -> None:
 def set_running(count: int) -> None:
     """How many attempts the worker holds now."""
     _RUNNING.set(count)
+
+
+def set_seen(seen: Look) -> None:
+    """What was seen of the machine."""
+    for name, gauge in _FREE.items():
+        gauge.set(getattr(seen.free, name))
+    _HELD_BACK.set(seen.held_back is not None)
+    for name, percent in seen.pressure.percent.items():
+        _PRESSURE.labels(name).set(nan if percent is None else percent)
 
 
 def serve(

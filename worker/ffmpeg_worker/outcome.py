@@ -38,7 +38,7 @@ class Facts:
     scope_result: str | None  #: systemd's Result of the scope; None: not known any more
     oom_kills: int = 0  #: oom_kill in memory.events
     timed_out: bool = False  #: it ran for all of its time
-    stop_asked_by: str | None = None  #: cancel, lost, disk, drain or shutdown
+    stop_asked_by: str | None = None  #: cancel, lost, disk, volume, drain or shutdown
     stderr_tail: tuple[str, ...] = ()  #: the end of ffmpeg's log, lines with their level
     usage: Usage = field(default_factory=Usage)
     disk_free_percent: float | None = None
@@ -112,6 +112,11 @@ RULES: Final = (
         lambda f: f.stop_asked_by == "disk",
         Reason.DISK_FULL,
         lambda f: "stopped because it used more disk than max_disk_mb",
+    ),
+    Rule(
+        lambda f: f.stop_asked_by == "volume",
+        Reason.DISK_FULL,
+        lambda f: "stopped because the volume that it writes to was nearly full",
     ),
     Rule(
         lambda f: f.stop_asked_by is not None,
@@ -206,6 +211,12 @@ def conclude(facts: Facts) -> Outcome:
         usage=facts.usage,
         enforced=facts.enforced,
     )
+
+
+def stopped(by: str) -> AttemptError:
+    """What it is to be stopped by somebody while ffmpeg does not run."""
+    outcome = conclude(Facts(None, None, stop_asked_by=by))
+    return AttemptError(outcome.reason or Reason.CANCELED, str(outcome.error))
 
 
 def outcome_of_error(error: AttemptError) -> Outcome:

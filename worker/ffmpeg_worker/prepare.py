@@ -9,19 +9,20 @@ from pathlib import Path
 
 from ffmpeg_jobs.model import Reason
 from ffmpeg_worker.config import Config
-from ffmpeg_worker.disk import check_disk
 from ffmpeg_worker.outcome import AttemptError
 from ffmpeg_worker.plan import Plan
+from ffmpeg_worker.reservation import check_room
 from ffmpeg_worker.transfer import fetch
 
 
-def prepare(plan: Plan, config: Config, stop: threading.Event) -> None:
-    """Check the disk, stage the output, fetch the input; ``stop`` breaks a fetch off.
+def prepare(plan: Plan, config: Config, stop: threading.Event, others: Sequence[Plan] = ()) -> None:
+    """Reserve the disk beside ``others``, stage the output, fetch the input; ``stop`` breaks a
+    fetch off.
 
     Raises AttemptError. Runs in a thread; a repeat starts over.
     """
-    check_disk(Path(plan.directory), plan.max_disk_mb)
-    _stage(plan, config.output_roots)
+    check_room(Path(plan.directory), plan, others)
+    _stage(plan, config.output_roots, others)
     if plan.fetch_from:
         fetch(
             plan.fetch_from,
@@ -34,7 +35,7 @@ def prepare(plan: Plan, config: Config, stop: threading.Event) -> None:
         _check_readable(plan.source, config.input_roots)
 
 
-def _stage(plan: Plan, roots: Sequence[Path]) -> None:
+def _stage(plan: Plan, roots: Sequence[Path], others: Sequence[Plan]) -> None:
     """Make the empty file that the sandbox will see as its output."""
     if plan.staged is None:
         return
@@ -43,7 +44,7 @@ def _stage(plan: Plan, roots: Sequence[Path]) -> None:
         if plan.publish_to:
             staged.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             _check_below(staged.parent, roots, "output")
-            check_disk(staged.parent, plan.max_disk_mb)
+            check_room(staged.parent, plan, others)
         # Never follow a link that somebody laid where our staged file goes.
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         os.close(os.open(staged, flags, 0o644))

@@ -1,10 +1,11 @@
-"""The settings that keep the machine well: the table [capacity] of worker.toml. Pure."""
+"""The settings that keep the machine well: [capacity] and [pressure] of worker.toml. Pure."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from ffmpeg_jobs.settings import Setting, choice, whole
+from ffmpeg_worker.admission import Thresholds
 from ffmpeg_worker.capacity import PERCENT_OF_CORES, Rules
 
 CAPACITY_SETTINGS: Final = (
@@ -74,4 +75,26 @@ CAPACITY_SETTINGS: Final = (
         "disk that all jobs together may have; what is free, without the least that always stays "
         "free, when it is not set",
     ),
+)
+
+_PERCENT: Final = whole(1, 100, "percent")
+
+PRESSURE_SETTINGS: Final = (
+    Setting(
+        "pressure",
+        "cpu",
+        _PERCENT,
+        Thresholds.cpu,
+        "no new job is taken while jobs waited for a core for more than this part of the last 10 "
+        "seconds; 100 is never exceeded, and the default, because a job that is held to its CPU "
+        "limit waits too",
+    ),
+    Setting(
+        "pressure",
+        "memory",
+        _PERCENT,
+        Thresholds.memory,
+        "the same for memory: jobs waited because pages had to be found or read again",
+    ),
+    Setting("pressure", "io", _PERCENT, Thresholds.io, "the same for disks"),
 )

@@ -120,7 +120,7 @@ def _facts(running: Running, end: ScopeEnd, stop_asked_by: str | None) -> Facts:
     )
 
 
-def look(plan: Plan | None, claim: Claim, unmet: str | None = None) -> Report:
+def report_of(plan: Plan | None, claim: Claim, unmet: str | None = None) -> Report:
     """How one attempt stands now, for a heartbeat; ``plan`` is None before there is one.
 
     ``unmet``: why the last wish of the master is not in force.

@@ -1,0 +1,158 @@
+"""What running jobs may write is reserved and watched: real ffmpeg, small volumes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ffmpeg_jobs.model import Claim, Free, Outcome, Reason, State
+from ffmpeg_jobs.schema import parse_job
+from ffmpeg_worker import holder, jobdir
+from ffmpeg_worker.config import Config
+from ffmpeg_worker.outcome import AttemptError, Facts, conclude
+from ffmpeg_worker.plan import Plan, make_plan
+from ffmpeg_worker.prepare import prepare
+from ffmpeg_worker.reservation import Overuse, overuse
+from ffmpeg_worker.upkeep import look, unseen
+from tests.media_runs.conftest import PATIENCE_SECONDS, fill
+
+#: Some ten MB each second on any machine.
+HEAVY = {"preset": "ultrafast", "crf": 0, "width": 1280, "height": 720, "duration": 3600}
+
+
+@pytest.fixture
+def small(config: Config, volume: Path) -> Config:
+    """A worker whose state and outputs are on a volume of 100 MiB, of which 5 stay free."""
+    output = volume / "output"
+    output.mkdir()
+    return replace(config, state_directory=volume / "state", output_roots=(output,))
+
+
+def plan_of(config: Config, job_id: str, max_disk_mb: int, *, output: bool = True) -> Plan:
+    job = {"resource_limits": {"max_disk_mb": max_disk_mb}, "parameters": HEAVY}
+    if output:
+        job["output"] = str(config.output_roots[0] / f"{job_id}.mkv")
+    plan = make_plan(Claim(job_id * 12, 1, "t" * 32, 60.0, parse_job(job)), config)
+    jobdir.record(plan)
+    return plan
+
+
+def begin(plan: Plan, config: Config, *others: Plan) -> None:
+    prepare(plan, config, threading.Event(), others)
+
+
+@contextmanager
+def running(plan: Plan) -> Iterator[None]:
+    """Its real ffmpeg, for as long as we want it."""
+    command = [sys.executable, "-I", "-S", str(holder.__file__), plan.directory]
+    held = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    assert held.stdin is not None
+    with held, held.stdin:
+        held.stdin.write(b"g")
+        held.stdin.flush()
+        try:
+            yield
+        finally:
+            os.killpg(held.pid, signal.SIGKILL)
+
+
+def until_over(*plans: Plan) -> list[Overuse]:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not (found := overuse(plans)):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return found
+
+
+@pytest.mark.parametrize("output", [True, False], ids=["beside its output", "in its directory"])
+def test_a_job_over_its_disk_is_stopped_before_the_volume_is_full(
+    small: Config, volume: Path, output: bool
+) -> None:
+    plan = plan_of(small, "a", 30, output=output)
+    begin(plan, small)
+    assert overuse([plan]) == []
+    with running(plan):
+        assert until_over(plan) == [Overuse(plan, "disk")]
+    assert shutil.disk_usage(volume).free > 10 << 20
+    outcome = conclude(Facts(None, "success", stop_asked_by="disk"))
+    assert (outcome.reason, outcome.error) == (
+        Reason.DISK_FULL,
+        "stopped because it used more disk than max_disk_mb",
+    )
+
+
+def test_when_somebody_else_fills_the_volume_the_largest_job_stops(
+    small: Config, volume: Path
+) -> None:
+    calm, greedy = plan_of(small, "b", 20), plan_of(small, "c", 60)
+    begin(calm, small)
+    begin(greedy, small, calm)
+    with running(greedy):
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while Path(str(greedy.staged)).stat().st_size < 5 << 20:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        fill(volume, (shutil.disk_usage(volume).free >> 20) - 2)
+        assert overuse([calm, greedy]) == [Overuse(greedy, "volume")]
+    assert conclude(Facts(None, "", stop_asked_by="volume")).reason is Reason.DISK_FULL
+
+
+def test_what_others_may_still_write_is_reserved(small: Config) -> None:
+    first, second, third = plan_of(small, "d", 60), plan_of(small, "e", 40), plan_of(small, "f", 30)
+    begin(first, small)
+    with pytest.raises(AttemptError, match="60 MB of it are reserved for jobs that run") as refusal:
+        begin(second, small, first)
+    assert refusal.value.reason is Reason.DISK_FULL
+    begin(third, small, first)
+    # What it has written is no longer free, and no longer reserved.
+    Path(str(first.staged)).write_bytes(b"x" * (20 << 20))
+    with pytest.raises(AttemptError, match="40 MB of it are reserved"):
+        begin(second, small, first)
+    # An attempt whose outcome is known writes no more; it may wait for its master.
+    jobdir.keep_outcome(first, Outcome(State.COMPLETED))
+    begin(second, small, first)
+
+
+def test_a_job_takes_nothing_of_a_volume_that_it_does_not_write_to(
+    small: Config, volume: Path, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    config = replace(small, output_roots=(elsewhere,))
+    far = plan_of(config, "g", 1000)
+    begin(far, config)
+    here = plan_of(small, "h", 80)
+    begin(here, small, far)
+    seen = look(small, [far, here], 2, unseen(""))
+    assert (seen.free.disk_mb, seen.free.slots) == (pytest.approx(15, abs=1), 0)
+
+
+def test_what_is_free_follows_limits(small: Config) -> None:
+    config = replace(small, max_concurrent_jobs=2, cpus=4)
+    plan = plan_of(config, "j", 50)
+    seen = look(config, [plan], 1, unseen(""))
+    memory_mb = seen.share.memory_mb - 2048
+    assert seen.free == Free(200, memory_mb, pytest.approx(45, abs=1), 1)
+    jobdir.keep_held(plan, replace(plan.held, cpu_percent=300, memory_mb=1000))
+    seen = look(config, [plan], 1, unseen(""))
+    assert (seen.free.cpu_percent, seen.free.memory_mb) == (100, seen.share.memory_mb - 1000)
+
+
+def test_a_full_volume_holds_the_machine_back(small: Config, volume: Path) -> None:
+    assert look(small, [], 0, unseen("")).held_back is None
+    fill(volume, 97)
+    why = f"the volume of {small.state_directory} has 3.0 % free; 5 % are needed"
+    assert look(small, [], 0, unseen("")).held_back == why

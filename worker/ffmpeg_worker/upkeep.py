@@ -1,0 +1,102 @@
+"""Keep the machine well: look at it each second, say what is free, why no job is taken, and
+which jobs must stop."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ffmpeg_jobs.model import Free
+from ffmpeg_jobs.wire import to_json
+from ffmpeg_worker import admission, jobdir
+from ffmpeg_worker.admission import Taken, Vitals, Volume
+from ffmpeg_worker.capacity import Resources, Share, share
+from ffmpeg_worker.config import Config
+from ffmpeg_worker.disk import LEAST_FREE_PERCENT, nearest, usable_mb
+from ffmpeg_worker.machine import memory_mb
+from ffmpeg_worker.plan import Plan
+from ffmpeg_worker.pressure import Pressure, read_pressure
+from ffmpeg_worker.reservation import Overuse, overuse, reserved_mb, used_mb, volume_of
+
+
+@dataclass(frozen=True)
+class Look:
+    """The machine as it was seen."""
+
+    share: Share
+    free: Free
+    held_back: str | None
+    pressure: Pressure
+    pressed: frozenset[str] = frozenset()
+    overuse: tuple[Overuse, ...] = ()
+
+
+def look(config: Config, plans: Collection[Plan], held: int, before: Look) -> Look:
+    """Look at the machine; ``held`` of its slots are in use, some by attempts without a plan.
+
+    Reads files and walks the jobs' directories: not for the event loop.
+    """
+    try:
+        return _look(config, plans, held, before)
+    except OSError as error:  # a volume that went away; no job is taken until it is back
+        return unseen(f"the disk for jobs cannot be looked at: {error}")
+
+
+def unseen(why: str) -> Look:
+    """A machine of which nothing is known."""
+    return Look(Share(0, 0, 0), Free(0, 0, 0, 0), why, Pressure(None, {}))
+
+
+def in_words(seen: Look) -> dict[str, Any]:
+    """The look for /health."""
+    return {
+        "free": to_json(seen.free),
+        "held_back": seen.held_back,
+        "pressure": {"source": seen.pressure.source or "none: the kernel gives no PSI"}
+        | dict(seen.pressure.percent),
+    }
+
+
+def _look(config: Config, plans: Collection[Plan], held: int, before: Look) -> Look:
+    volume, room = _disk(config, plans)
+    of_jobs = share(Resources(config.cpus, memory_mb(), room), config.capacity)
+    of_jobs = replace(of_jobs, disk_mb=min(of_jobs.disk_mb, room))
+    number = volume_of(config.state_directory)
+    taken = [_taken(plan, number, config) for plan in plans]
+    free = admission.free(of_jobs, config.max_concurrent_jobs, held, taken)
+    pressure = read_pressure()
+    pressed = admission.pressed(pressure.percent, config.pressure, before.pressed)
+    vitals = Vitals(
+        config.max_concurrent_jobs,
+        free,
+        of_jobs,
+        volume,
+        pressure.percent,
+        config.pressure,
+        pressed,
+    )
+    why = admission.held_back(vitals)
+    return Look(of_jobs, free, why, pressure, pressed, tuple(overuse(plans)))
+
+
+def _disk(config: Config, plans: Collection[Plan]) -> tuple[Volume, int]:
+    """The state directory's volume, and MiB there for jobs, with what those that run hold."""
+    directory = nearest(config.state_directory)
+    space = shutil.disk_usage(directory)
+    held = sum(used_mb(plan, volume_of(directory)) for plan in plans)
+    volume = Volume(str(config.state_directory), 100 * space.free / space.total, LEAST_FREE_PERCENT)
+    return volume, usable_mb(space.free, space.total) + held
+
+
+def _taken(plan: Plan, volume: int, config: Config) -> Taken:
+    """What a job may use; one without a limit of its own counts as its part of the cores."""
+    held = jobdir.held(plan)
+    unlimited = plan.claim.job.resource_limits.max_cpu_percent is None and held == plan.held
+    part = config.cpus * 100 // config.max_concurrent_jobs
+    return Taken(
+        cpu_percent=part if unlimited else held.cpu_percent,
+        memory_mb=held.memory_mb,
+        disk_mb=used_mb(plan, volume) + reserved_mb(plan, volume),
+    )
