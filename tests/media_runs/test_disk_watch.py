@@ -137,7 +137,8 @@ def test_a_job_takes_nothing_of_a_volume_that_it_does_not_write_to(
     here = plan_of(small, "h", 80)
     begin(here, small, far)
     seen = look(small, [far, here], 2, unseen(""))
-    assert (seen.free.disk_mb, seen.free.slots) == (pytest.approx(15, abs=1), 0)
+    assert seen.free.disk_mb in (14, 15, 16)
+    assert seen.free.slots == 0
 
 
 def test_what_is_free_follows_limits(small: Config) -> None:
@@ -145,7 +146,8 @@ def test_what_is_free_follows_limits(small: Config) -> None:
     plan = plan_of(config, "j", 50)
     seen = look(config, [plan], 1, unseen(""))
     memory_mb = seen.share.memory_mb - 2048
-    assert seen.free == Free(200, memory_mb, pytest.approx(45, abs=1), 1)
+    assert replace(seen.free, disk_mb=0) == Free(200, memory_mb, 0, 1)
+    assert seen.free.disk_mb in (44, 45, 46)
     jobdir.keep_held(plan, replace(plan.held, cpu_percent=300, memory_mb=1000))
     seen = look(config, [plan], 1, unseen(""))
     assert (seen.free.cpu_percent, seen.free.memory_mb) == (100, seen.share.memory_mb - 1000)

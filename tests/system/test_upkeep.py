@@ -1,0 +1,66 @@
+"""The machine stays well: jobs keep to their disk, and dead ones leave nothing behind."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.system.farm import Farm
+
+pytestmark = pytest.mark.lab
+
+HEAVY = ("--duration", "3600", "--preset", "ultrafast", "--crf", "0")
+HEALTH = "curl -sSf http://127.0.0.1:9091/health"
+
+
+def test_a_job_over_its_disk_ends_and_frees_it(container: Farm) -> None:
+    output = "/var/lib/ffmpeg-worker/output/too-large.mkv"
+    flags = ("--disk", "40", "--max-attempts", "1", "--timeout", "600", "--output", output)
+    ended = container.wait_for(container.submit("--scenario", "1080p-h264", *HEAVY, *flags))
+    assert (ended["state"], ended["reason"]) == ("failed", "disk_full")
+    assert ended["error"] == "stopped because it used more disk than max_disk_mb"
+    left = "find /var/lib/ffmpeg-worker/output /var/lib/ffmpeg-worker/jobs -name '*too-large*'"
+    assert container.run(left).stdout == ""
+
+
+def test_the_worker_tells_what_is_free(container: Farm) -> None:
+    container.machine.wait_until(f"{container.ask('/workers')} | jq -e '.[0].free.slots'")
+    (worker,) = json.loads(container.get("/workers"))
+    machine, free = worker["machine"], worker["free"]
+    assert machine["jobs_cpu_percent"] == machine["cpus"] * 100
+    assert machine["jobs_memory_mb"] == machine["memory_mb"] * 90 // 100
+    job = container.submit(
+        *("--scenario", "preview", "--duration", "3600", "--timeout", "600"),
+        *("--cpu", "30", "--memory", "512", "--disk", "700"),
+    )
+    container.started(job)
+    less = {"cpu_percent": 30, "memory_mb": 512, "slots": 1}
+    left = " and ".join(f".{name} == {free[name] - part}" for name, part in less.items())
+    container.machine.wait_until(f"{container.ask('/workers')} | jq -e '.[0].free | {left}'")
+    health = json.loads(container.run(HEALTH).stdout)
+    assert health["free"]["slots"] == free["slots"] - 1
+    assert set(health["pressure"]) == {"source", "cpu", "memory", "io"}
+    metrics = container.run("curl -sSf http://127.0.0.1:9091/metrics").stdout.splitlines()
+    assert f"free_slots {free['slots'] - 1}.0" in metrics
+    container.end(job)
+
+
+def test_what_holds_the_worker_back_is_told(container: Farm) -> None:
+    """Every slot is taken, and the second job waits."""
+    container.run("sed -i '1i max_concurrent_jobs = 1' /etc/ffmpeg-worker/worker.toml")
+    container.run("systemctl restart ffmpeg-worker")
+    flags = ("--scenario", "preview", "--duration", "3600", "--timeout", "600", "--cpu", "30")
+    first, second = container.submit(*flags), container.submit(*flags)
+    container.started(first)
+    why = "1 of 1 jobs run (max_concurrent_jobs)"
+    container.machine.wait_until(
+        f"{container.ask('/workers')} | jq -e '.[0].held_back == \"{why}\"'"
+    )
+    assert container.job(second)["state"] == "queued"
+    assert f"held back: {why}" in container.run("systemctl status ffmpeg-worker").stdout
+    assert json.loads(container.run(HEALTH).stdout)["held_back"] == why
+    container.end(first)
+    container.started(second)
+    container.end(second)
+    container.run("sed -i 1d /etc/ffmpeg-worker/worker.toml && systemctl restart ffmpeg-worker")
