@@ -8,13 +8,14 @@ from typing import Final
 import structlog
 
 from ffmpeg_master.master import Master
-from ffmpeg_master.store import jobs, queue, workers
+from ffmpeg_master.store import attendance, jobs, queue, workers
 
 log = structlog.get_logger()
 
 #: Seconds between rounds; how much later than due a lease ends or a retry is offered.
 ROUND_SECONDS: Final = 1.0
-#: A round this late, in seconds, means that the machine or this process stood still.
+#: No round for this long, in seconds: nobody could extend a lease meanwhile. The machine slept,
+#: the process or the database stood still, or the clock was set.
 _AWAY_SECONDS: Final = 10.0
 #: Jobs deleted per round: a transaction of a few milliseconds.
 _FORGET_MOST: Final = 100
@@ -49,15 +50,19 @@ class Housekeeping:
         """One round, by the store's clock."""
         master, now, before = self._master, self._master.store.now(), self._last
         self._last = now
-        if now - before > _AWAY_SECONDS:
-            # Nobody could extend a lease meanwhile: asleep, stopped, or the clock was set.
-            renewed = queue.renew(master.store, master.config.lease_seconds)
-            log.warning("was_away", seconds=round(now - before), leases_renewed=renewed)
+        self._attend()
         self._expire()
         retries = jobs.due(master.store, before, now)
         if retries:
             master.wakeup.wake(retries)
         self._forget(now)
+
+    def _attend(self) -> None:
+        lease_seconds = self._master.config.lease_seconds
+        away = attendance.attend(self._master.store, _AWAY_SECONDS, lease_seconds)
+        absent_seconds, renewed = away
+        if absent_seconds >= _AWAY_SECONDS:
+            log.warning("was_away", seconds=round(absent_seconds), leases_renewed=renewed)
 
     def _expire(self) -> None:
         config = self._master.config

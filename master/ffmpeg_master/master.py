@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from ffmpeg_jobs.model import JobStatus
 from ffmpeg_master.auth import Gate
 from ffmpeg_master.config import Config
 from ffmpeg_master.metrics import Metrics
-from ffmpeg_master.store import queue, schema
+from ffmpeg_master.store import attendance, schema
 from ffmpeg_master.store.engine import Store
 from ffmpeg_master.wakeup import Wakeup
+
+#: Other masters of the same database note that they are there more often than this.
+_OTHERS_NOTE_SECONDS: Final = 2 * attendance.NOTE_SECONDS
 
 
 @dataclass(frozen=True)
@@ -37,13 +41,15 @@ class Master:
 
 
 def open_master(config: Config, clock: Callable[[], float] | None = None) -> Master:
-    """Open the store, migrate it, and give every lease its full length.
+    """Open the store, migrate it, and give every lease its full length if no master was there.
 
     Raises SchemaTooNew or Unavailable.
     """
     store = Store(config.database, clock)
     schema.migrate(store)
-    queue.renew(store, config.lease_seconds)
+    # Alone, nobody was there while this one was not.
+    away_seconds = _OTHERS_NOTE_SECONDS if store.shared else 0
+    attendance.attend(store, away_seconds, config.lease_seconds)
     return Master(config, store, Gate(store), Wakeup(), Metrics(store))
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import event
 
 from ffmpeg_jobs.model import Heartbeat, Job
 from ffmpeg_master.model import Filters, Needs
-from ffmpeg_master.store import intake, jobs, queue, workers
+from ffmpeg_master.store import attendance, intake, jobs, queue, workers
 from ffmpeg_master.store.engine import Store
 
 #: How to ask for a statement's plan, and the steps that read or sort all of a large table.
@@ -49,7 +49,7 @@ def test_no_statement_reads_all_jobs(store: Store, scans: list[str]) -> None:
     workers.fleet(store, 60)
     workers.show_all(store, 60)
     queue.expire(store, 60, 5)
-    queue.renew(store, 60)
+    attendance.attend(store, 0, 60)
     jobs.counts(store)
     jobs.due(store, 0, 1)
     jobs.page(store, Filters(state="failed"), 10)

@@ -22,7 +22,7 @@ from ffmpeg_jobs.model import (
 )
 from ffmpeg_jobs.problems import Conflict, NotFound, StaleAttempt
 from ffmpeg_master.model import Needs
-from ffmpeg_master.store import intake, jobs, logs, queue, workers
+from ffmpeg_master.store import attendance, intake, jobs, logs, queue, workers
 from ffmpeg_master.store.engine import Store
 from tests.store.conftest import Clock
 
@@ -273,14 +273,25 @@ def test_what_ended_cannot_be_canceled(store: Store) -> None:
         queue.cancel(store, "aaaaaaaaaaaa")
 
 
-def test_a_master_that_was_away_gives_every_lease_its_full_length(
+def test_after_a_time_without_a_master_every_lease_has_its_full_length(
     store: Store, clock: Clock
 ) -> None:
     held = claimed(store)
+    attendance.attend(store, 10, LEASE)
     clock.forward(3600)
-    assert queue.renew(store, LEASE) == 1
+    assert attendance.attend(store, 10, LEASE) == (3600, 1)
     assert expire(store) == []
     assert beat(store, held) is Order.CONTINUE
+
+
+def test_where_another_master_was_there_no_lease_is_renewed(store: Store, clock: Clock) -> None:
+    claimed(store)
+    for _ in range(20):
+        attendance.attend(store, 10, LEASE)
+        clock.forward(LEASE / 19)
+    # The last note may be a little old, as it is here; that is no absence.
+    assert attendance.attend(store, 10, LEASE)[1] == 0
+    assert len(expire(store)) == 1
 
 
 def test_the_order_of_handing_out(store: Store) -> None:

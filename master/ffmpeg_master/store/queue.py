@@ -283,16 +283,9 @@ def expire(store: Store, lease_seconds: float, retry_seconds: float) -> list[Job
         return [get(connection, row.id) for row in rows]
 
 
-def renew(store: Store, lease_seconds: float) -> int:
-    """Give every lease its full length from now; how many there are.
-
-    For a master that was away: its workers could not reach it, and kept on.
-    """
-    with store.write() as connection:
-        live = update(jobs).where(is_live)
-        return int(
-            connection.execute(live.values(lease_until=store.now() + lease_seconds)).rowcount
-        )
+def renew(connection: Connection, until: float) -> int:
+    """Let every lease last until that Unix time; how many there are."""
+    return int(connection.execute(update(jobs).where(is_live).values(lease_until=until)).rowcount)
 
 
 def forget(store: Store, ended_before: float, most: int) -> int:

@@ -142,3 +142,11 @@ keys = Table(
     Column("created_at", Float, nullable=False),
     Column("revoked_at", Float),
 )
+
+# One row: when a master of this database was there last.
+attendance = Table(
+    "attendance",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("noted_at", Float, nullable=False),
+)
