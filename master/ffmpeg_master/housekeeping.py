@@ -52,9 +52,8 @@ class Housekeeping:
         self._last = now
         self._attend()
         self._expire()
-        retries = jobs.due(master.store, before, now)
-        if retries:
-            master.wakeup.wake(retries)
+        # Retries, and what another master was told of and could not tell.
+        master.wakeup.wake_here(jobs.due(master.store, before, now))
         self._forget(now)
 
     def _attend(self) -> None:

@@ -11,6 +11,7 @@ from ffmpeg_jobs.model import JobStatus
 from ffmpeg_master.auth import Gate
 from ffmpeg_master.config import Config
 from ffmpeg_master.metrics import Metrics
+from ffmpeg_master.relay import Relay
 from ffmpeg_master.store import attendance, schema
 from ffmpeg_master.store.engine import Store
 from ffmpeg_master.wakeup import Wakeup
@@ -26,6 +27,7 @@ class Master:
     config: Config
     store: Store
     gate: Gate
+    relay: Relay
     wakeup: Wakeup
     metrics: Metrics
 
@@ -50,7 +52,8 @@ def open_master(config: Config, clock: Callable[[], float] | None = None) -> Mas
     # Alone, nobody was there while this one was not.
     away_seconds = _OTHERS_NOTE_SECONDS if store.shared else 0
     attendance.attend(store, away_seconds, config.lease_seconds)
-    return Master(config, store, Gate(store), Wakeup(), Metrics(store))
+    relay = Relay(store)
+    return Master(config, store, Gate(store), relay, Wakeup(relay.tell), Metrics(store))
 
 
 def _duration_seconds(status: JobStatus) -> float | None:

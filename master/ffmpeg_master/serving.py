@@ -35,10 +35,13 @@ class Serving:
         self._housekeeping = Housekeeping(self._master)
         self.app: Any = make_app(self._master)
         self._housekeeping.start()
+        wakeup = self._master.wakeup
+        self._master.relay.start(wakeup.hears, connected=wakeup.wake_all)
 
     def stop(self) -> None:
         """End held claims and the housekeeping; requests in flight go on."""
         self._housekeeping.stop()
+        self._master.relay.stop()
         self._master.wakeup.close()
 
 

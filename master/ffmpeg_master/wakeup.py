@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 Found = TypeVar("Found")
@@ -26,9 +26,14 @@ class _Waiter:
 
 
 class Wakeup:
-    """The claims that are held open, longest first."""
+    """The claims that are held open, longest first.
 
-    def __init__(self) -> None:
+    ``tell`` passes a word, what it is about and how often it was said, to the other masters,
+    whose ``hears`` knows what to do.
+    """
+
+    def __init__(self, tell: Callable[[str, str, int], None] = lambda *_: None) -> None:
+        self._tell = tell
         self._lock = threading.Lock()
         self._waiters: list[_Waiter] = []
         self._generation = 0  #: counts what may have made a job claimable
@@ -76,9 +81,14 @@ class Wakeup:
         return None
 
     def wake(self, jobs: int = 1) -> None:
-        """``jobs`` jobs may have become claimable."""
+        """``jobs`` jobs may have become claimable; for whoever waits, at whichever master."""
+        self.wake_here(jobs)
+        self._tell("wake", "", jobs)
+
+    def wake_here(self, jobs: int) -> None:
+        """``jobs`` jobs may have become claimable; the other masters know."""
         with self._lock:
-            for _ in range(jobs):
+            for _ in range(min(jobs, len(self._waiters))):
                 self._generation += 1
                 self._wake_next()
 
@@ -97,11 +107,27 @@ class Wakeup:
 
     def dismiss(self, worker: str) -> None:
         """End the claims that ``worker`` holds: it started anew and does not hear them."""
+        self._dismiss_here(worker)
+        self._tell("dismiss", worker, 1)
+
+    def _dismiss_here(self, worker: str) -> None:
         with self._lock:
             for waiter in self._waiters:
                 if waiter.worker == worker:
                     waiter.dismissed = True
                     waiter.event.set()
+
+    @property
+    def hears(self) -> Mapping[str, Callable[[str, int], None]]:
+        """What to do about a word of another master's."""
+        return {
+            "wake": lambda _about, times: self.wake_here(times),
+            "dismiss": lambda about, _times: self._dismiss_here(about),
+        }
+
+    def wake_all(self) -> None:
+        """Whatever was told meanwhile was not heard here: everyone looks."""
+        self.wake_here(len(self))
 
     def close(self) -> None:
         """End all claims now."""

@@ -35,15 +35,17 @@ def claim(call: Call) -> Answer:
 
 
 def _try_claim(master: Master, name: str, serial: int | None) -> Claim | None:
-    """The most urgent job that suits; again if another master took it meanwhile."""
+    """The most urgent job that suits; the next one if another claim is just taking it."""
     lease_seconds = master.config.lease_seconds
+    passed: set[str] = set()
     while True:
         fleet = workers.fleet(master.store, lease_seconds)
         worker = next((member for member in fleet if member.name == name), None)
         if worker is None:
             raise workers.unknown(name)
         others = [member for member in fleet if member.name != name]
-        chosen = scheduling.choose(jobs.waiting(master.store), worker, others)
+        waiting = (job for job in jobs.waiting(master.store) if job.job_id not in passed)
+        chosen = scheduling.choose(waiting, worker, others)
         if chosen is None:
             return None
         most = worker.machine.max_concurrent_jobs
@@ -52,6 +54,7 @@ def _try_claim(master: Master, name: str, serial: int | None) -> Claim | None:
         )
         if found is not None:
             return found
+        passed.add(chosen)
 
 
 def finish(call: Call) -> Answer:

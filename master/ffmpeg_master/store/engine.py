@@ -153,6 +153,13 @@ class Store:
         for statement in self._kind.lock_schema:
             connection.exec_driver_sql(statement)
 
+    def connect_alone(self) -> Any:
+        """The driver's own connection, for who keeps it. Raises Unavailable."""
+        with _translated():
+            connection = self._engine.connect()
+            connection.detach()
+            return connection.connection.dbapi_connection
+
     def close(self) -> None:
         """Give the connections back."""
         self._engine.dispose()

@@ -20,7 +20,9 @@ _OF_EARLIER_CLAIMS: Final = (
     select(jobs)
     .join(attempts, and_(attempts.c.job_id == jobs.c.id, attempts.c.number == jobs.c.attempt))
     .where(jobs.c.worker == bindparam("by"), is_live, attempts.c.claim_serial < bindparam("serial"))
+    .order_by(jobs.c.id)
 )
+_HOLD_OF_EARLIER_CLAIMS: Final = _OF_EARLIER_CLAIMS.with_for_update()
 
 
 def release(
@@ -58,7 +60,7 @@ def unheard(
             return []
     why = "its worker never heard of it"
     with store.write() as connection:
-        rows = connection.execute(_OF_EARLIER_CLAIMS, asked).all()
+        rows = connection.execute(_HOLD_OF_EARLIER_CLAIMS, asked).all()
         lost = [row for row in rows if _key(row) not in reported]
         for row in lost:
             _give_back(connection, store.now(), row, why, retry_seconds, reported=False)

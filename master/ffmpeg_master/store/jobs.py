@@ -111,8 +111,8 @@ def counts(store: Store) -> tuple[int, int]:
 
 
 def due(store: Store, after: float, until: float) -> int:
-    """How many waiting retries became due in that span of Unix time."""
-    span = (jobs.c.not_before > after, jobs.c.not_before <= until, jobs.c.attempt > 0)
+    """How many waiting jobs became due in that span of Unix time."""
+    span = (jobs.c.not_before > after, jobs.c.not_before <= until)
     query = select(func.count()).where(is_queued, *span)
     with store.read() as connection:
         return int(connection.execute(query).scalar_one())

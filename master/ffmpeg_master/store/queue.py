@@ -45,22 +45,17 @@ _LIVE: Final = (State.RUNNING.value, State.PAUSED.value)
 _HOLD_WORKER: Final = (
     select(workers.c.name).where(workers.c.name == bindparam("by")).with_for_update()
 )
-#: Whoever is at that job now decides about it; nobody waits for that.
-_HOLD_IF_FREE: Final = (
-    select(jobs.c.id)
-    .where(jobs.c.id == bindparam("job_id"), is_queued)
+_HELD: Final = select(func.count()).where(jobs.c.worker == bindparam("by"), is_live)
+#: A queued job whose time has come; who is at it now decides about it, and nobody waits for that.
+_HOLD_DUE: Final = (
+    select(jobs.c.attempt, jobs.c.job)
+    .where(jobs.c.id == bindparam("job_id"), is_queued, jobs.c.not_before <= bindparam("now"))
     .with_for_update(skip_locked=True)
 )
-_HELD: Final = select(func.count()).where(jobs.c.worker == bindparam("by"), is_live)
-#: A queued job becomes a worker's, if its time has come and the worker has room.
+#: It becomes a worker's.
 _TAKE: Final = (
     update(jobs)
-    .where(
-        jobs.c.id == bindparam("job_id"),
-        is_queued,
-        jobs.c.not_before <= bindparam("now"),
-        _HELD.scalar_subquery() < bindparam("most"),
-    )
+    .where(jobs.c.id == bindparam("of_job"))
     .values(
         state=State.RUNNING.value,
         attempt=jobs.c.attempt + 1,
@@ -83,7 +78,6 @@ _LATE: Final = (
     .limit(100)
     .with_for_update(skip_locked=True)
 )
-_TAKEN: Final = select(jobs.c.attempt, jobs.c.job).where(jobs.c.id == bindparam("job_id"))
 _CHANGE_JOB: Final = update(jobs).where(jobs.c.id == bindparam("job_id"))
 _END_ATTEMPT: Final = update(attempts).where(
     attempts.c.job_id == bindparam("of_job"), attempts.c.number == bindparam("at")
@@ -106,22 +100,20 @@ def claim(
     token = secrets.token_urlsafe(24)
     with store.write() as connection:
         connection.execute(_HOLD_WORKER, {"by": worker})
-        if connection.execute(_HOLD_IF_FREE, {"job_id": job_id}).first() is None:
+        if connection.execute(_HELD, {"by": worker}).scalar_one() >= most:
             return None
         now = store.now()
-        asked = {"job_id": job_id, "by": worker, "most": most}
-        times = {"now": now, "until": now + lease_seconds}
-        if connection.execute(_TAKE, asked | times).rowcount == 0:
+        row = connection.execute(_HOLD_DUE, {"job_id": job_id, "now": now}).first()
+        if row is None:
             return None
-        row = connection.execute(_TAKEN, {"job_id": job_id}).one()
-        attempt = {"job_id": job_id, "number": row.attempt, "worker": worker, "started_at": now}
-        attempt |= {
-            "token_hash": fence.hash_token(token),
-            "reported": False,
-            "claim_serial": serial,
-        }
+        taken = {"of_job": job_id, "by": worker, "now": now, "until": now + lease_seconds}
+        connection.execute(_TAKE, taken)
+        attempt = {"job_id": job_id, "number": row.attempt + 1, "worker": worker}
+        attempt |= {"started_at": now, "token_hash": fence.hash_token(token)}
+        attempt |= {"reported": False, "claim_serial": serial}
         connection.execute(insert(attempts), attempt)
-    return Claim(job_id, row.attempt, token, lease_seconds, from_json(Job, json.loads(row.job)))
+    job = from_json(Job, json.loads(row.job))
+    return Claim(job_id, row.attempt + 1, token, lease_seconds, job)
 
 
 def heartbeat(
