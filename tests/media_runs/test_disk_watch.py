@@ -21,7 +21,7 @@ from ffmpeg_jobs.schema import parse_job
 from ffmpeg_worker import holder, jobdir
 from ffmpeg_worker.config import Config
 from ffmpeg_worker.outcome import AttemptError, Facts, conclude
-from ffmpeg_worker.plan import Plan, make_plan
+from ffmpeg_worker.plan import Plan, make_plan, opening
 from ffmpeg_worker.prepare import prepare
 from ffmpeg_worker.reservation import Overuse, overuse
 from ffmpeg_worker.upkeep import look, unseen
@@ -60,9 +60,9 @@ def running(plan: Plan) -> Iterator[None]:
         command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
     )
     assert held.stdin is not None
-    with held, held.stdin:
-        held.stdin.write(b"g")
-        held.stdin.flush()
+    with held:
+        held.stdin.write(opening(plan))
+        held.stdin.close()
         try:
             yield
         finally:

@@ -18,7 +18,7 @@ from ffmpeg_jobs.schema import parse_job
 from ffmpeg_worker import holder, jobdir
 from ffmpeg_worker.config import Config
 from ffmpeg_worker.outcome import AttemptError, Facts, conclude
-from ffmpeg_worker.plan import Plan, make_plan
+from ffmpeg_worker.plan import Plan, make_plan, opening
 from ffmpeg_worker.prepare import prepare
 from ffmpeg_worker.publish import publish
 from tests.media_runs.conftest import CLIP, PATIENCE_SECONDS
@@ -34,7 +34,11 @@ def run(config: Config, **submitted: Any) -> tuple[Plan, Outcome]:
     prepare(plan, config, threading.Event())
     command = [sys.executable, "-I", "-S", str(holder.__file__), plan.directory]
     subprocess.run(
-        command, input=b"g", stderr=subprocess.DEVNULL, timeout=PATIENCE_SECONDS, check=True
+        command,
+        input=opening(plan),
+        stderr=subprocess.DEVNULL,
+        timeout=PATIENCE_SECONDS,
+        check=True,
     )
     ended = jobdir.holder_facts(plan)
     assert ended is not None

@@ -29,7 +29,7 @@ from ffmpeg_worker.lease import Lease
 from ffmpeg_worker.limits import expected_files, unenforced
 from ffmpeg_worker.outcome import AttemptError, conclude, outcome_of_error, stopped
 from ffmpeg_worker.placement import Placement, cgroup_of, read_back
-from ffmpeg_worker.plan import Plan, make_plan
+from ffmpeg_worker.plan import Plan, make_plan, opening
 from ffmpeg_worker.prepare import prepare
 from ffmpeg_worker.publish import publish
 from ffmpeg_worker.report import report
@@ -119,12 +119,6 @@ async def start(plan: Plan, placement: Placement) -> Running:
     os.close(held.gate)
     log.info("started", job=plan.claim.job_id, attempt=plan.claim.attempt, unit=plan.unit)
     return Running(plan, held.pidfd, enforced)
-
-
-def opening(plan: Plan) -> bytes:
-    """What opens the holder's gate: its command, as ``holder.command`` reads it."""
-    words = [str(len(plan.run)), *plan.run, *(plan.probe or ()), "go", ""]
-    return b"\0".join(os.fsencode(word) for word in words)
 
 
 def hold(plan: Plan) -> Held:

@@ -97,6 +97,12 @@ def make_plan(claim: Claim, config: Config) -> Plan:
     )
 
 
+def opening(plan: Plan) -> bytes:
+    """What opens the holder's gate: its command, as ``holder.command`` reads it."""
+    words = [str(len(plan.run)), *plan.run, *(plan.probe or ()), "go", ""]
+    return b"\0".join(word.encode("utf-8", "surrogateescape") for word in words)
+
+
 def _held(asked: Limits, config: Config) -> HeldLimits:
     """The limits with this machine's defaults, refused where they are over its caps."""
     held = HeldLimits(
