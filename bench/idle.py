@@ -26,9 +26,9 @@ def main() -> None:
         machine.run("sleep 5", check=True)
         idle = _look(machine, program)
         for _ in range(JOBS):
-            submit = "ffmpeg-jobs submit --scenario preview --duration 600 --input"
-            machine.run(f"{submit} {farm.INPUT} --timeout 900", check=False)
-        running = "test $(pgrep -xc ffmpeg) -ge 1 && test $(pgrep -fc holder.py) -eq " + str(JOBS)
+            submit = "ffmpeg-jobs submit --scenario preview --duration 600 --timeout 900"
+            machine.run(submit, check=True)
+        running = "test $(pgrep -xc 'ffmpeg|ffmpeg.real') -ge 1 && test $(pgrep -fc [h]older.py) -eq " + str(JOBS)
         machine.wait_until(running, timeout=120)
         machine.run("sleep 5", check=True)
         busy = _look(machine, program)

@@ -17,7 +17,7 @@ def main() -> None:
         farm.in_place_of_ffmpeg(machine, ASLEEP)
         submit = "ffmpeg-jobs submit --scenario preview --duration 60 --cpu 10 --memory 32 --disk 1"
         machine.run(f"for i in $(seq {JOBS}); do {submit}; done", check=True, timeout=300)
-        holders = f"test $(pgrep -fc holder.py) -eq {JOBS}"
+        holders = f"test $(pgrep -fc [h]older.py) -eq {JOBS}"
         machine.wait_until(holders, timeout=300)
         ready = f"curl -sf http://127.0.0.1:9091/health | jq -e '.running == {JOBS}'"
         machine.wait_until(ready, timeout=60)
