@@ -1,18 +1,15 @@
-"""The client of the master's API: keys, TLS, retries, idempotency. Used by CLI and worker."""
+"""The client of the master's API, as CLI and worker use it."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.util.retry import Retry
 
-from ffmpeg_jobs import __version__
+from ffmpeg_jobs.line import READ_TIMEOUT_SECONDS, Endpoint, Line
 from ffmpeg_jobs.model import (
     Claim,
     Heartbeat,
@@ -22,42 +19,22 @@ from ffmpeg_jobs.model import (
     Outcome,
     WorkerStatus,
 )
-from ffmpeg_jobs.problems import MasterUnreachable, MasterUntrusted
-from ffmpeg_jobs.problems import from_json as problem_from_json
+from ffmpeg_jobs.problems import MasterUnreachable
 from ffmpeg_jobs.wire import Noun, from_json, to_json
 
-CONNECT_TIMEOUT_SECONDS: Final = 5.0  #: two repeats of a lost SYN (RFC 6298: after 1 and 3 s)
-READ_TIMEOUT_SECONDS: Final = 30.0
 PAGE_LENGTH: Final = 100  #: jobs asked for at once
 TOKEN_HEADER: Final = "Attempt-Token"  # noqa: S105 (the name of a header, no secret)
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """Where the master is and how to show oneself to it."""
-
-    url: str
-    key: str
-    ca: str | None = None  #: path of a PEM bundle; None: the system's
-    insecure_skip_verify: bool = False
 
 
 class MasterClient:
     """The master, as functions. Each raises a Problem that was refused, or MasterUnreachable.
 
-    Not shared between threads that call at the same time, except where requests allows it
-    (its connection pool is thread-safe; we change no state after construction).
+    May be shared between threads that call at the same time.
     """
 
     def __init__(self, endpoint: Endpoint, session: requests.Session | None = None) -> None:
         """``session`` replaces the transport, e.g. by one that calls a WSGI application."""
-        self._url = endpoint.url.rstrip("/")
-        self._session = session or _session(self._url)
-        self._session.headers["User-Agent"] = f"ffmpeg-jobs/{__version__}"
-        # Given with each request, because the environment (REQUESTS_CA_BUNDLE, ~/.netrc)
-        # goes before what a session holds.
-        self._verify = (not endpoint.insecure_skip_verify) and (endpoint.ca or True)
-        self._auth = _bearer(endpoint.key)
+        self._line = Line(endpoint, session)
 
     def submit(self, job: Mapping[str, Any], idempotency_key: str | None = None) -> JobStatus:
         """Submit a job as a person writes it; a repeat with the same key is the same job."""
@@ -155,33 +132,12 @@ class MasterClient:
         headers = {TOKEN_HEADER: token, "Content-Type": "text/plain; charset=utf-8"}
         self._call("PUT", f"/jobs/{job_id}/attempts/{attempt}/log", data=log, headers=headers)
 
-    def _call(
-        self, method: str, path: str, *, read_timeout: float = READ_TIMEOUT_SECONDS, **more: Any
-    ) -> requests.Response:
-        try:
-            answer = self._session.request(
-                method,
-                self._url + path,
-                timeout=(CONNECT_TIMEOUT_SECONDS, read_timeout),
-                allow_redirects=False,
-                verify=self._verify,
-                auth=self._auth,
-                **more,
-            )
-        except requests.exceptions.SSLError as error:
-            raise MasterUntrusted(
-                f"no TLS with the master at {self._url}: {_why(error)}"
-            ) from error
-        except OSError as error:  # all of requests' own, and a certificate file that is missing
-            raise MasterUnreachable(
-                f"no answer from the master at {self._url}: {_why(error)}"
-            ) from error
-        if answer.is_redirect:
-            elsewhere = answer.headers["Location"]
-            raise MasterUnreachable(f"{self._url} sends elsewhere, to {elsewhere}")
-        if answer.ok:
-            return answer
-        raise problem_from_json(answer.status_code, _problem_body(answer))
+    def close(self) -> None:
+        """Hang up."""
+        self._line.close()
+
+    def _call(self, method: str, path: str, **more: Any) -> requests.Response:
+        return self._line.call(method, path, **more)
 
     def _json(self, answer: requests.Response) -> Any:
         try:
@@ -205,68 +161,8 @@ class MasterClient:
             raise self._stranger(f"an answer that is no {cls.__name__} ({error})") from None
 
     def _stranger(self, what: str) -> MasterUnreachable:
-        return MasterUnreachable(f"{self._url} is no ffmpeg-master of this release: {what}")
-
-
-def _bearer(key: str) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
-    """What shows the API key (RFC 6750)."""
-
-    def show(request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {key}"
-        return request
-
-    return show
+        return MasterUnreachable(f"{self._line.url} is no ffmpeg-master of this release: {what}")
 
 
 def _quote(segment: str) -> str:
     return quote(segment, safe="")
-
-
-def _why(error: BaseException) -> str:
-    """The innermost cause, in the words of the system or of the TLS library."""
-    inner: BaseException | None = error
-    while inner is not None:
-        error = inner
-        inside = [getattr(part, "reason", part) for part in error.args]
-        inside += [error.__cause__, None if error.__suppress_context__ else error.__context__]
-        inner = next((part for part in inside if isinstance(part, BaseException)), None)
-    words = getattr(error, "verify_message", "") or getattr(error, "strerror", "") or str(error)
-    return words or type(error).__name__
-
-
-def _problem_body(answer: requests.Response) -> dict[str, Any]:
-    """The problem in an answer; a proxy's own error page has none."""
-    try:
-        body = answer.json()
-    except requests.JSONDecodeError:
-        body = None
-    if isinstance(body, dict):
-        return body
-    return {"detail": f"{answer.status_code} {answer.reason} from {answer.url}"}
-
-
-def _session(url: str) -> requests.Session:
-    """What may be sent twice is sent again when the master restarts or a line breaks.
-
-    Everything under /jobs may: submit has its Idempotency-Key, cancel repeats do nothing,
-    limits and pause say what shall be, results are fenced. A claim may not: its job would wait
-    for the lease to run out.
-    """
-    session = requests.Session()
-    session.mount(url, HTTPAdapter(max_retries=_retry(("GET", "PUT"))))
-    session.mount(f"{url}/jobs", HTTPAdapter(max_retries=_retry(("GET", "PUT", "POST"))))
-    return session
-
-
-def _retry(methods: tuple[str, ...]) -> Retry:
-    # Waits of 0, 0.6 and 1.2 s; the caller decides about longer ones.
-    return Retry(
-        total=3,
-        read=2,
-        other=0,  # a certificate does not become better
-        backoff_factor=0.3,
-        status_forcelist=(502, 503, 504),
-        allowed_methods=methods,
-        raise_on_status=False,
-        respect_retry_after_header=False,
-    )

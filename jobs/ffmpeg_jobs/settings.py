@@ -55,6 +55,10 @@ def _as_url(value: object) -> str:
     return url.geturl().rstrip("/") if good and not extra else _fail()
 
 
+def _as_urls(value: object) -> str:
+    return ",".join(_as_url(url.strip()) for url in _as_texts(value))
+
+
 def whole(low: int, high: int, unit: str) -> Kind:
     """A whole number of ``unit`` from ``low`` to ``high``."""
 
@@ -95,7 +99,9 @@ TEXTS: Final = Kind("a list of texts", _as_texts)
 PATH: Final = Kind("an absolute path", _as_path)
 PATHS: Final = Kind("a list of absolute paths", _as_paths)
 FLAG: Final = Kind("true or false", _as_flag, takes_value=False)
-URL: Final = Kind("a URL such as https://master.example:8080", _as_url)
+URLS: Final = Kind(
+    "a URL such as https://master.example:8080, or several, separated by commas", _as_urls
+)
 
 
 @dataclass(frozen=True)

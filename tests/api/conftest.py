@@ -23,7 +23,8 @@ import pytest
 import requests
 import structlog
 
-from ffmpeg_jobs.client import Endpoint, MasterClient
+from ffmpeg_jobs.client import MasterClient
+from ffmpeg_jobs.line import Endpoint
 from ffmpeg_jobs.model import Machine, Role
 from ffmpeg_master import auth, config
 from ffmpeg_master.housekeeping import Housekeeping
@@ -139,7 +140,7 @@ class Outside:
 
     def client_with(self, secret: str) -> MasterClient:
         client = MasterClient(Endpoint(self.url, secret))
-        self.sessions.callback(client._session.close)
+        self.sessions.callback(client.close)
         return client
 
     def ready(self) -> Outside:

@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from ffmpeg_jobs.client import Endpoint, MasterClient
+from ffmpeg_jobs.client import MasterClient
+from ffmpeg_jobs.line import Endpoint
 from ffmpeg_jobs.model import (
     Claim,
     Heartbeat,

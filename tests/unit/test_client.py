@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,7 +18,8 @@ from typing import Any
 import pytest
 import urllib3
 
-from ffmpeg_jobs.client import Endpoint, MasterClient
+from ffmpeg_jobs.client import MasterClient
+from ffmpeg_jobs.line import Endpoint
 from ffmpeg_jobs.model import State
 from ffmpeg_jobs.problems import (
     MasterUnreachable,
@@ -88,14 +90,26 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-@pytest.fixture
-def server() -> Iterator[Server]:
+@contextmanager
+def serving() -> Iterator[Server]:
     with Server() as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield server
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def other() -> Iterator[Server]:
+    with serving() as server:
+        yield server
 
 
 def test_the_key_is_shown_whatever_netrc_says(
@@ -216,9 +230,7 @@ def test_a_log_is_utf_8_whatever_is_in_it(server: Server) -> None:
 
 
 def test_nobody_there_is_said_in_the_words_of_the_system() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
+    url = nobody()
     with pytest.raises(MasterUnreachable, match=f"^no answer from the master at {url}: Connec"):
         MasterClient(Endpoint(url, "k")).workers()
 
@@ -270,3 +282,50 @@ def test_verification_can_be_given_up(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/etc/ssl/certs/ca-certificates.crt")
     with pytest.warns(urllib3.exceptions.InsecureRequestWarning):
         server.client(url=secure, insecure_skip_verify=True).job("aaaaaaaaaaaa")
+
+
+def nobody() -> str:
+    """A URL where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return f"http://127.0.0.1:{free.getsockname()[1]}"
+
+
+def test_the_next_master_is_asked_and_kept_when_the_first_is_gone(server: Server) -> None:
+    client = server.client(url=f"{nobody()},{server.url}")
+    server.answers = [Said({}, 204), Said(JOB)]
+    assert client.claim("ada", 0) is None  # it never reached the first, so it may go elsewhere
+    assert client.submit({}).state is State.QUEUED
+
+
+def test_a_master_that_cannot_now_is_passed_over(server: Server, other: Server) -> None:
+    server.answers = [Said({"detail": "about to stop"}, 503)]
+    client = server.client(url=f"{server.url},{other.url}")
+    client.job("aaaaaaaaaaaa")
+    asked = len(server.heard)
+    client.job("aaaaaaaaaaaa")
+    assert (len(server.heard), len(other.heard)) == (asked, 2)
+
+
+def test_a_refusal_counts_whichever_master_says_it(server: Server, other: Server) -> None:
+    server.answers = [Said({"detail": "no such job"}, 404)]
+    with pytest.raises(NotFound):
+        server.client(url=f"{server.url},{other.url}").job("aaaaaaaaaaaa")
+    assert other.heard == []
+
+
+def test_a_claim_whose_answer_was_lost_is_not_made_elsewhere(server: Server, other: Server) -> None:
+    server.answers = [Said(None)]
+    client = server.client(url=f"{server.url},{other.url}")
+    with pytest.raises(MasterUnreachable, match="closed connection"):
+        client.claim("ada", 0)
+    assert (len(server.heard), other.heard) == (1, [])
+    other.answers = [Said({}, 204)]
+    assert client.claim("ada", 0) is None  # the next one is
+    assert len(server.heard) == 1
+
+
+def test_when_no_master_answers_all_are_named() -> None:
+    first, second = nobody(), nobody()
+    with pytest.raises(MasterUnreachable) as raised:
+        MasterClient(Endpoint(f"{first},{second}", "k")).workers()
+    assert first in str(raised.value) and second in str(raised.value)

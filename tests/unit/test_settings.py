@@ -15,7 +15,7 @@ from ffmpeg_jobs.settings import (
     PATHS,
     TEXT,
     TEXTS,
-    URL,
+    URLS,
     ConfigError,
     Setting,
     add_flags,
@@ -27,7 +27,7 @@ from ffmpeg_jobs.settings import (
 )
 
 ROWS = (
-    Setting("", "master", URL, "http://localhost:1", "where", "--master", "T_MASTER"),
+    Setting("", "master", URLS, "http://localhost:1", "where", "--master", "T_MASTER"),
     Setting("", "secret", whole(1, 9, "keys"), None, "a secret", env="T_SECRET", secret=True),
     Setting("limits", "jobs", whole(1, 100, "jobs"), 4, "how many", "--jobs"),
     Setting("limits", "level", choice("low", "high"), "low", "how much"),

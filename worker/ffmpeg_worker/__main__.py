@@ -13,8 +13,9 @@ from typing import Final
 import structlog
 
 from ffmpeg_jobs import __version__
-from ffmpeg_jobs.client import Endpoint, MasterClient
+from ffmpeg_jobs.client import MasterClient
 from ffmpeg_jobs.daemon import set_up_logging
+from ffmpeg_jobs.line import Endpoint
 from ffmpeg_jobs.settings import EX_CONFIG, ConfigError, add_flags, example
 from ffmpeg_worker import metrics
 from ffmpeg_worker.agent import Agent

@@ -7,7 +7,8 @@ import urllib3
 
 from ffmpeg_jobs.cli import finding
 from ffmpeg_jobs.cli.words import complain
-from ffmpeg_jobs.client import Endpoint, MasterClient
+from ffmpeg_jobs.client import MasterClient
+from ffmpeg_jobs.line import Endpoint
 
 
 def connect(context: click.Context) -> MasterClient:

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from ffmpeg_jobs import settings
-from ffmpeg_jobs.settings import FLAG, TEXT, URL, ConfigError, Found, Kind, Setting
+from ffmpeg_jobs.settings import FLAG, TEXT, URLS, ConfigError, Found, Kind, Setting
 
 SYSTEM_FILE: Final = Path("/etc/ffmpeg-worker/jobs.toml")
 USER_FILE: Final = "ffmpeg-jobs.toml"  #: below $XDG_CONFIG_HOME, else ~/.config
@@ -46,9 +46,9 @@ SETTINGS: Final = (
     Setting(
         "",
         "master",
-        URL,
+        URLS,
         "http://127.0.0.1:8080",
-        "where the master is",
+        "where the master is, or those that share a database are",
         "--master",
         "FFMPEG_JOBS_MASTER",
     ),
@@ -189,7 +189,7 @@ def options(command: Command) -> Command:
         if row.flag is None:
             continue
         more: dict[str, Any] = {"is_flag": True, "default": None}
-        if row.kind is URL:
+        if row.kind is URLS:
             more = {"metavar": "URL"}
         elif row.kind is _FILE:
             more = {"metavar": "PATH", "type": _path}
