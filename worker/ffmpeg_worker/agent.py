@@ -269,7 +269,8 @@ class Agent:
     def _beat(self) -> HeartbeatAnswer:
         client, name = self.station.client, self.config.name
         if not self.registered.is_set():
-            return client.register(name, self.machine())
+            # A new worker's adopted jobs wait for their heartbeat: their leases run on.
+            client.register(name, self.machine())
         reports = tuple(
             report_of(live.plan, live.claim, live.lease.unmet) for live in list(self.live.values())
         )
