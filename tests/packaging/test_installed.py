@@ -10,6 +10,7 @@ pytestmark = pytest.mark.lab
 UNITS = (
     "ffmpeg-master.service ffmpeg-master.socket"
     " ffmpeg-worker.service ffmpeg-worker-launcher.service ffmpeg.slice"
+    " ffmpeg-worker-clean.timer ffmpeg-worker-clean.service"
 )
 
 
@@ -18,7 +19,8 @@ def test_both_services_run_and_meet(installed: Machine) -> None:
     installed.wait_until("ffmpeg-jobs workers --json | jq -e '.[0].online'")
     assert installed.run("systemctl --failed --plain --no-legend").stdout == ""
     enabled = installed.run(f"systemctl is-enabled {UNITS}").stdout.split()
-    assert enabled == ["enabled", "enabled", "enabled", "static", "static"]
+    assert enabled == [*["enabled"] * 3, "static", "static", "enabled", "static"]
+    assert installed.run("systemctl is-active ffmpeg-worker-clean.timer").stdout == "active\n"
 
 
 @pytest.mark.parametrize(
@@ -58,7 +60,12 @@ def test_systemd_understands_every_line(installed: Machine) -> None:
 
 @pytest.mark.parametrize(
     ("unit", "tenths"),
-    [("ffmpeg-worker", 34), ("ffmpeg-worker-launcher", 10), ("ffmpeg-master", 13)],
+    [
+        ("ffmpeg-worker", 34),
+        ("ffmpeg-worker-launcher", 10),
+        ("ffmpeg-worker-clean", 10),
+        ("ffmpeg-master", 13),
+    ],
 )
 def test_exposure_stays_as_small_as_it_is(installed: Machine, unit: str, tenths: int) -> None:
     command = f"systemd-analyze security --no-pager --threshold={tenths} {unit}.service"

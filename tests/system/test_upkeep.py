@@ -64,3 +64,34 @@ def test_what_holds_the_worker_back_is_told(container: Farm) -> None:
     container.started(second)
     container.end(second)
     container.run("sed -i 1d /etc/ffmpeg-worker/worker.toml && systemctl restart ffmpeg-worker")
+
+
+def test_the_timer_removes_what_dead_jobs_left_beside_a_running_worker(container: Farm) -> None:
+    state, dead = "/var/lib/ffmpeg-worker", "aaaaaaaaaaaa.1"
+    flags = ("--scenario", "preview", "--duration", "3600", "--timeout", "600", "--cpu", "30")
+    job = container.submit(*flags, "--output", f"{state}/output/alive.mp4")
+    container.started(job)
+    alive = f"{state}/output/.alive.mp4.ffmpeg-job-{job}.1.part"
+    gone = [f"{state}/jobs/{dead}", f"{state}/output/.film.mp4.ffmpeg-job-{dead}.part"]
+    foreign = f"{state}/output/.theirs.mp4.ffmpeg-job-{dead}.part"
+    make = f"mkdir {gone[0]} && touch {gone[1]} && touch -d '8 days ago' {' '.join(gone)} {alive}"
+    container.run(["sh", "-c", make], user="ffmpeg-worker")
+    container.run(f"touch -d '8 days ago' {foreign}")
+    container.run("systemctl start ffmpeg-worker-clean.service")
+    said = container.run("journalctl -o cat -u ffmpeg-worker-clean.service").stdout
+    assert [path for path in gone if f"removed {path}\n" not in said] == []
+    assert container.run(["ls", "-d", *gone], check=False).stdout == ""
+    container.run(["ls", alive, foreign])
+    container.run(f"rm {foreign}")
+    container.end(job)
+    assert "ffmpeg-worker-clean" in container.run("systemctl list-timers").stdout
+
+
+def test_a_worker_that_starts_removes_them_too(container: Farm) -> None:
+    state, dead = "/var/lib/ffmpeg-worker", "aaaaaaaaaaaa.1"
+    gone = f"{state}/jobs/{dead} {state}/output/.film.mp4.ffmpeg-job-{dead}.part"
+    first, second = gone.split()
+    make = f"mkdir {first}; touch {second}; touch -d '8 days ago' {second}"
+    container.run(["sh", "-c", make], user="ffmpeg-worker")
+    container.run("systemctl restart ffmpeg-worker")
+    container.machine.wait_until(f"! ls -d {first} && ! ls {second}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from ffmpeg_jobs.model import Claim, Heartbeat, HeartbeatAnswer, Machine, Order
 from ffmpeg_jobs.problems import MasterUnreachable, NotFound, Problem
 from ffmpeg_worker import jobdir, metrics
 from ffmpeg_worker.attempt import Station, accept, resume, run
+from ffmpeg_worker.clean import clean, unrecorded
 from ffmpeg_worker.disk import free_mb
 from ffmpeg_worker.encoders import probe_encoders
 from ffmpeg_worker.lease import Lease, boot_seconds
@@ -122,8 +124,9 @@ class Agent:
 
     async def adopt(self) -> None:
         """Take up every attempt that has a directory; stop scopes that have none."""
-        for stray in jobdir.unrecorded(self.config.jobs_directory):
-            jobdir.remove(stray)
+        self.config.jobs_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for stray in unrecorded(self.config.jobs_directory, time.time()):
+            log.info("cleaned", path=str(stray))
         plans = [jobdir.reopen(path) for path in jobdir.recorded(self.config.jobs_directory)]
         ours = {plan.claim.job_id for plan in plans}
         try:
@@ -243,11 +246,14 @@ class Agent:
         self.changed.set()
 
     async def _probe(self) -> None:
-        """Find out what really encodes here, and register it; work does not wait for it."""
+        """Find out what really encodes here, and register it; remove what dead jobs left. Work
+        waits for neither."""
         memory = self.config.state_directory / "encoders.json"
         self.encoders = await asyncio.to_thread(probe_encoders, memory)
         log.info("encoders_found", encoders=list(self.encoders))
         self.registered.clear()
+        for path in await asyncio.to_thread(clean, self.config):
+            log.info("cleaned", path=str(path))
         await asyncio.Event().wait()
 
     async def _heartbeats(self) -> None:

@@ -49,11 +49,6 @@ def recorded(jobs_directory: Path) -> list[Path]:
     return sorted(found, key=lambda path: path.stat().st_mtime)
 
 
-def unrecorded(jobs_directory: Path) -> list[Path]:
-    """Directories whose worker died before the plan was whole: nothing of them was started."""
-    return [path for path in jobs_directory.glob("*.*") if not (path / "plan.json").exists()]
-
-
 def reopen(directory: Path) -> Plan:
     """The plan that was recorded."""
     return from_json(Plan, _read(directory, "plan.json") or {})

@@ -8,6 +8,7 @@ tells whose it is, and bound into the sandbox as one file.
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,10 @@ from ffmpeg_worker.sandbox import JOB, Bind, sandboxed
 
 INPUT: Final = "/input"
 OUTPUT: Final = "/output"
+#: An output while it is written; ``attempt`` is the name of the attempt's directory.
+STAGED_NAME: Final = re.compile(
+    r"\..+\.ffmpeg-job-(?P<attempt>[a-z2-7]{12}\.[1-9][0-9]{0,3})\.part\Z", re.DOTALL
+)
 
 
 @dataclass(frozen=True)

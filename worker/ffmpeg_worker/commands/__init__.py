@@ -14,6 +14,7 @@ from typing import Any, Final
 from ffmpeg_worker.config import Config
 
 COMMANDS: Final = {
+    "clean": ("clean", "Remove what dead jobs left on the disk."),
     "capacity": ("capacity", "Print how many jobs this machine takes at once, and why."),
 }
 

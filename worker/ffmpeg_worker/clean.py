@@ -1,0 +1,86 @@
+"""What dead jobs left on the disk: found by its exact name, kind, owner and age, and removed.
+
+Never through a link, never outside the jobs directory and the output roots, and never what an
+attempt on this machine still holds. Safe beside a running worker.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from ffmpeg_worker.config import Config
+from ffmpeg_worker.plan import STAGED_NAME
+
+#: A directory without a plan is a running worker's for some milliseconds.
+YOUNG_SECONDS: Final = 3600.0
+_ATTEMPT: Final = re.compile(r"[a-z2-7]{12}\.[1-9][0-9]{0,3}\Z")
+
+log = structlog.get_logger()
+
+
+def clean(config: Config) -> list[Path]:
+    """Remove what is dead; each path that was removed.
+
+    What cannot be removed is logged and stays. Raises OSError where the jobs directory cannot
+    be read.
+    """
+    if not config.jobs_directory.exists():
+        return []
+    now = time.time()
+    removed = list(unrecorded(config.jobs_directory, now - YOUNG_SECONDS))
+    for root in config.output_roots:
+        # Machines may share a root. What was not written to for as long as a job may run has no
+        # job any more on any of them.
+        removed += _staged(root, config, now - config.max_timeout_seconds)
+    return removed
+
+
+def unrecorded(jobs_directory: Path, before: float) -> Iterator[Path]:
+    """Remove directories of attempts whose worker died before their plan was whole: nothing of
+    them was started. ``before``: last changed before that Unix time."""
+    owner = jobs_directory.stat().st_uid
+    for path in sorted(jobs_directory.iterdir()):
+        if not _ATTEMPT.match(path.name) or (path / "plan.json").exists():
+            continue
+        try:
+            if _is_dead(path.lstat(), stat.S_IFDIR, owner, before):
+                shutil.rmtree(path)
+                yield path
+        except OSError as error:
+            _tell(error)
+
+
+def _staged(root: Path, config: Config, before: float) -> Iterator[Path]:
+    """Outputs that were being written, below one root, by attempts that this machine does not
+    know. os.fwalk goes through no link, and each name is used in the folder that was opened."""
+    owner = config.jobs_directory.stat().st_uid
+    for folder, _, names, opened in os.fwalk(root.resolve(), onerror=_tell):
+        for name in names:
+            match = STAGED_NAME.match(name)
+            if match is None or (config.jobs_directory / match["attempt"]).exists():
+                continue
+            try:
+                found = os.stat(name, dir_fd=opened, follow_symlinks=False)
+                if _is_dead(found, stat.S_IFREG, owner, before):
+                    os.unlink(name, dir_fd=opened)
+                    yield Path(folder) / name
+            except OSError as error:
+                _tell(error)
+
+
+def _is_dead(found: os.stat_result, kind: int, owner: int, before: float) -> bool:
+    ours = stat.S_IFMT(found.st_mode) == kind and found.st_uid == owner
+    return ours and found.st_mtime < before
+
+
+def _tell(error: OSError) -> None:
+    log.warning("not_cleaned", path=str(error.filename), reason=error.strerror)
