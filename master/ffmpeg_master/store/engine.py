@@ -142,11 +142,12 @@ class Store:
         with _translated(), self._engine.connect() as connection:
             opened = connection.execution_options(**options)
             with opened.begin():
+                outer = getattr(self._open, "connection", None)
                 self._open.connection = opened
                 try:
                     yield opened
                 finally:
-                    del self._open.connection
+                    self._open.connection = outer
 
     def lock_schema(self, connection: Connection) -> None:
         """Let no other master change the tables before this transaction ends."""
