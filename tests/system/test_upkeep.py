@@ -95,3 +95,60 @@ def test_a_worker_that_starts_removes_them_too(container: Farm) -> None:
     container.run(["sh", "-c", make], user="ffmpeg-worker")
     container.run("systemctl restart ffmpeg-worker")
     container.machine.wait_until(f"! ls -d {first} && ! ls {second}")
+
+
+SLICE = "/sys/fs/cgroup/ffmpeg.slice"
+TOML = "/etc/ffmpeg-worker/worker.toml"
+DROP_IN = "/etc/systemd/system/ffmpeg.slice.d/own.conf"
+
+
+@pytest.mark.vm
+def test_all_jobs_together_leave_the_system_its_share(vm: Farm) -> None:
+    flags = ("--scenario", "preview", "--duration", "3600", "--timeout", "600", "--memory", "300")
+    job = vm.submit(*flags, "--cpu", "30")
+    vm.started(job)
+    total = int(vm.run("awk '/MemTotal/ {print $2}' /proc/meminfo").stdout) * 1024
+    caps = _caps(vm)
+    assert (caps["cpu.weight"], caps["io.weight"]) == ("50", "default 50")
+    assert int(caps["memory.high"]) == pytest.approx(total * 0.85, rel=0.01)
+    assert int(caps["memory.max"]) == pytest.approx(total * 0.90, rel=0.01)
+    # An operator's own caps count at once, also for what runs.
+    vm.machine.write(DROP_IN, "[Slice]\nCPUQuota=150%\nMemoryMax=70%\n", 0o644)
+    vm.run("systemctl daemon-reload")
+    caps = _caps(vm)
+    assert caps["cpu.max"] == "150000 100000"
+    assert int(caps["memory.max"]) == pytest.approx(total * 0.70, rel=0.01)
+    vm.run(f"rm {DROP_IN} && systemctl daemon-reload")
+    vm.end(job)
+
+
+def _caps(vm: Farm) -> dict[str, str]:
+    """What the kernel holds the slice to."""
+    names = ("cpu.weight", "cpu.max", "io.weight", "memory.high", "memory.max")
+    files = " ".join(f"{SLICE}/{name}" for name in names)
+    return dict(zip(names, vm.run(f"cat {files}").stdout.splitlines(), strict=True))
+
+
+@pytest.mark.vm
+def test_pressure_holds_new_jobs_back_until_it_falls(vm: Farm) -> None:
+    """A job that is held to a tenth of a core waits for most of its time."""
+    vm.run(f"cp -p {TOML} {TOML}.kept && sed -i '1i max_concurrent_jobs = 2' {TOML}")
+    vm.run(f"printf '[pressure]\\ncpu = 60\\n' >> {TOML} && systemctl restart ffmpeg-worker")
+    flags = ("--scenario", "preview", "--duration", "3600", "--timeout", "900", "--memory", "300")
+    first = vm.submit(*flags, "--cpu", "10")
+    vm.started(first)
+    told = f"{vm.ask('/workers')} | jq -er '.[0].held_back | select(. != null)'"
+    why = vm.machine.wait_until(told, timeout=300, interval=2).stdout
+    assert why.startswith("cpu pressure is ")
+    assert why.endswith("% (some avg10); new jobs wait until it is below 48 %\n")
+    second = vm.submit(*flags, "--cpu", "10")
+    assert vm.job(second)["state"] == "queued"
+    health = json.loads(vm.run(HEALTH).stdout)
+    assert (health["pressure"]["source"], health["free"]["slots"]) == ("ffmpeg.slice", 1)
+    assert "held back: cpu pressure is" in vm.run("systemctl status ffmpeg-worker").stdout
+    assert "held_back 1.0" in vm.run("curl -sSf http://127.0.0.1:9091/metrics").stdout
+    assert vm.job(second)["state"] == "queued"
+    vm.end(first)
+    vm.started(second)
+    vm.end(second)
+    vm.run(f"mv {TOML}.kept {TOML} && systemctl restart ffmpeg-worker")
