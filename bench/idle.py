@@ -28,10 +28,7 @@ def main() -> None:
         for _ in range(JOBS):
             submit = "ffmpeg-jobs submit --scenario preview --duration 600 --timeout 900"
             machine.run(submit, check=True)
-        running = (
-            "test $(pgrep -xc 'ffmpeg|ffmpeg.real') -ge 1 && test $(pgrep -fc [h]older.py) -eq "
-            + str(JOBS)
-        )
+        running = f"test $(pgrep -fc [h]older.py) -eq {JOBS}"
         machine.wait_until(running, timeout=120)
         machine.run("sleep 5", check=True)
         busy = _look(machine, program)

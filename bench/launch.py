@@ -28,6 +28,7 @@ def main() -> None:
     asked = options.parse_args()
     with farm.farm(asked.suite, asked.backend, slots=8) as machine:
         farm.in_place_of_ffmpeg(machine, STAMP)
+        farm.push_inside(machine, "held.py")
         before = _manager_seconds(machine)
         ours = json.loads(
             farm.in_place_of_worker(machine, farm.push_inside(machine, "launch_ours.py"))

@@ -2,74 +2,59 @@
 
 import asyncio
 import json
-import os
-import shutil
+import resource
 import subprocess
-import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 
-from ffmpeg_jobs.model import Claim, Job, Parameters
-from ffmpeg_worker import jobdir
-from ffmpeg_worker.attempt import start
-from ffmpeg_worker.config import CONFIG_FILE, read_config
-from ffmpeg_worker.placement import LauncherPlacement
-from ffmpeg_worker.plan import make_plan
-from ffmpeg_worker.prepare import prepare
-from ffmpeg_worker.watch import exited
+from held import RESULT, Station, facts, forget, run, station
+
+from ffmpeg_jobs.model import Job, Parameters
 
 ROUNDS = 7
 CLIP = "/var/lib/ffmpeg-worker/input/clip.mp4"
 PLACE = Path("/var/lib/ffmpeg-worker/output")
-RESULT = Path("/var/lib/ffmpeg-worker/bench.json")
+WANTED = Parameters(encoder="libx264", preset="medium", width=1280, height=720)
 
 
-async def held(number, config, placement):
-    """Seconds of ffmpeg, by the holder's own clock."""
-    job = Job(
-        input=CLIP,
-        output=str(PLACE / f"held{number}.mp4"),
-        parameters=Parameters(encoder="libx264", preset="medium", width=1280, height=720),
-    )
-    claim = Claim(f"encode{number:a>6}", 1, "t" * 24, 600.0, job)
-    plan = replace(make_plan(claim, config), probe=None)
-    jobdir.record(plan)
-    await asyncio.to_thread(prepare, plan, config, threading.Event())
-    running = await start(plan, placement)
-    await exited(running.pidfd)
-    facts = json.loads((Path(plan.directory) / "facts.json").read_text())
-    assert facts["exit_status"] == 0, facts
-    await placement.stop(claim.job_id)
-    size = Path(plan.staged).stat().st_size
-    Path(plan.staged).unlink()
-    jobdir.remove(Path(plan.directory))
-    return facts["wall_seconds"], size, plan.run
+async def held(name: str, at: Station) -> tuple[list[float], int, tuple[str, ...]]:
+    """Wall and CPU seconds in scope and sandbox, the output's size, the command."""
+    job = Job(input=CLIP, output=str(PLACE / f"{name}.mp4"), parameters=WANTED)
+    plan = await run(f"encode{name:a>6}", job, at)
+    end = facts(plan)
+    assert end["exit_status"] == 0, end
+    # usage_usec of cpu.stat (cgroup-v2.rst): all of the scope, holder and sandbox too.
+    cpu_seconds = int(end["counters"]["cpu.stat"].split()[1]) / 1e6
+    size = Path(str(plan.staged)).stat().st_size
+    await forget(plan, at)
+    return [end["wall_seconds"], cpu_seconds], size, plan.run
 
 
-def bare(argv):
-    """Seconds of the same ffmpeg command without anything around it."""
-    places = {"/input": CLIP, "/output": str(PLACE / "bare.mp4")}
+def bare(argv: tuple[str, ...]) -> tuple[list[float], int]:
+    """The same of the same ffmpeg command without anything around it."""
+    output = PLACE / "bare.mp4"
+    places = {"file:/input": f"file:{CLIP}", "file:/output": f"file:{output}"}
     command = [places.get(part, part) for part in argv[argv.index("--") + 1 :]]
     command = [part.replace("/job/", f"{PLACE}/") for part in command]
-    command[0] = shutil.which(command[0])
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     began = time.monotonic()
     subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True)
     seconds = time.monotonic() - began
-    return seconds, Path(places["/output"]).stat().st_size
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return [seconds, cpu], output.stat().st_size
 
 
-async def main():
-    config = read_config(CONFIG_FILE, {}, os.environ)
-    placement = LauncherPlacement()
-    found = {"held": [], "bare": []}
+async def main() -> None:
+    """Measure in turns, so that whatever else happens meets both."""
+    at = station()
+    found: dict[str, list[list[float]]] = {"held": [], "bare": []}
     for number in range(ROUNDS):
-        seconds, size, argv = await held(f"{'abcdefg'[number]}", config, placement)
+        seconds, size, argv = await held("abcdefg"[number], at)
         alone, same = bare(argv)
         assert abs(size - same) < same / 100, (size, same)
         found["held"].append(seconds)
         found["bare"].append(alone)
-    shutil.rmtree(PLACE / "progress", ignore_errors=True)
     RESULT.write_text(json.dumps(found))
 
 

@@ -13,11 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 width, launches, command = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
-found = []
+found: list[float] = []
 lock = threading.Lock()
 
 
-def launch(_number):
+def launch(_number: int) -> None:
+    """One launch, its time noted."""
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         Path(folder).chmod(0o777)
         argv = [part.replace("STAMP", folder) for part in command]

@@ -13,12 +13,14 @@ KINDS = {
 }
 
 
-def kind_of(command):
+def kind_of(command: str) -> str | None:
+    """Which of ours it is."""
     return next((kind for kind, mark in KINDS.items() if mark in command), None)
 
 
-def ours():
-    found = {}
+def ours() -> dict[Path, str]:
+    """Our processes, by their place in /proc."""
+    found: dict[Path, str] = {}
     for place in Path("/proc").glob("[0-9]*"):
         try:
             command = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode()
@@ -31,12 +33,14 @@ def ours():
     return found
 
 
-def cpu_ticks(place):
+def cpu_ticks(place: Path) -> int:
+    """User and system time so far; proc(5): hundredths of a second."""
     fields = (place / "stat").read_text().rpartition(")")[2].split()
     return int(fields[11]) + int(fields[12])
 
 
-def pss_kib(place):
+def pss_kib(place: Path) -> int:
+    """Its own pages, and its share of those that it shares."""
     lines = (place / "smaps_rollup").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
 

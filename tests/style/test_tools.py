@@ -34,7 +34,7 @@ def test_ruff_format() -> None:
     run(RUFF, "format", "--check", ".")
 
 
-@pytest.mark.parametrize("part", ["jobs", "worker", "master", "lab", "tests"])
+@pytest.mark.parametrize("part", ["jobs", "worker", "master", "lab", "bench", "tests"])
 def test_mypy_strict(part: str) -> None:
     run(*MYPY, "--strict", part)
 

@@ -1,0 +1,59 @@
+"""Run one job by the worker's own code, from the worker's own service; shared by benchmarks."""
+
+import asyncio
+import json
+import os
+import threading
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ffmpeg_jobs.model import Claim, Job
+from ffmpeg_worker import jobdir
+from ffmpeg_worker.attempt import start
+from ffmpeg_worker.config import CONFIG_FILE, Config, read_config
+from ffmpeg_worker.placement import LauncherPlacement
+from ffmpeg_worker.plan import Plan, make_plan
+from ffmpeg_worker.prepare import prepare
+from ffmpeg_worker.watch import exited
+
+RESULT = Path("/var/lib/ffmpeg-worker/bench.json")
+
+
+@dataclass(frozen=True)
+class Station:
+    """The worker's configuration, and its way to the launcher."""
+
+    config: Config
+    placement: LauncherPlacement
+
+
+def station() -> Station:
+    """As the installed worker would start."""
+    return Station(read_config(CONFIG_FILE, {}, os.environ), LauncherPlacement())
+
+
+async def run(job_id: str, job: Job, at: Station) -> Plan:
+    """All of an attempt up to ffmpeg's end, but no ffprobe: peers verify no output either."""
+    claim = Claim(job_id, 1, "t" * 24, 600.0, job)
+    plan = replace(make_plan(claim, at.config), probe=None)
+    jobdir.record(plan)
+    await asyncio.to_thread(prepare, plan, at.config, threading.Event())
+    running = await start(plan, at.placement)
+    assert running.pidfd is not None
+    await exited(running.pidfd)
+    return plan
+
+
+async def forget(plan: Plan, at: Station) -> None:
+    """Leave nothing behind."""
+    await at.placement.stop(plan.claim.job_id)
+    if plan.staged:
+        Path(plan.staged).unlink(missing_ok=True)
+    jobdir.remove(Path(plan.directory))
+
+
+def facts(plan: Plan) -> dict[str, Any]:
+    """What the holder wrote at the end."""
+    found: dict[str, Any] = json.loads((Path(plan.directory) / "facts.json").read_text())
+    return found
