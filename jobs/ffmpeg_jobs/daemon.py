@@ -5,6 +5,7 @@ The only user of pystemd (sd_notify(3), sd_watchdog_enabled(3), sd_listen_fds(3)
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import socket
@@ -62,6 +63,15 @@ def watchdog_seconds() -> float | None:
     """How often to say ``WATCHDOG=1``: half of WatchdogSec (sd_watchdog_enabled(3)), or None."""
     usec = systemd.watchdog_enabled(False)
     return usec / 2e6 if usec else None
+
+
+async def feed_watchdog() -> None:
+    """Tell systemd that this loop turns, twice per WatchdogSec; never returns."""
+    pause = watchdog_seconds()
+    while pause is not None:
+        tell_systemd(WATCHDOG=1)
+        await asyncio.sleep(pause)
+    await asyncio.Event().wait()
 
 
 def inherited_sockets() -> list[socket.socket]:

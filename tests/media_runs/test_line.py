@@ -51,7 +51,7 @@ def test_a_file_becomes_a_verified_file(config: Config) -> None:
     plan, outcome = run(config, input=str(CLIP), output=str(final), parameters=QUICK)
     assert outcome.state is State.COMPLETED, outcome.error
     assert not final.exists()
-    media = publish(plan)
+    media = publish(plan, threading.Event())
     assert media is not None
     assert media.video == "h264 320x180 25 fps"
     assert media.duration_seconds == pytest.approx(1, abs=0.1)
@@ -60,13 +60,13 @@ def test_a_file_becomes_a_verified_file(config: Config) -> None:
     assert list(final.parent.iterdir()) == [final]
     assert final.stat().st_size == media.size_bytes
     # The next worker may come to this point again.
-    assert publish(plan) == media
+    assert publish(plan, threading.Event()) == media
 
 
 def test_without_an_output_it_is_encoded_verified_and_discarded(config: Config) -> None:
     plan, outcome = run(config, parameters=QUICK)
     assert outcome.state is State.COMPLETED, outcome.error
-    media = publish(plan)
+    media = publish(plan, threading.Event())
     assert media is not None
     assert media.input_duration_seconds is None
     assert list(config.output_roots[0].iterdir()) == []
@@ -76,7 +76,7 @@ def test_without_an_output_it_is_encoded_verified_and_discarded(config: Config) 
 def test_scenarios_run_as_they_are(config: Config, scenario: str) -> None:
     plan, outcome = run(config, scenario=scenario, input=str(CLIP))
     assert outcome.state is State.COMPLETED, outcome.error
-    assert isinstance(publish(plan), Media)
+    assert isinstance(publish(plan, threading.Event()), Media)
 
 
 def test_an_input_that_is_no_media_leaves_no_output(config: Config) -> None:
@@ -134,7 +134,7 @@ def test_from_a_url_to_a_url(config: Config, bucket: Bucket) -> None:
         parameters=QUICK,
     )
     assert outcome.state is State.COMPLETED, outcome.error
-    media = publish(plan)
+    media = publish(plan, threading.Event())
     assert media is not None
     assert (media.format, media.frames) == ("matroska,webm", 25)
     assert {path: len(body) for path, body in bucket.kept.items()} == {
@@ -148,5 +148,5 @@ def test_an_output_that_shrank_is_not_published(config: Config) -> None:
     probed = Path(plan.directory) / "probe.json"
     probed.write_text(probed.read_text().replace('"duration": "1.0', '"duration": "9.0'))
     with pytest.raises(AttemptError, match="cut short or damaged"):
-        publish(plan)
+        publish(plan, threading.Event())
     assert not final.exists()

@@ -29,7 +29,7 @@ def test_both_services_run_and_meet(installed: Machine) -> None:
         ("/etc/ffmpeg-worker/admin-key", "600 root root"),
         ("/etc/ffmpeg-worker/api-key", "600 root root"),
         ("/etc/ffmpeg-worker/master.toml", "640 root ffmpeg-master"),
-        ("/etc/ffmpeg-worker/worker.toml", "640 root ffmpeg-worker"),
+        ("/etc/ffmpeg-worker/worker.toml", "644 root root"),
         ("/etc/ffmpeg-worker/launcher.toml", "644 root root"),
         ("/var/lib/ffmpeg-master", "750 ffmpeg-master ffmpeg-master"),
         ("/var/lib/ffmpeg-master/master.db", "600 ffmpeg-master ffmpeg-master"),

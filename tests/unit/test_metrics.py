@@ -36,7 +36,7 @@ def test_an_attempt_is_counted_and_measured(url: str) -> None:
     metrics.observe(CLAIM, Outcome(State.COMPLETED, usage=usage))
     metrics.observe(CLAIM, Outcome(State.FAILED, Reason.TIMEOUT))
     metrics.observe(CLAIM, Outcome(State.CANCELED, Reason.CANCELED))
-    metrics.set_running(3)
+    metrics.set_running(3, draining=True)
     after = samples(url)
     grown = {name: after[name] - before.get(name, 0) for name in after}
     assert grown["jobs_total"] == 3
@@ -46,7 +46,7 @@ def test_an_attempt_is_counted_and_measured(url: str) -> None:
     assert grown[f"jobs_memory_mb_sum{SCENARIO}"] == 100
     assert grown[f"jobs_duration_seconds_sum{SCENARIO}"] == 10
     assert grown['jobs_duration_seconds_bucket{le="15.0",scenario="720p-h264"}'] == 1
-    assert after["jobs_running"] == 3
+    assert (after["jobs_running"], after["draining"]) == (3, 1)
 
 
 def test_every_reason_is_there_before_it_happens(url: str) -> None:

@@ -222,13 +222,13 @@ def staged(tmp_path: Path) -> Path:
 
 
 def test_an_upload_keeps_the_query(site: Site, staged: Path) -> None:
-    upload(staged, f"{site.url}/out?signature=s3cret")
+    upload(staged, f"{site.url}/out?signature=s3cret", threading.Event())
     assert site.stored == {"/out?signature=s3cret": BODY}
 
 
 def test_an_upload_is_tried_again(site: Site, staged: Path) -> None:
     site.refusals.extend([503, 500])
-    upload(staged, f"{site.url}/out", pauses_seconds=(0, 0))
+    upload(staged, f"{site.url}/out", threading.Event(), pauses_seconds=(0, 0))
     assert site.stored == {"/out": BODY}
 
 
@@ -245,7 +245,7 @@ def test_an_upload_is_tried_again(site: Site, staged: Path) -> None:
 )
 def test_an_upload_that_is_refused(site: Site, staged: Path, path: str, reason: Reason) -> None:
     with pytest.raises(AttemptError) as refusal:
-        upload(staged, f"{site.url}{path}?signature=s3cret", pauses_seconds=(0,))
+        upload(staged, f"{site.url}{path}?signature=s3cret", threading.Event(), pauses_seconds=(0,))
     assert refusal.value.reason is reason
     assert f"HTTP status {path[1:]}" in str(refusal.value)
     assert "s3cret" not in str(refusal.value)
@@ -256,7 +256,12 @@ def test_an_upload_to_nobody(staged: Path) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         with pytest.raises(AttemptError, match="Connection refused") as refusal:
-            upload(staged, f"http://127.0.0.1:{closed.getsockname()[1]}/", pauses_seconds=())
+            upload(
+                staged,
+                f"http://127.0.0.1:{closed.getsockname()[1]}/",
+                threading.Event(),
+                pauses_seconds=(),
+            )
     assert refusal.value.reason is Reason.NETWORK_ERROR
 
 
@@ -269,3 +274,12 @@ def test_an_upload_to_nobody(staged: Path) -> None:
 )
 def test_what_is_shown_of_a_url(url: str, shown: str) -> None:
     assert plain_url(url) == shown
+
+
+def test_an_upload_that_is_broken_off(site: Site, staged: Path) -> None:
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(AttemptError, match="while its output was sent") as refusal:
+        upload(staged, f"{site.url}/out", stop)
+    assert refusal.value.reason is Reason.CANCELED
+    assert BODY not in site.stored.values()

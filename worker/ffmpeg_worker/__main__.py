@@ -22,7 +22,9 @@ from ffmpeg_worker.agent import Agent
 from ffmpeg_worker.attempt import Station
 from ffmpeg_worker.commands import add_commands, run_command
 from ffmpeg_worker.config import CONFIG_FILE, SETTINGS, Config, read_config
+from ffmpeg_worker.drain import Drains
 from ffmpeg_worker.placement import LauncherPlacement, enforced_controllers
+from ffmpeg_worker.shutdown import machine_stops
 
 #: Threads for what blocks: the held claim, a heartbeat, and per job a fetch, upload or report.
 THREADS: Final = 64
@@ -55,7 +57,8 @@ def main() -> int:
 async def _work(config: Config) -> int:
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
     endpoint = Endpoint(config.master, config.api_key, config.ca, config.insecure_skip_verify)
-    station = Station(config, LauncherPlacement(), MasterClient(endpoint), metrics.observe)
+    client, drains = MasterClient(endpoint), Drains(config, machine_stops)
+    station = Station(config, LauncherPlacement(), client, drains, metrics.observe)
     agent = Agent(station)
     missing = [name for name in ("cpu", "memory", "pids") if name not in enforced_controllers()]
     if missing:

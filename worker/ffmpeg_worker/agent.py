@@ -17,31 +17,29 @@ from typing import Any, Final
 import structlog
 
 from ffmpeg_jobs import __version__
-from ffmpeg_jobs.daemon import tell_systemd, watchdog_seconds
+from ffmpeg_jobs.daemon import feed_watchdog, tell_systemd
 from ffmpeg_jobs.model import Claim, Heartbeat, HeartbeatAnswer, Machine, Order
-from ffmpeg_jobs.problems import MasterUnreachable, NotFound, Problem
 from ffmpeg_worker import jobdir, metrics
 from ffmpeg_worker.attempt import Station, accept, resume, run
-from ffmpeg_worker.clean import clean, unrecorded
+from ffmpeg_worker.clean import keep_clean, unrecorded
+from ffmpeg_worker.dialogue import Dialogue, Voice
 from ffmpeg_worker.disk import free_mb
-from ffmpeg_worker.encoders import probe_encoders
-from ffmpeg_worker.lease import Lease, boot_seconds
+from ffmpeg_worker.encoders import keep_probing
+from ffmpeg_worker.lease import Lease
 from ffmpeg_worker.limits import job_id_of
 from ffmpeg_worker.machine import memory_mb
 from ffmpeg_worker.outcome import AttemptError, outcome_of_error
 from ffmpeg_worker.placement import enforced_controllers
 from ffmpeg_worker.plan import Plan
-from ffmpeg_worker.report import report
+from ffmpeg_worker.report import give_back, report
 from ffmpeg_worker.scopes import ScopeError
 from ffmpeg_worker.upkeep import Look, in_words, look, unseen
 from ffmpeg_worker.watch import report_of
 
-#: How long a claim is held open by the master when there is no job.
-CLAIM_WAIT_SECONDS: Final = 25.0
 #: The machine is looked at this often: a job may write some hundred MB in that time.
 LOOK_SECONDS: Final = 1.0
-#: Before the master is asked again that could not be asked.
-RETRY_SECONDS: Final = 2.0
+#: How long a shutdown waits for what is handed back; under TimeoutStopSec of our unit.
+SHUTDOWN_SECONDS: Final = 20.0
 
 log = structlog.get_logger()
 
@@ -64,11 +62,14 @@ class Agent:
         self.config = station.config
         self.live: dict[asyncio.Task[None], Live] = {}
         self.stopping = asyncio.Event()
-        self.changed = asyncio.Event()  #: an attempt began or ended
-        self.registered = asyncio.Event()
+        self.drains = station.drains
+        self.changed = asyncio.Event()  #: an attempt began or ended, or the drain is another
+        self.reload = asyncio.Event()
         self.encoders: tuple[str, ...] = ()
-        self.heartbeat_seconds = RETRY_SECONDS
-        self.trouble: str | None = None  #: why the master could not be asked last time
+        voice = Voice(
+            self.machine, self.heartbeat, self._room, self._take, self._obey, self._tell_status
+        )
+        self.dialogue = Dialogue(station.client, station.config.name, voice)
         self.seen = unseen("the machine was not looked at yet")
 
     async def run(self) -> None:
@@ -79,6 +80,12 @@ class Agent:
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self.stopping.set)
+        for name, action in (
+            (signal.SIGHUP, self.reload.set),
+            (signal.SIGUSR1, self.drains.on_signal),
+            (signal.SIGUSR2, self.drains.on_spot_signal),
+        ):
+            loop.add_signal_handler(name, action)
         await self.adopt()
         await self._look_after()
         log.info("machine_seen", **in_words(self.seen))
@@ -87,15 +94,19 @@ class Agent:
         loops = [
             asyncio.ensure_future(part)
             for part in (
-                self._heartbeats(),
-                self._claims(),
+                self.dialogue.heartbeats(),
+                self.dialogue.claims(),
+                self.drains.watch(self._leases, self._changed),
                 self._upkeep(),
-                self._probe(),
-                self._watchdog(),
+                keep_probing(self.config.encoders_file, self.reload, self._found),
+                keep_clean(self.config),
+                feed_watchdog(),
             )
         ]
         await asyncio.wait({stop, *loops}, return_when=asyncio.FIRST_COMPLETED)
         tell_systemd(STOPPING=1)
+        if self.stopping.is_set() and await self.drains.machine_stops():
+            await self._hand_back_all()
         log.info("stopping", jobs_left_running=len(self.live))
         for part in loops:
             if part.done():
@@ -106,20 +117,30 @@ class Agent:
         enforced = enforced_controllers()
         missing = [name for name in ("cpu", "memory", "pids") if name not in enforced]
         limits = f"NOT ENFORCED: {', '.join(missing)}" if missing else "limits enforced"
-        held_back = f"held back: {self.seen.held_back}" if self.seen.held_back else None
+        held_back = f"held back: {self.held_back}" if self.held_back else None
         jobs = f"{len(self.live)} of {self.config.max_concurrent_jobs} jobs"
-        return "; ".join(filter(None, (jobs, limits, held_back, self.trouble)))
+        return "; ".join(filter(None, (jobs, limits, held_back, self.dialogue.trouble)))
+
+    @property
+    def held_back(self) -> str | None:
+        """Why no new job is taken now; None: it is."""
+        drain = self.drains.now
+        if drain is None:
+            return self.seen.held_back
+        return f"{'draining' if self.live else 'drained'}: {drain.why}"
 
     def health(self) -> dict[str, Any]:
         """What ``/health`` shows."""
         return {
-            "status": "ok" if self.trouble is None else "degraded",
+            "status": "ok" if self.dialogue.trouble is None else "degraded",
             "running": len(self.live),
             "max_concurrent_jobs": self.config.max_concurrent_jobs,
             "manager": self.station.placement.manager,
             "enforced": list(enforced_controllers()),
-            "master": self.trouble or "ok",
+            "master": self.dialogue.trouble or "ok",
+            "draining": self.drains.now is not None,
             **in_words(self.seen),
+            "held_back": self.held_back,
         }
 
     async def adopt(self) -> None:
@@ -158,30 +179,12 @@ class Agent:
             jobs_disk_mb=self.seen.share.disk_mb,
         )
 
-    async def _claims(self) -> None:
-        """Ask for work whenever there is room; the master holds the question open."""
-        await self.registered.wait()
-        while True:
-            while (await self._look_after()).held_back is not None:
-                self.changed.clear()
-                with suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(self.changed.wait(), LOOK_SECONDS)
-            asked_at = boot_seconds()
-            try:
-                claim = await asyncio.to_thread(
-                    self.station.client.claim, self.config.name, CLAIM_WAIT_SECONDS
-                )
-            except NotFound:  # a master that does not know us: the heartbeat registers again
-                self.registered.clear()
-                self.changed.set()
-                await self.registered.wait()
-                continue
-            except (MasterUnreachable, Problem) as trouble:
-                self._note(trouble)
-                await asyncio.sleep(RETRY_SECONDS)
-                continue
-            if claim is not None:
-                self._take(claim, Lease(asked_at + claim.lease_seconds))
+    async def _room(self) -> None:
+        """Wait until a job may be taken."""
+        while (await self._look_after()).held_back is not None or self.drains.now is not None:
+            self.changed.clear()
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self.changed.wait(), LOOK_SECONDS)
 
     async def _upkeep(self) -> None:
         """Look after the machine, as long as we run."""
@@ -207,6 +210,10 @@ class Agent:
     def _take(self, claim: Claim, lease: Lease) -> None:
         """A job was handed to us: decide, write it down, begin."""
         log.info("claimed", job=claim.job_id, attempt=claim.attempt)
+        if self.drains.now is not None:  # it was on its way when the drain began
+            returning = give_back(claim, self.drains.now.why, self.station.client)
+            self._begin(Live(claim, lease, None), returning)
+            return
         try:
             plan = accept(claim, self.config)
         except AttemptError as error:
@@ -222,6 +229,7 @@ class Agent:
         self.live[task] = live
         if live.plan is not None:
             self.station.plans[live.plan.directory] = live.plan
+        self.drains.hold(live.lease)
         task.add_done_callback(self._ended)
         self._changed()
 
@@ -241,55 +249,42 @@ class Agent:
             await self.station.placement.stop(job_id)
 
     def _changed(self) -> None:
-        metrics.set_running(len(self.live))
-        tell_systemd(STATUS=self.status())
+        metrics.set_running(len(self.live), draining=self.drains.now is not None)
+        self._tell_status()
         self.changed.set()
+        self.dialogue.news.set()
 
-    async def _probe(self) -> None:
-        """Find out what really encodes here, and register it; remove what dead jobs left. Work
-        waits for neither."""
-        memory = self.config.state_directory / "encoders.json"
-        self.encoders = await asyncio.to_thread(probe_encoders, memory)
-        log.info("encoders_found", encoders=list(self.encoders))
-        self.registered.clear()
-        for path in await asyncio.to_thread(clean, self.config):
-            log.info("cleaned", path=str(path))
-        await asyncio.Event().wait()
+    def _tell_status(self) -> None:
+        tell_systemd(STATUS=self.status())
 
-    async def _heartbeats(self) -> None:
-        """Tell the master how it goes, and do what it says."""
-        while True:
-            sent_at = boot_seconds()
-            try:
-                self._obey(await asyncio.to_thread(self._beat), sent_at)
-            except NotFound:
-                self.registered.clear()
-                continue
-            except (MasterUnreachable, Problem) as trouble:
-                self._note(trouble)
-            with suppress(asyncio.TimeoutError):
-                # A new attempt is reported at once: its first heartbeat confirms its lease.
-                self.changed.clear()
-                await asyncio.wait_for(self.changed.wait(), self.heartbeat_seconds)
+    def _leases(self) -> list[Lease]:
+        return [live.lease for live in self.live.values()]
 
-    def _beat(self) -> HeartbeatAnswer:
-        client, name = self.station.client, self.config.name
-        if not self.registered.is_set():
-            # A new worker's adopted jobs wait for their heartbeat: their leases run on.
-            client.register(name, self.machine())
+    async def _hand_back_all(self) -> None:
+        """The machine goes down: what still runs ends here and goes on elsewhere."""
+        for live in list(self.live.values()):
+            self.drains.hold(live.lease)
+        if self.live:
+            await asyncio.wait(list(self.live), timeout=SHUTDOWN_SECONDS)
+
+    def _found(self, encoders: tuple[str, ...]) -> None:
+        self.encoders = encoders
+        self.dialogue.register_anew()
+
+    def heartbeat(self) -> Heartbeat:
+        """How it goes."""
         reports = tuple(
             report_of(live.plan, live.claim, live.lease.unmet) for live in list(self.live.values())
         )
-        disk_free_mb = free_mb(self.config.state_directory)
-        return client.heartbeat(
-            name,
-            Heartbeat(reports, disk_free_mb, free=self.seen.free, held_back=self.seen.held_back),
+        return Heartbeat(
+            reports,
+            free_mb(self.config.state_directory),
+            draining=self.drains.now is not None,
+            free=self.seen.free,
+            held_back=self.held_back,
         )
 
     def _obey(self, answer: HeartbeatAnswer, sent_at: float) -> None:
-        self._note(None)
-        self.registered.set()
-        self.heartbeat_seconds = answer.heartbeat_seconds
         leases = {
             (live.claim.job_id, live.claim.attempt): live.lease for live in self.live.values()
         }
@@ -304,21 +299,3 @@ class Agent:
             lease.want(row.wanted)
             if row.order is Order.CANCEL:
                 lease.ask_stop("cancel")
-
-    def _note(self, trouble: Exception | None) -> None:
-        """Log it when the master goes away, and when it is back; not every time between."""
-        before, self.trouble = self.trouble, None if trouble is None else str(trouble)
-        if trouble is not None and before is None:
-            log.warning("master_unreachable", reason=str(trouble))
-        elif trouble is None and before is not None:
-            log.info("master_is_back")
-        if (before is None) != (trouble is None):
-            tell_systemd(STATUS=self.status())
-
-    async def _watchdog(self) -> None:
-        """Tell systemd that this loop turns, twice per WatchdogSec."""
-        pause = watchdog_seconds()
-        while pause is not None:
-            tell_systemd(WATCHDOG=1)
-            await asyncio.sleep(pause)
-        await asyncio.Event().wait()

@@ -11,8 +11,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
@@ -25,14 +25,15 @@ from ffmpeg_jobs.contract import LOG_MAX_BYTES
 from ffmpeg_jobs.model import Claim, Outcome, Reason, State
 from ffmpeg_worker import holder, jobdir
 from ffmpeg_worker.config import Config
+from ffmpeg_worker.drain import Drains
 from ffmpeg_worker.lease import Lease
 from ffmpeg_worker.limits import expected_files, unenforced
-from ffmpeg_worker.outcome import AttemptError, conclude, outcome_of_error, stopped
+from ffmpeg_worker.outcome import HANDED_BACK, AttemptError, conclude, outcome_of_error, stopped
 from ffmpeg_worker.placement import Placement, cgroup_of, read_back
 from ffmpeg_worker.plan import Plan, make_plan, opening
 from ffmpeg_worker.prepare import prepare
 from ffmpeg_worker.publish import publish
-from ffmpeg_worker.report import report
+from ffmpeg_worker.report import give_back, report
 from ffmpeg_worker.scopes import ScopeError
 from ffmpeg_worker.steer import restore, steer
 from ffmpeg_worker.watch import Running, exited, watch
@@ -49,6 +50,7 @@ class Station:
     config: Config
     placement: Placement
     client: MasterClient
+    drains: Drains
     concluded: Callable[[Claim, Outcome], None]  #: told of every outcome, for the metrics
     plans: dict[str, Plan] = field(default_factory=dict)  #: by job directory, oldest first
 
@@ -68,7 +70,7 @@ async def run(plan: Plan, lease: Lease, station: Station) -> None:
         await _prepare(plan, lease, station)
         running = await start(plan, station.placement)
     except AttemptError as error:
-        await settle(plan, outcome_of_error(error), station)
+        await end(plan, outcome_of_error(error), lease.stop_asked_by, station)
         return
     await finish(running, lease, station)
 
@@ -84,8 +86,7 @@ async def resume(plan: Plan, lease: Lease, station: Station) -> None:
         await finish(running, lease, station)
     else:
         await _clear_away(plan, station.placement)
-        lost = AttemptError(Reason.WORKER_LOST, "the worker was restarted before ffmpeg started")
-        await settle(plan, outcome_of_error(lost), station)
+        await hand_back(plan, "the worker was restarted before ffmpeg started", station)
 
 
 def accept(claim: Claim, config: Config) -> Plan:
@@ -174,11 +175,32 @@ async def finish(running: Running, lease: Lease, station: Station) -> None:
     outcome = conclude(facts)
     if outcome.state is State.COMPLETED:
         outcome = await _publish(plan, outcome, lease)
-    if facts.stop_asked_by == "lost" or lease.stop_asked_by == "lost":
+    lost = "lost" if lease.stop_asked_by == "lost" else None
+    await end(plan, outcome, lost or facts.stop_asked_by or lease.stop_asked_by, station)
+
+
+async def end(plan: Plan, outcome: Outcome, by: str | None, station: Station) -> None:
+    """Report the outcome, or hand the attempt back, or drop it: as he wants who asked for the
+    end, ``by``."""
+    if by == "lost":
         log.warning("attempt_lost", job=plan.claim.job_id, attempt=plan.claim.attempt)
         _forget(plan)
         return
-    await settle(plan, outcome, station)
+    # systemd stops scopes before it tells the worker, and starts none any more.
+    blameless = outcome.reason in (Reason.WORKER_LOST, Reason.INTERNAL_ERROR)
+    if by is None and blameless and await station.drains.machine_stops():
+        by = "shutdown"
+        jobdir.note_stop(plan, by)
+    if by in HANDED_BACK and outcome.state is not State.COMPLETED:
+        await hand_back(plan, HANDED_BACK[by], station)
+    else:
+        await settle(plan, outcome, station)
+
+
+async def hand_back(plan: Plan, why: str, station: Station) -> None:
+    """Give the attempt back to the queue, forget the directory."""
+    await give_back(plan.claim, why, station.client)
+    _forget(plan)
 
 
 async def settle(plan: Plan, outcome: Outcome, station: Station) -> None:
@@ -198,17 +220,24 @@ async def settle(plan: Plan, outcome: Outcome, station: Station) -> None:
 
 async def _prepare(plan: Plan, lease: Lease, station: Station) -> None:
     """In a thread, so that a slow disk or server holds up nobody else."""
-    stop = threading.Event()
     # Who came before has its disk reserved; of two that come at once, the first.
     earlier = tuple(takewhile(lambda other: other != plan, station.plans.values()))
-    asked = asyncio.ensure_future(lease.stop_asked())
-    asked.add_done_callback(lambda _: stop.set())
-    try:
+    async with _stoppable(lease) as stop:
         await asyncio.to_thread(prepare, plan, station.config, stop, earlier)
-    finally:
-        asked.cancel()
     if lease.stop_asked_by is not None:
         raise stopped(lease.stop_asked_by)
+
+
+@asynccontextmanager
+async def _stoppable(lease: Lease) -> AsyncIterator[threading.Event]:
+    """What a thread looks at, to break off when somebody wants the attempt to end."""
+    stop = threading.Event()
+    asked = asyncio.ensure_future(lease.stop_asked())
+    asked.add_done_callback(lambda task: None if task.cancelled() else stop.set())
+    try:
+        yield stop
+    finally:
+        asked.cancel()
 
 
 async def _publish(plan: Plan, outcome: Outcome, lease: Lease) -> Outcome:
@@ -217,7 +246,8 @@ async def _publish(plan: Plan, outcome: Outcome, lease: Lease) -> Outcome:
         error = stopped(lease.stop_asked_by or "lost")
         return replace(outcome_of_error(error), usage=outcome.usage)
     try:
-        media = await asyncio.to_thread(publish, plan)
+        async with _stoppable(lease) as stop:
+            media = await asyncio.to_thread(publish, plan, stop)
     except AttemptError as error:
         return replace(outcome_of_error(error), usage=outcome.usage, log_tail=outcome.log_tail)
     return replace(outcome, media=media)

@@ -6,6 +6,7 @@ attempt on this machine still holds. Safe beside a running worker.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
@@ -25,6 +26,13 @@ YOUNG_SECONDS: Final = 3600.0
 _ATTEMPT: Final = re.compile(r"[a-z2-7]{12}\.[1-9][0-9]{0,3}\Z")
 
 log = structlog.get_logger()
+
+
+async def keep_clean(config: Config) -> None:
+    """Remove once what is dead, aside of the work; never returns."""
+    for path in await asyncio.to_thread(clean, config):
+        log.info("cleaned", path=str(path))
+    await asyncio.Event().wait()
 
 
 def clean(config: Config) -> list[Path]:

@@ -119,6 +119,21 @@ SETTINGS: Final = (
     *CAPACITY_SETTINGS,
     *PRESSURE_SETTINGS,
     Setting(
+        "spot",
+        "notice_file",
+        PATH,
+        None,
+        "when this file appears, the cloud takes the machine back: no new jobs, and those that "
+        "run are given back after grace_seconds",
+    ),
+    Setting(
+        "spot",
+        "grace_seconds",
+        whole(0, 86400, "seconds"),
+        60,
+        "how long jobs may go on after the cloud's notice, or after SIGUSR2",
+    ),
+    Setting(
         "metrics",
         "address",
         TEXT,
@@ -148,6 +163,8 @@ class Config:
     max_memory_mb: int
     max_timeout_seconds: int
     metrics_address: str
+    spot_notice_file: Path | None = None
+    spot_grace_seconds: int = 60
     capacity: Rules = field(default_factory=Rules)
     pressure: Thresholds = field(default_factory=Thresholds)
 
@@ -155,6 +172,16 @@ class Config:
     def jobs_directory(self) -> Path:
         """Where each attempt has its directory."""
         return self.state_directory / "jobs"
+
+    @property
+    def encoders_file(self) -> Path:
+        """Where it is remembered which encoders in software work."""
+        return self.state_directory / "encoders.json"
+
+    @property
+    def control_directory(self) -> Path:
+        """Where people ask things of the worker."""
+        return self.state_directory / "control"
 
 
 def read_config(
@@ -181,6 +208,8 @@ def read_config(
         max_memory_mb=values["max_memory_mb"] or memory_mb(),
         max_timeout_seconds=values["timeout_sec"],
         metrics_address=values["address"],
+        spot_notice_file=values["notice_file"],
+        spot_grace_seconds=values["grace_seconds"],
         capacity=rules,
         pressure=Thresholds(**{row.name: values[row.name] for row in PRESSURE_SETTINGS}),
     )

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import subprocess
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from ffmpeg_jobs.contract import VIDEO_ENCODERS
+from ffmpeg_jobs.daemon import tell_systemd
 from ffmpeg_jobs.model import Job, Parameters
 from ffmpeg_worker.command import Places, ffmpeg_argv
 from ffmpeg_worker.families import family_of
@@ -20,17 +26,36 @@ SIDE_PIXELS: Final = 256
 #: Two frames take half a second; a device that hangs is given up after this long.
 TRY_SECONDS: Final = 60
 
+log = structlog.get_logger()
 
-def probe_encoders(memory: Path) -> tuple[str, ...]:
+
+async def keep_probing(
+    memory: Path, reload: asyncio.Event, found: Callable[[tuple[str, ...]], None]
+) -> None:
+    """Tell ``found`` what encodes here: now, and again each time that ``reload`` is set, then
+    without what is remembered. systemd shows the unit as reloading meanwhile."""
+    encoders = await asyncio.to_thread(probe_encoders, memory)
+    while True:
+        log.info("encoders_found", encoders=list(encoders))
+        found(encoders)
+        await reload.wait()
+        reload.clear()
+        tell_systemd(RELOADING=1, MONOTONIC_USEC=time.monotonic_ns() // 1000)
+        encoders = await asyncio.to_thread(probe_encoders, memory, afresh=True)
+        tell_systemd(READY=1)
+
+
+def probe_encoders(memory: Path, *, afresh: bool = False) -> tuple[str, ...]:
     """The encoders of the contract that really encode on this machine.
 
     Software that worked is kept in the file ``memory`` and believed as long as ffmpeg is the
-    same; devices come and go, so their encoders are tried each time.
+    same, unless all are to be tried ``afresh``; devices come and go, so their encoders are tried
+    each time.
     """
     listing = _listing()
     listed = {words[1] for words in map(str.split, listing.splitlines()) if len(words) > 1}
     version = hashlib.sha256(listing.encode()).hexdigest()
-    known = _remembered(memory, version)
+    known = [] if afresh else _remembered(memory, version)
     found = tuple(n for n in VIDEO_ENCODERS if n in listed and (n in known or _works(n)))
     _remember(memory, version, [name for name in found if not family_of(name).devices])
     return found

@@ -114,6 +114,9 @@ class Launcher:
         pid = await self.authority.checked_pid(pidfd)
         properties = [*self._properties(limits, live=False), *SCOPE_PROPERTIES]
         properties.append(("Description", "s", f"ffmpeg job {job_id}"))
+        # Stopped before it when the machine goes down: the worker sees how the job ends, and
+        # gives it back while there is still a network.
+        properties.append(("After", "as", [self.caps.worker_unit]))
         await self.scopes.start(unit, pid, pidfd, properties)
         self.referenced.add(unit)
         # A process that died in between leaves a scope that never ends (no process, no event).

@@ -50,7 +50,8 @@ class Lease:
         return self.wanted
 
     def ask_stop(self, by: str) -> None:
-        """Somebody wants the attempt to end: "cancel", "lost" or "shutdown"; the first counts."""
+        """Somebody wants the attempt to end: "cancel", "lost", or as in outcome.HANDED_BACK; the
+        first counts."""
         self.stop_asked_by = self.stop_asked_by or by
         self._stop.set()
         self._news.set()
@@ -63,11 +64,14 @@ class Lease:
         """Wait until the attempt is certainly ours (True) or certainly not (False).
 
         While the master is away this waits: a finished encode is not published on the word
-        of a lease that may have run out.
+        of a lease that may have run out. What ended well while it was to be handed back is not
+        encoded again for that: it counts as ours as long as the lease is sure to hold.
         """
-        while self.stop_asked_by is None:
+        while self.stop_asked_by not in ("cancel", "lost"):
             if self.until - boot_seconds() > MARGIN_SECONDS:
                 return True
+            if self.stop_asked_by is not None:
+                return False
             self._news.clear()
             await self._news.wait()
         return False

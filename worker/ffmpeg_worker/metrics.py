@@ -41,6 +41,7 @@ _FAILED: Final = Counter("jobs_failed", "Attempts that failed on this worker", [
 for _reason in Reason:
     _FAILED.labels(_reason.value)  # a rate needs the zero before the first failure
 _RUNNING: Final = Gauge("jobs_running", "Attempts that this worker holds now")
+_DRAINING: Final = Gauge("draining", "1 while the worker is drained, else 0")
 _DISK: Final = Gauge("disk_space_available_mb", "Free space for jobs, in MiB")
 _ENFORCED: Final = Gauge("limits_enforced", "1 where the kernel enforces it, else 0", ["limit"])
 
@@ -76,9 +77,10 @@ def observe(claim: Claim, outcome: Outcome) -> None:
         _MEMORY.labels(scenario).observe(usage.memory_peak_bytes / (1 << 20))
 
 
-def set_running(count: int) -> None:
-    """How many attempts the worker holds now."""
+def set_running(count: int, *, draining: bool) -> None:
+    """How many attempts the worker holds now, and whether it takes no new ones."""
     _RUNNING.set(count)
+    _DRAINING.set(draining)
 
 
 def set_seen(seen: Look) -> None:

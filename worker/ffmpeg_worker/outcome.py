@@ -22,6 +22,15 @@ LINE_CHARACTERS: Final = 2000
 ERROR_CHARACTERS: Final = 4096
 
 
+#: Who has an attempt stopped that is then given back: it was not its fault, and not its end.
+HANDED_BACK: Final = {
+    "drain": "the worker was drained",
+    "spot": "the cloud takes the machine back",
+    "stop-jobs": "all jobs of the machine were stopped",
+    "shutdown": "the machine was shut down",
+}
+
+
 class AttemptError(Exception):
     """A step of an attempt could not be done. The message is the sentence that people read."""
 
@@ -38,7 +47,7 @@ class Facts:
     scope_result: str | None  #: systemd's Result of the scope; None: not known any more
     oom_kills: int = 0  #: oom_kill in memory.events
     timed_out: bool = False  #: it ran for all of its time
-    stop_asked_by: str | None = None  #: cancel, lost, disk, volume, drain or shutdown
+    stop_asked_by: str | None = None  #: cancel, lost, disk, volume, or as in HANDED_BACK
     stderr_tail: tuple[str, ...] = ()  #: the end of ffmpeg's log, lines with their level
     usage: Usage = field(default_factory=Usage)
     disk_free_percent: float | None = None
@@ -118,12 +127,13 @@ RULES: Final = (
         Reason.DISK_FULL,
         lambda f: "stopped because the volume that it writes to was nearly full",
     ),
+    # It ended well just before the stop reached it.
+    Rule(lambda f: f.exit_status == 0, None, lambda f: ""),
     Rule(
         lambda f: f.stop_asked_by is not None,
         Reason.WORKER_LOST,
-        lambda f: f"stopped because the worker was asked to ({f.stop_asked_by})",
+        lambda f: f"stopped because {HANDED_BACK.get(str(f.stop_asked_by), f.stop_asked_by)}",
     ),
-    Rule(lambda f: f.exit_status == 0, None, lambda f: ""),
     Rule(
         lambda f: f.oom_kills > 0 or f.scope_result == "oom-kill",
         Reason.OUT_OF_MEMORY,

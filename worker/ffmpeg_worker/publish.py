@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import threading
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -24,10 +25,11 @@ TOLERANCE_SECONDS: Final = 1.0
 TOLERANCE_PERCENT: Final = 2.0
 
 
-def publish(plan: Plan) -> Media | None:
+def publish(plan: Plan, stop: threading.Event) -> Media | None:
     """Verify the staged output and put it in its place; None for a stream, which has none.
 
-    A repeat finds it already there and does nothing. Raises AttemptError.
+    A repeat finds it already there and does nothing; ``stop`` breaks an upload off. Raises
+    AttemptError.
     """
     if plan.staged is None:
         return None
@@ -41,7 +43,7 @@ def publish(plan: Plan) -> Media | None:
     if plan.publish_to:
         publish_file(staged, Path(plan.publish_to))
     elif plan.upload_to:
-        upload(staged, plan.upload_to)
+        upload(staged, plan.upload_to, stop)
     return _with_sources(media, plan, seconds)
 
 

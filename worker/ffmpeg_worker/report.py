@@ -1,8 +1,9 @@
-"""Step 7: the outcome goes to the master, however long the master is away."""
+"""Step 7: the outcome goes to the master, or the attempt back, however long it is away."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -11,9 +12,9 @@ from ffmpeg_jobs.client import MasterClient
 from ffmpeg_jobs.contract import LOG_MAX_BYTES
 from ffmpeg_jobs.model import Claim, Outcome
 from ffmpeg_jobs.problems import MasterUnreachable, NotFound, Problem, StaleAttempt
+from ffmpeg_worker.backoff import Backoff
 
-#: Between tries: doubled from the first to the last.
-FIRST_PAUSE_SECONDS: Final = 1.0
+#: Between tries, at most.
 LAST_PAUSE_SECONDS: Final = 30.0
 
 log = structlog.get_logger()
@@ -21,17 +22,26 @@ log = structlog.get_logger()
 
 async def report(claim: Claim, outcome: Outcome, text: str, client: MasterClient) -> None:
     """Deliver ffmpeg's log and the outcome. Returns when the master has them, or knows better."""
-    pause = FIRST_PAUSE_SECONDS
+    await _until_told(claim, lambda: _deliver(claim, outcome, text, client))
+
+
+async def give_back(claim: Claim, why: str, client: MasterClient) -> None:
+    """Hand an attempt back that was not made. Returns as ``report`` does."""
+    await _until_told(claim, lambda: client.release(claim.job_id, claim.attempt, claim.token, why))
+    log.info("given_back", job=claim.job_id, attempt=claim.attempt, why=why)
+
+
+async def _until_told(claim: Claim, tell: Callable[[], None]) -> None:
+    backoff = Backoff(last_seconds=LAST_PAUSE_SECONDS)
     while True:
         try:
-            await asyncio.to_thread(_deliver, claim, outcome, text, client)
+            await asyncio.to_thread(tell)
         except (StaleAttempt, NotFound) as refusal:
             log.warning("outcome_not_wanted", job=claim.job_id, reason=str(refusal))
             return
         except (MasterUnreachable, Problem) as trouble:
             log.warning("report_delayed", job=claim.job_id, reason=str(trouble))
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LAST_PAUSE_SECONDS)
+            await asyncio.sleep(backoff.pause())
         else:
             return
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -66,20 +67,27 @@ def fetch(
         raise trouble
 
 
-def upload(staged: Path, url: str, pauses_seconds: Sequence[float] = PAUSES_SECONDS) -> None:
+def upload(
+    staged: Path,
+    url: str,
+    stop: threading.Event,
+    pauses_seconds: Sequence[float] = PAUSES_SECONDS,
+) -> None:
     """PUT the file to a (presigned) URL, again after each pause where that may help.
 
     Raises AttemptError: network_error for what may be mended later, input_error for a URL
-    that the server refuses.
+    that the server refuses, canceled when ``stop`` is set.
     """
     shown = plain_url(url)
     for pause in (*pauses_seconds, None):
-        trouble = _put(staged, url, shown)
+        trouble = _put(staged, url, shown, stop)
         if trouble is None:
             return
+        if stop.is_set():
+            raise AttemptError(Reason.CANCELED, "canceled while its output was sent")
         if pause is None or trouble.reason is not Reason.NETWORK_ERROR:
             raise trouble
-        time.sleep(pause)
+        stop.wait(pause)
 
 
 def plain_url(url: str) -> str:
@@ -91,12 +99,26 @@ def plain_url(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-def _put(staged: Path, url: str, shown: str) -> AttemptError | None:
+class _Breakable(FileIO):
+    """A file that cannot be read on when somebody wants the attempt to end."""
+
+    def __init__(self, path: Path, stop: threading.Event) -> None:
+        super().__init__(path)
+        self._stop = stop
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """As FileIO does; raises ConnectionAbortedError, as if the other side had gone."""
+        if self._stop.is_set():
+            raise ConnectionAbortedError("stopped")
+        return super().read(-1 if size is None else size) or b""
+
+
+def _put(staged: Path, url: str, shown: str, stop: threading.Event) -> AttemptError | None:
     """One try; what went wrong."""
     failed = f"the output could not be sent to {shown}"
     try:
         with (
-            staged.open("rb") as file,
+            _Breakable(staged, stop) as file,
             requests.put(
                 url,
                 data=file,

@@ -16,6 +16,9 @@ from ffmpeg_worker.config import Config
 COMMANDS: Final = {
     "clean": ("clean", "Remove what dead jobs left on the disk."),
     "capacity": ("capacity", "Print how many jobs this machine takes at once, and why."),
+    "drain": ("drain", "Take no new jobs, and let those that run end or be given back."),
+    "undrain": ("undrain", "Take jobs again."),
+    "stop-jobs": ("stop_jobs", "End all jobs of this machine now, and give them back."),
 }
 
 

@@ -1,0 +1,130 @@
+"""What is said between this worker and its master: claims, which it holds open until there is
+work, and heartbeats, which tell how it goes and bring back what to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Final
+
+import structlog
+
+from ffmpeg_jobs.client import MasterClient
+from ffmpeg_jobs.model import Claim, Heartbeat, HeartbeatAnswer, Machine
+from ffmpeg_jobs.problems import MasterUnreachable, NotFound, Problem
+from ffmpeg_worker.backoff import Backoff
+from ffmpeg_worker.lease import Lease, boot_seconds
+
+#: How long a claim is held open by the master when there is no job.
+CLAIM_WAIT_SECONDS: Final = 25.0
+#: Before a master has said how often it wants to hear from us.
+HEARTBEAT_SECONDS: Final = 2.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Voice:
+    """What the worker has to say, and who hears the answers."""
+
+    machine: Callable[[], Machine]
+    heartbeat: Callable[[], Heartbeat]  #: called in a thread
+    room: Callable[[], Awaitable[None]]  #: returns when there is room for a job
+    take: Callable[[Claim, Lease], None]
+    obey: Callable[[HeartbeatAnswer, float], None]
+    changed: Callable[[], None]  #: the master went away, or is back
+
+
+class Dialogue:
+    """The two loops, and what they know of the master."""
+
+    def __init__(self, client: MasterClient, name: str, voice: Voice) -> None:
+        """Nothing is said before the loops run."""
+        self.client = client
+        self.name = name
+        self.voice = voice
+        self.registered = asyncio.Event()
+        self.news = asyncio.Event()  #: something is to be told before the next heartbeat is due
+        self.heartbeat_seconds = HEARTBEAT_SECONDS
+        self.trouble: str | None = None  #: why the master could not be asked last time
+        # Above that of any claim that an earlier process of ours made.
+        self.claim_serial = time.time_ns() // 1_000_000
+
+    async def claims(self) -> None:
+        """Ask for work whenever there is room; the master holds the question open."""
+        backoff = Backoff()
+        await self.registered.wait()
+        while True:
+            await self.voice.room()
+            asked_at = boot_seconds()
+            self.claim_serial += 1
+            asked = (self.name, CLAIM_WAIT_SECONDS, self.claim_serial)
+            try:
+                claim = await asyncio.to_thread(self.client.claim, *asked)
+            except NotFound:  # a master that does not know us
+                self.register_anew()
+                await self.registered.wait()
+            except (MasterUnreachable, Problem) as trouble:
+                self._note(trouble)
+                await asyncio.sleep(backoff.pause())
+            else:
+                backoff.reset()
+                if claim is not None:
+                    self.voice.take(claim, Lease(asked_at + claim.lease_seconds))
+
+    async def heartbeats(self) -> None:
+        """Tell the master how it goes, and do what it says."""
+        backoff = Backoff()
+        while True:
+            self.news.clear()
+            try:
+                if not self.registered.is_set():
+                    await self._say(self._register)
+                    self.registered.set()
+                await self._say(self._beat)
+                backoff.reset()
+                pause = self.heartbeat_seconds
+            except NotFound:
+                self.registered.clear()
+                pause = backoff.pause()
+            except (MasterUnreachable, Problem) as trouble:
+                self._note(trouble)
+                pause = backoff.pause()
+            with suppress(asyncio.TimeoutError):
+                # A new attempt is reported at once: its first heartbeat confirms its lease.
+                await asyncio.wait_for(self.news.wait(), pause)
+
+    def register_anew(self) -> None:
+        """Tell the master, at once, what the machine has become."""
+        self.registered.clear()
+        self.news.set()
+
+    async def _say(self, words: Callable[[], HeartbeatAnswer]) -> None:
+        sent_at = boot_seconds()
+        answer = await asyncio.to_thread(words)
+        self._note(None)
+        self.heartbeat_seconds = answer.heartbeat_seconds
+        self.voice.obey(answer, sent_at)
+
+    def _register(self) -> HeartbeatAnswer:
+        return self.client.register(self.name, self.voice.machine())
+
+    def _beat(self) -> HeartbeatAnswer:
+        # Read first: what earlier claims brought is among the reports that are made then.
+        serial = self.claim_serial
+        heartbeat = replace(self.voice.heartbeat(), claim_serial=serial)
+        return self.client.heartbeat(self.name, heartbeat)
+
+    def _note(self, trouble: Exception | None) -> None:
+        """Log it when the master goes away, and when it is back; not every time between."""
+        before, self.trouble = self.trouble, None if trouble is None else str(trouble)
+        if trouble is not None and before is None:
+            log.warning("master_unreachable", reason=str(trouble))
+        elif trouble is None and before is not None:
+            log.info("master_is_back")
+        if (before is None) != (trouble is None):
+            self.voice.changed()

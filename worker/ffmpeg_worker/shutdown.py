@@ -1,0 +1,36 @@
+"""Whether the machine is going down, as systemd says it (org.freedesktop.systemd1(5))."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dbus_next.aio.message_bus import MessageBus
+from dbus_next.constants import BusType
+from dbus_next.errors import AuthError
+from dbus_next.message import Message
+
+from ffmpeg_worker.scopes import MANAGER, MANAGER_PATH, PROPERTIES, SYSTEMD, ScopeError, call
+
+
+async def machine_stops() -> bool:
+    """Whether systemd's state is "stopping": a shutdown or reboot was begun. Without a systemd
+    that answers: False."""
+    try:
+        bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
+    except (OSError, AuthError):
+        return False
+    message = Message(
+        destination=SYSTEMD,
+        path=MANAGER_PATH,
+        interface=PROPERTIES,
+        member="Get",
+        signature="ss",
+        body=[MANAGER, "SystemState"],
+    )
+    try:
+        return bool((await call(bus, message))[0].value == "stopping")
+    except ScopeError:
+        return False
+    finally:
+        disconnect: Callable[[], None] = bus.disconnect
+        disconnect()
