@@ -77,7 +77,7 @@ def observe(claim: Claim, outcome: Outcome) -> None:
         _MEMORY.labels(scenario).observe(usage.memory_peak_bytes / (1 << 20))
 
 
-def set_running(count: int, *, draining: bool) -> None:
+def set_running(count: int, *, draining: bool = False) -> None:
     """How many attempts the worker holds now, and whether it takes no new ones."""
     _RUNNING.set(count)
     _DRAINING.set(draining)
