@@ -27,7 +27,7 @@ def main() -> None:
         idle = _look(machine, program)
         for _ in range(JOBS):
             submit = "ffmpeg-jobs submit --scenario preview --duration 600 --timeout 900"
-            machine.run(submit, check=True)
+            machine.run(f"{submit} --memory 256 --disk 100", check=True)
         running = f"test $(pgrep -fc [h]older.py) -eq {JOBS}"
         machine.wait_until(running, timeout=120)
         machine.run("sleep 5", check=True)

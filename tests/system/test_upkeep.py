@@ -133,7 +133,7 @@ def _caps(vm: Farm) -> dict[str, str]:
 def test_pressure_holds_new_jobs_back_until_it_falls(vm: Farm) -> None:
     """A job that is held to a tenth of a core waits for most of its time."""
     vm.run(f"cp -p {TOML} {TOML}.kept && sed -i '1i max_concurrent_jobs = 2' {TOML}")
-    vm.run(f"printf '[pressure]\\ncpu = 60\\n' >> {TOML} && systemctl restart ffmpeg-worker")
+    vm.run(f"sed -i 's/^# cpu = 100/cpu = 60/' {TOML} && systemctl restart ffmpeg-worker")
     flags = ("--scenario", "preview", "--duration", "3600", "--timeout", "900", "--memory", "300")
     first = vm.submit(*flags, "--cpu", "10")
     vm.started(first)
