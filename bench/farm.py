@@ -68,14 +68,17 @@ def in_place_of_worker(machine: Machine, program: str) -> str:
     benchmark of the worker's own code must stand.
     """
     drop_in = (
-        f"[Service]\nType=oneshot\nRestart=no\nWatchdogSec=0\nExecStart=\n"
+        f"[Service]\nType=exec\nRestart=no\nWatchdogSec=0\nExecStart=\n"
         f"ExecStart=/usr/bin/python3 {program}\n"
     )
     folder = "/etc/systemd/system/ffmpeg-worker.service.d"
     machine.run(f"systemctl stop ffmpeg-worker; mkdir -p {folder}", check=True)
     machine.write(f"{folder}/bench.conf", drop_in, 0o644)
     machine.run("systemctl daemon-reload", check=True)
-    done = machine.run("systemctl start ffmpeg-worker", timeout=600)
-    if done.returncode:
-        sys.exit(machine.run("journalctl -u ffmpeg-worker -n 30 --no-pager").stdout)
+    machine.run("systemctl start ffmpeg-worker", check=True)
+    over = "systemctl is-active ffmpeg-worker | grep -Eq '^(inactive|failed)'"
+    machine.wait_until(over, timeout=900, interval=1)
+    if machine.run("systemctl is-failed ffmpeg-worker").returncode == 0:
+        log = "journalctl -u ffmpeg-worker -u ffmpeg-worker-launcher -n 60 --no-pager"
+        sys.exit(machine.run(log).stdout)
     return machine.run("cat /var/lib/ffmpeg-worker/bench.json", check=True).stdout

@@ -101,7 +101,7 @@ class Scopes:
         self.takes_pidfds = False
         self._jobs: dict[str, str] = {}  #: results that came before anyone waited
         self._job_waiters: dict[str, asyncio.Future[str]] = {}
-        self._unit_waiters: dict[str, list[asyncio.Future[None]]] = {}
+        self._unit_waiters: dict[str, asyncio.Event] = {}  #: one per unit: its attempt
 
     @classmethod
     async def connect(cls, bus_type: BusType) -> Scopes:
@@ -112,15 +112,14 @@ class Scopes:
         return scopes
 
     async def subscribe(self) -> None:
-        """Have the manager send signals, and listen to those of jobs and units."""
+        """Have the manager send signals, and listen to those of its jobs.
+
+        Not to those of units: each scope sends a dozen, whose parsing was half of what a
+        launch cost us. Who waits for one listens to that one.
+        """
         self.bus.add_message_handler(self._on_signal)
-        for rule in (
-            f"type='signal',sender='{SYSTEMD}',interface='{MANAGER}',member='JobRemoved'",
-            f"type='signal',sender='{SYSTEMD}',interface='{PROPERTIES}',"
-            f"member='PropertiesChanged',path_namespace='{MANAGER_PATH}/unit',arg0='{UNIT}'",
-            f"type='signal',sender='{SYSTEMD}',interface='{MANAGER}',member='UnitRemoved'",
-        ):
-            await ask_bus(self.bus, "AddMatch", rule)
+        rule = f"type='signal',sender='{SYSTEMD}',interface='{MANAGER}',member='JobRemoved'"
+        await ask_bus(self.bus, "AddMatch", rule)
         await self._manager("Subscribe")
         version = str(await self._property(MANAGER_PATH, MANAGER, "Version"))
         digits = re.match(r"\d+", version)
@@ -210,19 +209,27 @@ class Scopes:
 
     async def wait_over(self, unit: str) -> ScopeEnd:
         """Wait until nothing of the scope runs any more."""
-        path = unit_path(unit)
-        while True:
-            changed = asyncio.get_running_loop().create_future()
-            self._unit_waiters.setdefault(path, []).append(changed)
-            try:
-                end = await self.end_of(unit)
-                if end.over:
-                    return end
-                await changed
-            finally:
-                self._unit_waiters[path].remove(changed)
-                if not self._unit_waiters[path]:
-                    del self._unit_waiters[path]
+        end = await self.end_of(unit)
+        if end.over:
+            return end
+        path, changed = unit_path(unit), asyncio.Event()
+        rules = (
+            f"type='signal',sender='{SYSTEMD}',interface='{PROPERTIES}',path='{path}'",
+            f"type='signal',sender='{SYSTEMD}',interface='{MANAGER}',member='UnitRemoved',"
+            f"arg0='{unit}'",
+        )
+        self._unit_waiters[path] = changed
+        for rule in rules:
+            await ask_bus(self.bus, "AddMatch", rule)
+        try:
+            while not (end := await self.end_of(unit)).over:
+                await changed.wait()
+                changed.clear()
+            return end
+        finally:
+            del self._unit_waiters[path]
+            for rule in rules:
+                await ask_bus(self.bus, "RemoveMatch", rule)
 
     async def _plain(self, member: str, signature: str, body: list[Any]) -> None:
         try:
@@ -289,6 +296,6 @@ class Scopes:
                     self._jobs.pop(next(iter(self._jobs)))
         elif message.member in ("PropertiesChanged", "UnitRemoved"):
             path = message.body[1] if message.member == "UnitRemoved" else message.path
-            for changed in self._unit_waiters.get(path, ()):
-                if not changed.done():
-                    changed.set_result(None)
+            changed = self._unit_waiters.get(path)
+            if changed is not None:
+                changed.set()
