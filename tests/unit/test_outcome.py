@@ -108,6 +108,7 @@ KILLED = Facts(-9, "success", memory_limit_mb=256, timeout_sec=60, disk_free_per
         (replace(FAILED, stop_asked_by="cancel"), Reason.CANCELED, "canceled"),
         (replace(KILLED, stop_asked_by="lost"), Reason.CANCELED, "canceled"),
         (replace(KILLED, stop_asked_by="disk"), Reason.DISK_FULL, "max_disk_mb"),
+        (replace(KILLED, stop_asked_by="volume"), Reason.DISK_FULL, "volume .* nearly full"),
         (replace(KILLED, stop_asked_by="drain"), Reason.WORKER_LOST, "drain"),
         (replace(FAILED, stderr_tail=()), Reason.ENCODER_ERROR, "failed with exit status 1$"),
     ],

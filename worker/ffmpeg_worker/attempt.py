@@ -230,12 +230,17 @@ async def _prepare(plan: Plan, lease: Lease, station: Station) -> None:
 
 @asynccontextmanager
 async def _stoppable(lease: Lease) -> AsyncIterator[threading.Event]:
-    """What a thread looks at, to break off when somebody wants the attempt to end."""
+    """What a thread looks at, to break off when somebody wants the attempt to end; that is then
+    why it ended."""
     stop = threading.Event()
     asked = asyncio.ensure_future(lease.stop_asked())
     asked.add_done_callback(lambda task: None if task.cancelled() else stop.set())
     try:
         yield stop
+    except AttemptError:
+        if lease.stop_asked_by is not None:
+            raise stopped(lease.stop_asked_by) from None
+        raise
     finally:
         asked.cancel()
 
