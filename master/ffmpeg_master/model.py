@@ -13,7 +13,7 @@ class Needs:
 
     encoder: str | None = None  #: a hardware encoder; None: software is everywhere
     cpu_percent: int | None = None  #: 100 is one core; None: whatever there is
-    memory_mb: int = 0  #: MiB
+    memory_mb: int = 0  #: MiB; 0: it did not ask, and gets DEFAULT_MEMORY_MB or what there is
 
 
 @dataclass(frozen=True)

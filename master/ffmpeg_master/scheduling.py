@@ -26,7 +26,7 @@ def needs(job: Job) -> Needs:
     return Needs(
         encoder if encoder.endswith(_HARDWARE_SUFFIXES) else None,
         job.resource_limits.max_cpu_percent,
-        job.resource_limits.max_memory_mb,
+        job.resource_limits.max_memory_mb or 0,
     )
 
 

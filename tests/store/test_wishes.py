@@ -103,11 +103,11 @@ def test_pausing_twice_is_pausing_once(store: Store, clock: Clock) -> None:
 
 
 def test_the_timeout_of_a_running_job_is_refused_with_the_reason(store: Store) -> None:
-    held = claimed(store)
+    held = claimed(store, resource_limits=Limits(timeout_sec=90))
     with pytest.raises(Conflict, match=r"is running; timeout_sec .* systemd fixes RuntimeMaxSec"):
         wishes.set_limits(store, held.job_id, {"timeout_sec": 60, "max_memory_mb": 300})
-    assert show(store, held).job.resource_limits == Limits()
-    assert wishes.set_limits(store, held.job_id, {"timeout_sec": Limits().timeout_sec})[1] is False
+    assert show(store, held).job.resource_limits == Limits(timeout_sec=90)
+    assert wishes.set_limits(store, held.job_id, {"timeout_sec": 90})[1] is False
 
 
 @pytest.mark.parametrize("paused", [True, False])

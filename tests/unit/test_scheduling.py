@@ -51,6 +51,7 @@ def test_a_hardware_encoder_needs_its_device(
         (Limits(max_cpu_percent=800), True),
         (Limits(max_memory_mb=8193), False),
         (Limits(max_cpu_percent=None), True),
+        (Limits(), True),  # it gets what there is
     ],
 )
 def test_a_job_fits_the_machine_that_has_what_it_asks(limits: Limits, fits: bool) -> None:

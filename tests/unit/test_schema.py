@@ -7,7 +7,19 @@ from typing import Any
 import pytest
 
 from ffmpeg_jobs import contract
-from ffmpeg_jobs.model import Heartbeat, Job, JobStatus, Limits, Outcome, Parameters, Queue, State
+from ffmpeg_jobs.model import (
+    DEFAULT_DISK_MB,
+    DEFAULT_MEMORY_MB,
+    DEFAULT_TIMEOUT_SECONDS,
+    Heartbeat,
+    Job,
+    JobStatus,
+    Limits,
+    Outcome,
+    Parameters,
+    Queue,
+    State,
+)
 from ffmpeg_jobs.problems import InvalidField, InvalidJson
 from ffmpeg_jobs.schema import check, from_json, parse, parse_job, to_json
 
@@ -148,7 +160,7 @@ def test_an_example_of_the_contract_is_taken() -> None:
         }
     )
     assert job.queue is Queue.BATCH
-    assert job.resource_limits == Limits(200, 2048, 5000, 600)
+    assert job.resource_limits == Limits(200, timeout_sec=600)
     assert (job.parameters.duration, job.parameters.crf) == (300.0, 23)
     assert type(job.parameters.crf) is int  # 23.0 would not be an argument for ffmpeg
     assert type(job.parameters.duration) is float
@@ -156,7 +168,7 @@ def test_an_example_of_the_contract_is_taken() -> None:
 
 def test_defaults_are_those_of_the_guide() -> None:
     assert parse_job({"parameters": LENGTH}) == Job(parameters=Parameters(duration=5.0))
-    assert Limits() == Limits(None, 2048, 5000, 3600)
+    assert (DEFAULT_MEMORY_MB, DEFAULT_DISK_MB, DEFAULT_TIMEOUT_SECONDS) == (2048, 5000, 3600)
 
 
 def test_what_is_stored_reads_back_as_the_same_job() -> None:

@@ -15,7 +15,15 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from ffmpeg_jobs.model import Claim, Job, Limits, Reason
+from ffmpeg_jobs.model import (
+    DEFAULT_DISK_MB,
+    DEFAULT_MEMORY_MB,
+    DEFAULT_TIMEOUT_SECONDS,
+    Claim,
+    Job,
+    Limits,
+    Reason,
+)
 from ffmpeg_worker.command import (
     Places,
     ffmpeg_argv,
@@ -93,7 +101,7 @@ def make_plan(claim: Claim, config: Config) -> Plan:
         else None,
         held=held,
         require_enforcement=config.require_enforcement if required is None else required,
-        max_disk_mb=job.resource_limits.max_disk_mb,
+        max_disk_mb=job.resource_limits.max_disk_mb or DEFAULT_DISK_MB,
         fetch_from=fetch_from,
         source=source,
         staged=staged,
@@ -109,11 +117,13 @@ def opening(plan: Plan) -> bytes:
 
 
 def _held(asked: Limits, config: Config) -> HeldLimits:
-    """The limits with this machine's defaults, refused where they are over its caps."""
+    """What was asked, refused where it is over this machine's caps; what was not asked, within
+    them."""
+    default_seconds = min(DEFAULT_TIMEOUT_SECONDS, config.max_timeout_seconds)
     held = HeldLimits(
-        cpu_percent=asked.max_cpu_percent or config.cpus * 100,
-        memory_mb=asked.max_memory_mb,
-        timeout_seconds=asked.timeout_sec,
+        cpu_percent=asked.max_cpu_percent or min(config.cpus * 100, config.max_cpu_percent),
+        memory_mb=asked.max_memory_mb or min(DEFAULT_MEMORY_MB, config.max_memory_mb),
+        timeout_seconds=asked.timeout_sec or default_seconds,
     )
     within_caps(held, config)
     return held

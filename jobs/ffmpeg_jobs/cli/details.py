@@ -7,7 +7,15 @@ from dataclasses import asdict
 from datetime import datetime
 
 from ffmpeg_jobs.cli import words
-from ffmpeg_jobs.model import Job, JobStatus, Limits, Terms
+from ffmpeg_jobs.model import (
+    DEFAULT_DISK_MB,
+    DEFAULT_MEMORY_MB,
+    DEFAULT_TIMEOUT_SECONDS,
+    Job,
+    JobStatus,
+    Limits,
+    Terms,
+)
 
 
 def lines(status: JobStatus, now: datetime) -> Iterator[str]:
@@ -35,14 +43,14 @@ def _asked(job: Job) -> tuple[tuple[str, str], ...]:
 
 
 def limits(asked: Limits) -> str:
-    """Limits, as they were asked, in a line."""
+    """Limits, as they were asked or else as they are by default, in a line."""
     cpu = asked.max_cpu_percent
     return ", ".join(
         (
             "all cores" if cpu is None else f"CPU {cpu} %",
-            f"memory {asked.max_memory_mb} MiB",
-            f"disk {asked.max_disk_mb} MiB",
-            f"timeout {asked.timeout_sec} s",
+            f"memory {asked.max_memory_mb or DEFAULT_MEMORY_MB} MiB",
+            f"disk {asked.max_disk_mb or DEFAULT_DISK_MB} MiB",
+            f"timeout {asked.timeout_sec or DEFAULT_TIMEOUT_SECONDS} s",
         )
     )
 

@@ -19,6 +19,9 @@ from ffmpeg_jobs.model.fleet import (
     WorkerStatus,
 )
 from ffmpeg_jobs.model.job import (
+    DEFAULT_DISK_MB,
+    DEFAULT_MEMORY_MB,
+    DEFAULT_TIMEOUT_SECONDS,
     FINAL_STATES,
     RETRIED_REASONS,
     Job,
@@ -31,6 +34,9 @@ from ffmpeg_jobs.model.job import (
 )
 
 __all__ = [
+    "DEFAULT_DISK_MB",
+    "DEFAULT_MEMORY_MB",
+    "DEFAULT_TIMEOUT_SECONDS",
     "FINAL_STATES",
     "RETRIED_REASONS",
     "Claim",

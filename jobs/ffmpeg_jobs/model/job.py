@@ -55,14 +55,20 @@ class Priority(str, Enum):
     LOW = "low"  #: after medium
 
 
+#: What a job gets that did not ask; a worker whose caps are lower gives it those.
+DEFAULT_MEMORY_MB = 2048
+DEFAULT_DISK_MB = 5000
+DEFAULT_TIMEOUT_SECONDS = 3600
+
+
 @dataclass(frozen=True)
 class Limits:
-    """What a job may use; ``None`` means the default of the worker that runs it."""
+    """What a job asked to use; ``None``: it did not ask."""
 
-    max_cpu_percent: int | None = None  #: 100 is one core
-    max_memory_mb: int = 2048  #: MiB
-    max_disk_mb: int = 5000  #: MiB
-    timeout_sec: int = 3600  #: seconds from the start of the scope
+    max_cpu_percent: int | None = None  #: 100 is one core; not asked: all cores
+    max_memory_mb: int | None = None  #: MiB
+    max_disk_mb: int | None = None  #: MiB
+    timeout_sec: int | None = None  #: seconds from the start of the scope
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def set_limits(store: Store, job_id: str, limits: Mapping[str, int]) -> tuple[Jo
 def _limits(job: Job) -> dict[str, Any]:
     """The job, and the columns that choosing a worker goes by."""
     limits = job.resource_limits
-    needs = {"cpu_percent": limits.max_cpu_percent, "memory_mb": limits.max_memory_mb}
+    needs = {"cpu_percent": limits.max_cpu_percent, "memory_mb": limits.max_memory_mb or 0}
     return {"job": dump(job), **needs}
 
 
