@@ -355,7 +355,8 @@ def test_the_promises_hold(store: Store, clock: Clock, engine: str) -> None:
 
     Here.store, Here.clock = store, clock
     examples, steps = EFFORT[engine]
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    untyped: Any = run_state_machine_as_test
+    untyped(
         Here,
         settings=settings(
             max_examples=examples,
