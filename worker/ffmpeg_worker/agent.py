@@ -12,6 +12,7 @@ import time
 from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, Final
 
 import structlog
@@ -38,6 +39,8 @@ from ffmpeg_worker.watch import report_of
 
 #: The machine is looked at this often: a job may write some hundred MB in that time.
 LOOK_SECONDS: Final = 1.0
+#: While no job runs, one of so many is enough: for /health and the metrics.
+IDLE_LOOKS: Final = 5
 #: How long a shutdown waits for what is handed back; under TimeoutStopSec of our unit.
 SHUTDOWN_SECONDS: Final = 20.0
 
@@ -187,9 +190,10 @@ class Agent:
                 await asyncio.wait_for(self.changed.wait(), LOOK_SECONDS)
 
     async def _upkeep(self) -> None:
-        """Look after the machine, as long as we run."""
-        while True:
-            await self._look_after()
+        """Look after the machine, as long as we run; less often while nothing does."""
+        for second in count():
+            if self.live or second % IDLE_LOOKS == 0:
+                await self._look_after()
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _look_after(self) -> Look:
