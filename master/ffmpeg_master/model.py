@@ -23,6 +23,7 @@ class Waiting:
     job_id: str
     needs: Needs
     avoid_worker: str | None = None  #: where its last attempt failed
+    live: bool = False  #: of the queue live
 
 
 @dataclass(frozen=True)

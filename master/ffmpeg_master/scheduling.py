@@ -48,11 +48,19 @@ def room(worker: Member) -> int:
 def choose(waiting: Iterable[Waiting], worker: Member, others: Sequence[Member]) -> str | None:
     """The id of the job that ``worker`` gets, of those ``waiting``, most urgent first.
 
-    A job goes back to the worker that lost it only if no other online worker fits.
+    A job goes back to the worker that lost it only if no other online worker fits. A full worker
+    that has batch jobs make room gets live jobs only.
     """
-    if not room(worker):
+    full = not room(worker)
+    if worker.draining or (full and not worker.machine.preempts):
         return None
-    return next((job.job_id for job in waiting if _suits(job, worker, others)), None)
+    suiting = (job for job in waiting if (job.live or not full) and _suits(job, worker, others))
+    return next((job.job_id for job in suiting), None)
+
+
+def most(worker: Member) -> int:
+    """How many jobs ``worker`` may hold with the one that was just chosen for it."""
+    return max(worker.machine.max_concurrent_jobs, worker.running + 1)
 
 
 def _suits(job: Waiting, worker: Member, others: Sequence[Member]) -> bool:

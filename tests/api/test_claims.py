@@ -279,3 +279,24 @@ def test_a_claim_that_was_never_heard_of_is_given_out_again(inside: Inside) -> N
     found = client.claim("ada", 0, serial=2)
     assert found is not None
     assert (found.job_id, found.attempt) == (job_id, 2)
+
+
+def test_a_full_worker_that_preempts_hears_of_live_jobs_only(inside: Inside) -> None:
+    client = inside.client(Role.WORKER)
+    client.register("ada", Machine(4, 8192, 1000, max_concurrent_jobs=1, preempts=True))
+    inside.client().submit(JOB | {"queue": "batch"})
+    first = client.claim("ada", 0)
+    assert first is not None
+    waiting = inside.client().submit(JOB).id
+    thread, found = in_thread(lambda: inside.client().claim("ada", PATIENCE_SECONDS))
+    held(inside, 1)
+    live = inside.client().submit(JOB | {"queue": "live"}).id
+    thread.join(PATIENCE_SECONDS)
+    assert [claim.job_id for claim in found] == [live]
+    # When it has room again, a claim that waits hears of the rest.
+    thread, later = in_thread(lambda: inside.client().claim("ada", PATIENCE_SECONDS))
+    held(inside, 1)
+    for claim in (first, *found):
+        client.finish(claim.job_id, claim.attempt, claim.token, DONE)
+    thread.join(PATIENCE_SECONDS)
+    assert [claim.job_id for claim in later] == [waiting]

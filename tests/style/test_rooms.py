@@ -29,6 +29,7 @@ PURE = (
     "ffmpeg_worker.capacity",
     "ffmpeg_worker.rules",
     "ffmpeg_worker.plan",
+    "ffmpeg_worker.preemption",
     "ffmpeg_worker.command",
     "ffmpeg_worker.sandbox",
     "ffmpeg_worker.limits",

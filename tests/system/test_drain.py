@@ -185,3 +185,21 @@ def test_a_shutdown_gives_jobs_back(container: Farm) -> None:
         container.started(each)
         assert container.job(each)["attempt"] == 2
         container.end(each)
+
+
+def test_a_claim_that_nobody_heard(container: Farm) -> None:
+    """Its answer was lost: the worker comes, and does not know of it."""
+    name = worker(container)["name"]
+    container.run("systemctl stop ffmpeg-worker")
+    job = container.submit(*LONG)
+    body = json.dumps({"worker": name, "serial": 1})
+    heard = container.run(
+        'printf "Authorization: Bearer %s" "$(cat /etc/ffmpeg-worker/api-key)" | curl -sSf -H @-'
+        f" -H 'Content-Type: application/json' -d '{body}' http://127.0.0.1:8080/claims"
+    )
+    assert json.loads(heard.stdout)["job_id"] == job
+    container.run("systemctl start ffmpeg-worker")
+    container.started(job)
+    shown = container.job(job)
+    assert (shown["attempt"], shown["given_back"]) == (2, 1)
+    container.end(job)

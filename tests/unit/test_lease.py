@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from ffmpeg_jobs.model import Terms
 from ffmpeg_worker.lease import MARGIN_SECONDS, Lease, boot_seconds
 
 
@@ -53,3 +54,23 @@ def test_the_first_wish_counts() -> None:
         return lease.stop_asked_by
 
     assert asyncio.run(story()) == "lost"
+
+
+def test_who_gives_way_is_paused_whatever_the_master_wants() -> None:
+    lease = Lease()
+    lease.give_way(True)
+    assert lease.wanted is None
+    lease.want(Terms(paused=False, max_memory_mb=64))
+    assert lease.wanted == Terms(paused=True, max_memory_mb=64)
+    lease.give_way(False)
+    assert lease.wanted == Terms(paused=False, max_memory_mb=64)
+
+
+def test_what_ended_well_is_published_before_it_is_handed_back() -> None:
+    for by, confirmed in (("drain", True), ("shutdown", True), ("cancel", False), ("lost", False)):
+        lease = Lease(boot_seconds() + 60)
+        lease.ask_stop(by)
+        assert asyncio.run(lease.confirmed()) is confirmed
+    late = Lease()
+    late.ask_stop("drain")
+    assert asyncio.run(late.confirmed()) is False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ffmpeg_jobs.model import Job, Limits, Machine, Parameters, Priority, Queue
@@ -96,3 +98,15 @@ def test_nothing_is_read_once_a_job_is_found() -> None:
     waiting = iter([Waiting("one", Needs()), Waiting("two", Needs())])
     assert scheduling.choose(waiting, member(), []) == "one"
     assert next(waiting).job_id == "two"
+
+
+def test_a_full_worker_that_preempts_gets_live_jobs_only() -> None:
+    waiting = [Waiting("batch", Needs()), Waiting("live", Needs(), live=True)]
+    full = member(running=2)
+    preempting = member(running=2, machine=replace(MACHINE, preempts=True))
+    assert scheduling.choose(waiting, full, []) is None
+    assert scheduling.choose(waiting, preempting, []) == "live"
+    assert scheduling.choose(waiting[:1], preempting, []) is None
+    assert scheduling.choose(waiting, replace(preempting, draining=True), []) is None
+    assert scheduling.choose(waiting, replace(preempting, running=1), []) == "batch"
+    assert (scheduling.most(full), scheduling.most(replace(preempting, running=0))) == (3, 2)

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import time
-from collections.abc import Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import count
 from typing import Any, Final
 
@@ -19,23 +16,18 @@ import structlog
 
 from ffmpeg_jobs import __version__
 from ffmpeg_jobs.daemon import feed_watchdog, tell_systemd
-from ffmpeg_jobs.model import Claim, Heartbeat, HeartbeatAnswer, Machine, Order
-from ffmpeg_worker import jobdir, metrics
-from ffmpeg_worker.attempt import Station, accept, resume, run
-from ffmpeg_worker.clean import keep_clean, unrecorded
+from ffmpeg_jobs.model import Heartbeat, Machine
+from ffmpeg_worker import metrics
+from ffmpeg_worker.attempt import Station
+from ffmpeg_worker.clean import keep_clean
+from ffmpeg_worker.crew import Crew
 from ffmpeg_worker.dialogue import Dialogue, Voice
 from ffmpeg_worker.disk import free_mb
 from ffmpeg_worker.encoders import keep_probing
-from ffmpeg_worker.lease import Lease
-from ffmpeg_worker.limits import job_id_of
 from ffmpeg_worker.machine import memory_mb
-from ffmpeg_worker.outcome import AttemptError, outcome_of_error
 from ffmpeg_worker.placement import enforced_controllers
-from ffmpeg_worker.plan import Plan
-from ffmpeg_worker.report import give_back, report
-from ffmpeg_worker.scopes import ScopeError
+from ffmpeg_worker.preemption import takes_live
 from ffmpeg_worker.upkeep import Look, in_words, look, unseen
-from ffmpeg_worker.watch import report_of
 
 #: The machine is looked at this often: a job may write some hundred MB in that time.
 LOOK_SECONDS: Final = 1.0
@@ -47,15 +39,6 @@ SHUTDOWN_SECONDS: Final = 20.0
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True)
-class Live:
-    """An attempt of ours, from its claim to its reported outcome."""
-
-    claim: Claim
-    lease: Lease
-    plan: Plan | None  #: None: it was refused, and only that is still to be reported
-
-
 class Agent:
     """The worker's one loop."""
 
@@ -63,14 +46,19 @@ class Agent:
         """Nothing starts before ``run``."""
         self.station = station
         self.config = station.config
-        self.live: dict[asyncio.Task[None], Live] = {}
+        self.crew = Crew(station, self._changed)
         self.stopping = asyncio.Event()
         self.drains = station.drains
         self.changed = asyncio.Event()  #: an attempt began or ended, or the drain is another
         self.reload = asyncio.Event()
         self.encoders: tuple[str, ...] = ()
         voice = Voice(
-            self.machine, self.heartbeat, self._room, self._take, self._obey, self._tell_status
+            self.machine,
+            self.heartbeat,
+            self._room,
+            self.crew.take,
+            self.crew.obey,
+            self._tell_status,
         )
         self.dialogue = Dialogue(station.client, station.config.name, voice)
         self.seen = unseen("the machine was not looked at yet")
@@ -89,7 +77,7 @@ class Agent:
             (signal.SIGUSR2, self.drains.on_spot_signal),
         ):
             loop.add_signal_handler(name, action)
-        await self.adopt()
+        await self.crew.adopt()
         await self._look_after()
         log.info("machine_seen", **in_words(self.seen))
         tell_systemd(READY=1, STATUS=self.status())
@@ -99,7 +87,7 @@ class Agent:
             for part in (
                 self.dialogue.heartbeats(),
                 self.dialogue.claims(),
-                self.drains.watch(self._leases, self._changed),
+                self.drains.watch(self.crew.leases, self._changed),
                 self._upkeep(),
                 keep_probing(self.config.encoders_file, self.reload, self._found),
                 keep_clean(self.config),
@@ -109,8 +97,8 @@ class Agent:
         await asyncio.wait({stop, *loops}, return_when=asyncio.FIRST_COMPLETED)
         tell_systemd(STOPPING=1)
         if self.stopping.is_set() and await self.drains.machine_stops():
-            await self._hand_back_all()
-        log.info("stopping", jobs_left_running=len(self.live))
+            await self.crew.hand_back(SHUTDOWN_SECONDS)
+        log.info("stopping", jobs_left_running=len(self.crew))
         for part in loops:
             if part.done():
                 part.result()
@@ -121,7 +109,7 @@ class Agent:
         missing = [name for name in ("cpu", "memory", "pids") if name not in enforced]
         limits = f"NOT ENFORCED: {', '.join(missing)}" if missing else "limits enforced"
         held_back = f"held back: {self.held_back}" if self.held_back else None
-        jobs = f"{len(self.live)} of {self.config.max_concurrent_jobs} jobs"
+        jobs = f"{len(self.crew)} of {self.config.max_concurrent_jobs} jobs"
         return "; ".join(filter(None, (jobs, limits, held_back, self.dialogue.trouble)))
 
     @property
@@ -130,13 +118,13 @@ class Agent:
         drain = self.drains.now
         if drain is None:
             return self.seen.held_back
-        return f"{'draining' if self.live else 'drained'}: {drain.why}"
+        return f"{'draining' if len(self.crew) else 'drained'}: {drain.why}"
 
     def health(self) -> dict[str, Any]:
         """What ``/health`` shows."""
         return {
             "status": "ok" if self.dialogue.trouble is None else "degraded",
-            "running": len(self.live),
+            "running": len(self.crew),
             "max_concurrent_jobs": self.config.max_concurrent_jobs,
             "manager": self.station.placement.manager,
             "enforced": list(enforced_controllers()),
@@ -145,26 +133,6 @@ class Agent:
             **in_words(self.seen),
             "held_back": self.held_back,
         }
-
-    async def adopt(self) -> None:
-        """Take up every attempt that has a directory; stop scopes that have none."""
-        self.config.jobs_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for stray in unrecorded(self.config.jobs_directory, time.time()):
-            log.info("cleaned", path=str(stray))
-        plans = [jobdir.reopen(path) for path in jobdir.recorded(self.config.jobs_directory)]
-        ours = {plan.claim.job_id for plan in plans}
-        try:
-            for unit in await self.station.placement.job_units():
-                job_id = job_id_of(unit)
-                if job_id is not None and job_id not in ours:
-                    log.warning("stray_scope_stopped", unit=unit)
-                    await self.station.placement.stop(job_id)
-        except ScopeError as error:
-            log.error("systemd_unreachable", reason=str(error))
-        for plan in plans:
-            log.info("adopted", job=plan.claim.job_id, attempt=plan.claim.attempt)
-            lease = Lease()
-            self._begin(Live(plan.claim, lease, plan), resume(plan, lease, self.station))
 
     def machine(self) -> Machine:
         """This machine, as it registers with the master."""
@@ -180,80 +148,47 @@ class Agent:
             jobs_cpu_percent=self.seen.share.cpu_percent,
             jobs_memory_mb=self.seen.share.memory_mb,
             jobs_disk_mb=self.seen.share.disk_mb,
+            preempts=self.config.live_preempts_batch,
         )
 
     async def _room(self) -> None:
         """Wait until a job may be taken."""
-        while (await self._look_after()).held_back is not None or self.drains.now is not None:
+        while not self._takes(await self._look_after()):
             self.changed.clear()
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self.changed.wait(), LOOK_SECONDS)
 
+    def _takes(self, seen: Look) -> bool:
+        """Whether a job may be taken; of a full machine that preempts, the master knows that it
+        must be a live one."""
+        if self.drains.now is not None:
+            return False
+        if seen.held_back is None:
+            return True
+        preempts = self.config.live_preempts_batch and seen.beside_slots is None
+        return preempts and takes_live(self.crew.queues(), self.config.max_concurrent_jobs)
+
     async def _upkeep(self) -> None:
         """Look after the machine, as long as we run; less often while nothing does."""
         for second in count():
-            if self.live or second % IDLE_LOOKS == 0:
+            if len(self.crew) or second % IDLE_LOOKS == 0:
                 await self._look_after()
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _look_after(self) -> Look:
         """Look at the machine, and stop the jobs that fill its disk."""
         before, plans = self.seen, tuple(self.station.plans.values())
-        self.seen = await asyncio.to_thread(look, self.config, plans, len(self.live), before)
+        self.seen = await asyncio.to_thread(look, self.config, plans, len(self.crew), before)
         metrics.set_seen(self.seen)
-        leases = {live.plan.directory: live.lease for live in self.live.values() if live.plan}
-        for over in self.seen.overuse:
-            lease = leases.get(over.plan.directory)
-            if lease is not None and lease.stop_asked_by is None:
-                log.warning("disk_overused", job=over.plan.claim.job_id, stop=over.asked_by)
-                lease.ask_stop(over.asked_by)
+        self.crew.stop_overuse(self.seen.overuse)
         if self.seen.held_back != before.held_back:
             self._changed()
         return self.seen
 
-    def _take(self, claim: Claim, lease: Lease) -> None:
-        """A job was handed to us: decide, write it down, begin."""
-        log.info("claimed", job=claim.job_id, attempt=claim.attempt)
-        if self.drains.now is not None:  # it was on its way when the drain began
-            returning = give_back(claim, self.drains.now.why, self.station.client)
-            self._begin(Live(claim, lease, None), returning)
-            return
-        try:
-            plan = accept(claim, self.config)
-        except AttemptError as error:
-            outcome = outcome_of_error(error)
-            self.station.concluded(claim, outcome)
-            telling = report(claim, outcome, f"{error}\n", self.station.client)
-            self._begin(Live(claim, lease, None), telling)
-        else:
-            self._begin(Live(claim, lease, plan), run(plan, lease, self.station))
-
-    def _begin(self, live: Live, story: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(story)
-        self.live[task] = live
-        if live.plan is not None:
-            self.station.plans[live.plan.directory] = live.plan
-        self.drains.hold(live.lease)
-        task.add_done_callback(self._ended)
-        self._changed()
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        live = self.live.pop(task)
-        if live.plan is not None:
-            self.station.plans.pop(live.plan.directory, None)
-        self._changed()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            # A fault of ours. Its lease runs out unreported, and the job is run elsewhere.
-            log.error("attempt_crashed", job=live.claim.job_id, exc_info=error)
-            stop = asyncio.ensure_future(self._stop_quietly(live.claim.job_id))
-            stop.add_done_callback(lambda _: None)
-
-    async def _stop_quietly(self, job_id: str) -> None:
-        with suppress(ScopeError):
-            await self.station.placement.stop(job_id)
-
     def _changed(self) -> None:
-        metrics.set_running(len(self.live), draining=self.drains.now is not None)
+        metrics.set_running(len(self.crew), draining=self.drains.now is not None)
+        if self.config.live_preempts_batch:
+            self.crew.preempt(self.config.max_concurrent_jobs)
         self._tell_status()
         self.changed.set()
         self.dialogue.news.set()
@@ -261,45 +196,16 @@ class Agent:
     def _tell_status(self) -> None:
         tell_systemd(STATUS=self.status())
 
-    def _leases(self) -> list[Lease]:
-        return [live.lease for live in self.live.values()]
-
-    async def _hand_back_all(self) -> None:
-        """The machine goes down: what still runs ends here and goes on elsewhere."""
-        for live in list(self.live.values()):
-            self.drains.hold(live.lease)
-        if self.live:
-            await asyncio.wait(list(self.live), timeout=SHUTDOWN_SECONDS)
-
     def _found(self, encoders: tuple[str, ...]) -> None:
         self.encoders = encoders
         self.dialogue.register_anew()
 
     def heartbeat(self) -> Heartbeat:
         """How it goes."""
-        reports = tuple(
-            report_of(live.plan, live.claim, live.lease.unmet) for live in list(self.live.values())
-        )
         return Heartbeat(
-            reports,
+            self.crew.reports(),
             free_mb(self.config.state_directory),
             draining=self.drains.now is not None,
             free=self.seen.free,
             held_back=self.held_back,
         )
-
-    def _obey(self, answer: HeartbeatAnswer, sent_at: float) -> None:
-        leases = {
-            (live.claim.job_id, live.claim.attempt): live.lease for live in self.live.values()
-        }
-        for row in answer.orders:
-            lease = leases.get((row.job_id, row.attempt))
-            if lease is None:
-                continue
-            if row.order is Order.LOST:
-                lease.ask_stop("lost")
-                continue
-            lease.extend(sent_at, answer.lease_seconds)
-            lease.want(row.wanted)
-            if row.order is Order.CANCEL:
-                lease.ask_stop("cancel")

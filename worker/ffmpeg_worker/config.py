@@ -100,6 +100,14 @@ SETTINGS: Final = (
         "the least that is logged",
     ),
     Setting(
+        "",
+        "live_preempts_batch",
+        FLAG,
+        False,
+        "when all places are taken, take jobs of the queue live all the same, and let batch jobs "
+        "stand still meanwhile",
+    ),
+    Setting(
         "limits",
         "max_cpu_percent",
         whole(1, 102400, "percent"),
@@ -165,6 +173,7 @@ class Config:
     metrics_address: str
     spot_notice_file: Path | None = None
     spot_grace_seconds: int = 60
+    live_preempts_batch: bool = False
     capacity: Rules = field(default_factory=Rules)
     pressure: Thresholds = field(default_factory=Thresholds)
 
@@ -210,6 +219,7 @@ def read_config(
         metrics_address=values["address"],
         spot_notice_file=values["notice_file"],
         spot_grace_seconds=values["grace_seconds"],
+        live_preempts_batch=values["live_preempts_batch"],
         capacity=rules,
         pressure=Thresholds(**{row.name: values[row.name] for row in PRESSURE_SETTINGS}),
     )

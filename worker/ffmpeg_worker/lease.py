@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Final
 
 from ffmpeg_jobs.model import Terms
@@ -25,7 +26,8 @@ class Lease:
         """``until`` is in boot seconds; an adopted attempt starts with none."""
         self.until = until
         self.stop_asked_by: str | None = None
-        self.wanted: Terms | None = None  #: how it shall be held; None: not heard yet
+        self.gives_way = False  #: it stands still for a live job
+        self._asked: Terms | None = None
         self.unmet: str | None = None  #: why that is not in force, for the next heartbeat
         self._stop = asyncio.Event()
         self._other = asyncio.Event()
@@ -38,16 +40,28 @@ class Lease:
 
     def want(self, terms: Terms | None) -> None:
         """How the master wants the attempt to be held; mostly the same again."""
-        if terms is not None and terms != self.wanted:
-            self.wanted, self.unmet = terms, None
+        if terms is not None and terms != self._asked:
+            self._asked, self.unmet = terms, None
             self._other.set()
+
+    def give_way(self, still: bool) -> None:
+        """Have it stand still for a live job, or go on."""
+        self.gives_way = still
+        self._other.set()
+
+    @property
+    def wanted(self) -> Terms | None:
+        """How it shall be held; None: not heard yet."""
+        if self._asked is None:
+            return None
+        return replace(self._asked, paused=self._asked.paused or self.gives_way)
 
     async def other_terms(self, than: Terms | None) -> Terms:
         """Wait until something else is wanted than this."""
-        while self.wanted is None or self.wanted == than:
+        while (wanted := self.wanted) is None or wanted == than:
             self._other.clear()
             await self._other.wait()
-        return self.wanted
+        return wanted
 
     def ask_stop(self, by: str) -> None:
         """Somebody wants the attempt to end: "cancel", "lost", or as in outcome.HANDED_BACK; the

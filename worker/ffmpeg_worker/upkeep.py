@@ -29,6 +29,7 @@ class Look:
     free: Free
     held_back: str | None
     pressure: Pressure
+    beside_slots: str | None = None  #: why no job would be taken if there were a free slot
     pressed: frozenset[str] = frozenset()
     overuse: tuple[Overuse, ...] = ()
 
@@ -78,7 +79,8 @@ def _look(config: Config, plans: Collection[Plan], held: int, before: Look) -> L
         pressed,
     )
     why = admission.held_back(vitals)
-    return Look(of_jobs, free, why, pressure, pressed, tuple(overuse(plans)))
+    beside = admission.held_back(replace(vitals, free=replace(free, slots=1)))
+    return Look(of_jobs, free, why, pressure, beside, pressed, tuple(overuse(plans)))
 
 
 def _disk(config: Config, plans: Collection[Plan]) -> tuple[Volume, int]:

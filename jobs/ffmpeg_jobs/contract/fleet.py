@@ -43,6 +43,7 @@ MACHINE = fields(
         "jobs_cpu_percent": whole(0, 6553600, "percent"),
         "jobs_memory_mb": whole(0, 1 << 31, "MiB"),
         "jobs_disk_mb": whole(0, 1 << 40, "MiB"),
+        "preempts": FLAG,
     },
     needs="cpus memory_mb disk_free_mb max_concurrent_jobs",
 )

@@ -32,6 +32,7 @@ class Machine:
     jobs_cpu_percent: int = 0  #: what all jobs together may have; 0: not known
     jobs_memory_mb: int = 0
     jobs_disk_mb: int = 0
+    preempts: bool = False  #: full, it still takes live jobs: batch jobs stand still for them
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def _try_claim(master: Master, name: str, serial: int | None) -> Claim | None:
         chosen = scheduling.choose(waiting, worker, others)
         if chosen is None:
             return None
-        most = worker.machine.max_concurrent_jobs
+        most = scheduling.most(worker)
         found = queue.claim(
             master.store, chosen, name, most=most, lease_seconds=lease_seconds, serial=serial
         )
@@ -77,6 +77,9 @@ def finish(call: Call) -> Answer:
     if status is not None:
         log.info("attempt_ended", job=job_id, attempt=number, by=call.by, state=status.state.value)
         master.ended(status)
+        if status.worker is not None:
+            # A claim of its own that waits, for live jobs only while it was full.
+            master.wakeup.wake_worker(status.worker)
     return Answer(204)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import and_, bindparam, exists, func, select, tuple_
 
-from ffmpeg_jobs.model import Job, JobStatus, Outcome, Progress, State, Terms, Usage
+from ffmpeg_jobs.model import Job, JobStatus, Outcome, Progress, Queue, State, Terms, Usage
 from ffmpeg_jobs.problems import NotFound
 from ffmpeg_jobs.schema import from_json, to_json
 from ffmpeg_master.model import Filters, Needs, Waiting
@@ -28,7 +28,7 @@ _HOLD_BY_ID: Final = _BY_ID.with_for_update()
 #: The queued jobs whose time has come, in the order of handing out.
 _DUE: Final = (
     select(jobs.c.id, jobs.c.encoder, jobs.c.cpu_percent, jobs.c.memory_mb)
-    .add_columns(jobs.c.avoid_worker, jobs.c.rank, jobs.c.number)
+    .add_columns(jobs.c.avoid_worker, jobs.c.queue, jobs.c.rank, jobs.c.number)
     .where(is_queued, jobs.c.not_before <= bindparam("now"))
     .order_by(jobs.c.rank, jobs.c.number)
 )
@@ -94,7 +94,7 @@ def waiting(store: Store) -> Iterator[Waiting]:
             rows = connection.execute(page, {"now": now}).all()
         for row in rows:
             needs = Needs(row.encoder, row.cpu_percent, row.memory_mb)
-            yield Waiting(row.id, needs, row.avoid_worker)
+            yield Waiting(row.id, needs, row.avoid_worker, row.queue == Queue.LIVE.value)
         if len(rows) < batch:
             return
         after = tuple_(jobs.c.rank, jobs.c.number) > tuple_(rows[-1].rank, rows[-1].number)

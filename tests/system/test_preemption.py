@@ -1,0 +1,53 @@
+"""Batch jobs stand still for live ones, where that is switched on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.system.farm import Farm, scope
+
+pytestmark = pytest.mark.lab
+
+LONG = ("--scenario", "preview", "--duration", "3600", "--cpu", "10")
+CONFIG = "/etc/ffmpeg-worker/worker.toml"
+
+
+@pytest.fixture
+def _preempting(container: Farm) -> Iterator[None]:
+    """One place, and it preempts."""
+    one = "s|^#* *max_concurrent_jobs.*|max_concurrent_jobs = 1|"
+    preempts = "s|^# live_preempts_batch.*|live_preempts_batch = true|"
+    container.run(["sed", "--in-place=.before", f"{one}; {preempts}", CONFIG])
+    container.run("systemctl restart ffmpeg-worker")
+    yield
+    container.run(f"mv {CONFIG}.before {CONFIG}; systemctl restart ffmpeg-worker")
+
+
+def frozen(farm: Farm, job: str) -> str:
+    return farm.run(f"grep frozen {scope(job)}/cgroup.events").stdout.strip()
+
+
+@pytest.mark.usefixtures("_preempting")
+def test_a_live_job_takes_the_place_of_a_batch_job(container: Farm) -> None:
+    batch = container.submit(*LONG, "--queue", "batch")
+    container.started(batch)
+    usual = container.submit(*LONG)
+    live = container.submit(*LONG, "--queue", "live")
+    container.started(live)
+    shown = container.wait_for(batch, "paused")
+    assert shown["unmet"] == "it stands still while a live job has its place"
+    assert frozen(container, batch) == "frozen 1"
+    # A worker that starts anew leaves it so.
+    container.run("systemctl restart ffmpeg-worker")
+    container.machine.wait_until("systemctl show -P StatusText ffmpeg-worker | grep '2 of 1'")
+    assert frozen(container, batch) == "frozen 1"
+    container.end(live)
+    shown = container.wait_for(batch, "running")
+    assert (shown["attempt"], shown.get("unmet")) == (1, None)
+    assert frozen(container, batch) == "frozen 0"
+    assert container.job(usual)["state"] == "queued"
+    container.end(batch)
+    container.started(usual)
+    container.end(usual)

@@ -1,0 +1,175 @@
+"""The attempts of this worker, each a task that is the story in ``attempt.py``."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+
+from ffmpeg_jobs.model import Claim, HeartbeatAnswer, Order, Queue, Report
+from ffmpeg_worker import jobdir
+from ffmpeg_worker.attempt import Station, accept, resume, run
+from ffmpeg_worker.clean import unrecorded
+from ffmpeg_worker.lease import Lease
+from ffmpeg_worker.limits import job_id_of
+from ffmpeg_worker.outcome import AttemptError, outcome_of_error
+from ffmpeg_worker.plan import Plan
+from ffmpeg_worker.preemption import gives_way
+from ffmpeg_worker.report import give_back, report
+from ffmpeg_worker.reservation import Overuse
+from ffmpeg_worker.scopes import ScopeError
+from ffmpeg_worker.watch import report_of
+
+STANDS_STILL: Final = "it stands still while a live job has its place"
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Live:
+    """An attempt of ours, from its claim to its reported outcome."""
+
+    claim: Claim
+    lease: Lease
+    plan: Plan | None  #: None: it was refused, and only that is still to be reported
+
+    @property
+    def unmet(self) -> str | None:
+        """Why it is held otherwise than the master wants."""
+        return self.lease.unmet or (STANDS_STILL if self.lease.gives_way else None)
+
+
+class Crew:
+    """Who is at work; ``changed`` is called when an attempt began or ended."""
+
+    def __init__(self, station: Station, changed: Callable[[], None]) -> None:
+        self.station = station
+        self.live: dict[asyncio.Task[None], Live] = {}
+        self._changed = changed
+
+    def __len__(self) -> int:
+        return len(self.live)
+
+    async def adopt(self) -> None:
+        """Take up every attempt that has a directory; stop scopes that have none."""
+        jobs = self.station.config.jobs_directory
+        jobs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for stray in unrecorded(jobs, time.time()):
+            log.info("cleaned", path=str(stray))
+        plans = [jobdir.reopen(path) for path in jobdir.recorded(jobs)]
+        ours = {plan.claim.job_id for plan in plans}
+        try:
+            for unit in await self.station.placement.job_units():
+                job_id = job_id_of(unit)
+                if job_id is not None and job_id not in ours:
+                    log.warning("stray_scope_stopped", unit=unit)
+                    await self.station.placement.stop(job_id)
+        except ScopeError as error:
+            log.error("systemd_unreachable", reason=str(error))
+        for plan in plans:
+            log.info("adopted", job=plan.claim.job_id, attempt=plan.claim.attempt)
+            lease = Lease()
+            self._begin(Live(plan.claim, lease, plan), resume(plan, lease, self.station))
+
+    def take(self, claim: Claim, lease: Lease) -> None:
+        """A job was handed to us: decide, write it down, begin."""
+        log.info("claimed", job=claim.job_id, attempt=claim.attempt)
+        drain = self.station.drains.now
+        if drain is not None:  # it was on its way when the drain began
+            returning = give_back(claim, drain.why, self.station.client)
+            self._begin(Live(claim, lease, None), returning)
+            return
+        try:
+            plan = accept(claim, self.station.config)
+        except AttemptError as error:
+            outcome = outcome_of_error(error)
+            self.station.concluded(claim, outcome)
+            telling = report(claim, outcome, f"{error}\n", self.station.client)
+            self._begin(Live(claim, lease, None), telling)
+        else:
+            self._begin(Live(claim, lease, plan), run(plan, lease, self.station))
+
+    def leases(self) -> list[Lease]:
+        """The lease of each."""
+        return [live.lease for live in self.live.values()]
+
+    def queues(self) -> dict[str, Queue]:
+        """The queue that each job came from, oldest first."""
+        return {live.claim.job_id: live.claim.job.queue for live in self.live.values()}
+
+    def reports(self) -> tuple[Report, ...]:
+        """How each stands now; may be called in a thread."""
+        return tuple(
+            report_of(live.plan, live.claim, live.unmet) for live in list(self.live.values())
+        )
+
+    def obey(self, answer: HeartbeatAnswer, sent_at: float) -> None:
+        """Do what the master says of each; the heartbeat was sent at ``sent_at`` (boot seconds)."""
+        leases = {
+            (live.claim.job_id, live.claim.attempt): live.lease for live in self.live.values()
+        }
+        for row in answer.orders:
+            lease = leases.get((row.job_id, row.attempt))
+            if lease is None:
+                continue
+            if row.order is Order.LOST:
+                lease.ask_stop("lost")
+                continue
+            lease.extend(sent_at, answer.lease_seconds)
+            lease.want(row.wanted)
+            if row.order is Order.CANCEL:
+                lease.ask_stop("cancel")
+
+    def stop_overuse(self, rows: tuple[Overuse, ...]) -> None:
+        """End the jobs that hold too much disk."""
+        leases = {live.plan.directory: live.lease for live in self.live.values() if live.plan}
+        for over in rows:
+            lease = leases.get(over.plan.directory)
+            if lease is not None and lease.stop_asked_by is None:
+                log.warning("disk_overused", job=over.plan.claim.job_id, stop=over.asked_by)
+                lease.ask_stop(over.asked_by)
+
+    def preempt(self, slots: int) -> None:
+        """Have batch jobs stand still for live ones, or go on."""
+        still = gives_way(self.queues(), slots)
+        for live in self.live.values():
+            gives = live.claim.job_id in still
+            if live.lease.gives_way is not gives:
+                log.info("preempted", job=live.claim.job_id, stands_still=gives)
+                live.lease.give_way(gives)
+
+    async def hand_back(self, within_seconds: float) -> None:
+        """Wait for those to end whose time is over."""
+        for lease in self.leases():
+            self.station.drains.hold(lease)
+        if self.live:
+            await asyncio.wait(list(self.live), timeout=within_seconds)
+
+    def _begin(self, live: Live, story: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(story)
+        self.live[task] = live
+        if live.plan is not None:
+            self.station.plans[live.plan.directory] = live.plan
+        self.station.drains.hold(live.lease)
+        task.add_done_callback(self._ended)
+        self._changed()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        live = self.live.pop(task)
+        if live.plan is not None:
+            self.station.plans.pop(live.plan.directory, None)
+        self._changed()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # A fault of ours. The master hears of it no more, and has the job run elsewhere.
+            log.error("attempt_crashed", job=live.claim.job_id, exc_info=error)
+            stop = asyncio.ensure_future(self._stop_quietly(live.claim.job_id))
+            stop.add_done_callback(lambda _: None)
+
+    async def _stop_quietly(self, job_id: str) -> None:
+        with suppress(ScopeError):
+            await self.station.placement.stop(job_id)
