@@ -11,7 +11,7 @@ from pathlib import Path
 from ffmpeg_jobs import __version__
 from ffmpeg_jobs.daemon import set_up_logging
 from ffmpeg_jobs.settings import EX_CONFIG, ConfigError, add_flags, example
-from ffmpeg_master import config, keys_command, server
+from ffmpeg_master import backup_command, config, keys_command, server
 
 _DESCRIPTION = """\
 Takes jobs for ffmpeg, keeps them, and hands each to one worker at a time.
@@ -20,6 +20,7 @@ Takes jobs for ffmpeg, keeps them, and hands each to one worker at a time.
   ffmpeg-master keys create --name ann --role submit
   ffmpeg-master keys list
   ffmpeg-master keys revoke ann
+  ffmpeg-master backup /var/backups/master.db      copy the jobs while it serves
   ffmpeg-master --print-example-config             every setting, its meaning and default
 """
 _EPILOG = """\
@@ -39,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = _read(options)
         if options.command == "keys":
             return keys_command.run(options, settings)
+        if options.command == "backup":
+            return backup_command.run(options.file, settings)
         return _serve(options, settings)
     except ConfigError as error:
         sys.stderr.write(f"ffmpeg-master: {error}\n")
@@ -61,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser("serve", help="serve the API (the default)")
     keys_command.add_parser(commands)
+    backup_command.add_parser(commands)
     return parser
 
 

@@ -17,6 +17,7 @@ from ffmpeg_jobs.problems import InvalidField, Problem
 from ffmpeg_master import auth
 from ffmpeg_master.config import Config
 from ffmpeg_master.model import Key
+from ffmpeg_master.owner import as_owner_of
 from ffmpeg_master.store import keys, schema
 from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.jobs import timestamp
@@ -117,31 +118,9 @@ def _to_json(key: Key) -> dict[str, str]:
 def _store(config: Config) -> Iterator[Store]:
     """The store, opened as the user that it belongs to: root must not own the master's files."""
     store = Store(config.database)
-    with _as_owner_of(store.directory):
+    with as_owner_of(store.directory):
         try:
             schema.migrate(store)
             yield store
         finally:
             store.close()
-
-
-@contextmanager
-def _as_owner_of(directory: Path | None) -> Iterator[None]:
-    """Act as the owner of ``directory`` if we are root (credentials(7), effective ids)."""
-    if directory is None:
-        yield
-        return
-    owner = directory.stat()
-    if os.geteuid() != 0 or owner.st_uid == 0:
-        yield
-        return
-    groups = os.getgroups()
-    os.setgroups([])
-    os.setegid(owner.st_gid)
-    os.seteuid(owner.st_uid)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(0)
-        os.setgroups(groups)

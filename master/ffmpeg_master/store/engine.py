@@ -8,10 +8,11 @@ leaves out for SQLite); in a transaction that writes, ``jobs.get`` does.
 from __future__ import annotations
 
 import select
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -153,6 +154,14 @@ class Store:
         """Let no other master change the tables before this transaction ends."""
         for statement in self._kind.lock_schema:
             connection.exec_driver_sql(statement)
+
+    def copy_to(self, file: Path) -> None:
+        """Write all that is there at one moment to ``file``, for a database that is a file.
+
+        Raises Unavailable.
+        """
+        with self.read() as connection, closing(sqlite3.connect(file)) as copy:
+            connection.connection.dbapi_connection.backup(copy)
 
     def connect_alone(self) -> Any:
         """The driver's own connection, for who keeps it. Raises Unavailable."""
