@@ -116,6 +116,8 @@ def test_all_jobs_together_leave_the_system_its_share(vm: Farm) -> None:
     caps = _caps(vm)
     assert caps["cpu.max"] == "150000 100000"
     assert int(caps["memory.max"]) == pytest.approx(total * 0.70, rel=0.01)
+    vm.run("systemctl set-property ffmpeg.slice CPUQuota= MemoryMax=90%")
+    assert _caps(vm)["cpu.max"] == "max 100000"
     vm.run("systemctl revert ffmpeg.slice")
     vm.end(job)
 
@@ -131,14 +133,14 @@ def _caps(vm: Farm) -> dict[str, str]:
 def test_pressure_holds_new_jobs_back_until_it_falls(vm: Farm) -> None:
     """A job that is held to a tenth of a core waits for most of its time."""
     vm.run(f"cp -p {TOML} {TOML}.kept && sed -i '1i max_concurrent_jobs = 2' {TOML}")
-    vm.run(f"sed -i 's/^# cpu = 100/cpu = 60/' {TOML} && systemctl restart ffmpeg-worker")
+    vm.run(f"sed -i 's/^# cpu = 100/cpu = 30/' {TOML} && systemctl restart ffmpeg-worker")
     flags = ("--scenario", "preview", "--duration", "3600", "--timeout", "900", "--memory", "300")
     first = vm.submit(*flags, "--cpu", "10")
     vm.started(first)
     told = f"{vm.ask('/workers')} | jq -er '.[0].held_back | select(. != null)'"
     why = vm.machine.wait_until(told, timeout=300, interval=2).stdout
     assert why.startswith("cpu pressure is ")
-    assert why.endswith("% (some avg10); new jobs wait until it is below 48 %\n")
+    assert why.endswith("% (some avg10); new jobs wait until it is below 24 %\n")
     second = vm.submit(*flags, "--cpu", "10")
     assert vm.job(second)["state"] == "queued"
     health = json.loads(vm.run(HEALTH).stdout)

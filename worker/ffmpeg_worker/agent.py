@@ -181,8 +181,10 @@ class Agent:
         self.seen = await asyncio.to_thread(look, self.config, plans, len(self.crew), before)
         metrics.set_seen(self.seen)
         self.crew.stop_overuse(self.seen.overuse)
-        if self.seen.held_back != before.held_back:
+        if (self.seen.held_back is None) != (before.held_back is None):
             self._changed()
+        elif self.seen.held_back != before.held_back:  # another figure is no news to the master
+            self._tell_status()
         return self.seen
 
     def _changed(self) -> None:
