@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,8 +21,9 @@ from ffmpeg_master.master import Master, open_master
 from ffmpeg_master.model import Needs
 from ffmpeg_master.store import attendance, intake, keys, queue, workers
 from ffmpeg_master.store.engine import Collision, Store
+from ffmpeg_master.store.jobs import get
 from ffmpeg_master.store.tables import keys as keys_table
-from tests.api.conftest import JOB, MACHINE, PATIENCE_SECONDS, in_thread, until
+from tests.api.conftest import JOB, MACHINE, PATIENCE_SECONDS, in_thread, start, until
 from tests.api.conftest import environment as its_environment
 from tests.masters.conftest import Farm
 from tests.postgres import Postgres
@@ -263,3 +265,32 @@ def test_without_the_database_it_is_503_and_later_well_again(
     assert client.job(job_id).id == job_id
     late.ready()
     assert farm.client(late.url).job(job_id).id == job_id
+
+
+def test_a_query_that_waits_holds_up_nobody_else(farm: Farm) -> None:
+    url = farm.masters[0].ready().url
+    client = farm.client(url)
+    job_id = client.submit(JOB).id
+    with farm.store.write() as connection:
+        get(connection, job_id)  # held, until this block ends
+        thread, canceled = in_thread(lambda: farm.client(url).cancel(job_id))
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        with farm.store.read() as looking:
+            until(lambda: looking.exec_driver_sql(waiting).scalar())
+        # Less than PostgreSQL lets a statement wait.
+        assert requests.get(f"{url}/health", timeout=15).json()["status"] == "ok"
+        assert canceled == []
+    thread.join(PATIENCE_SECONDS)
+    assert [status.state for status in canceled] == [State.CANCELED]
+
+
+def test_without_the_driver_it_says_which_package_to_install(tmp_path: Path) -> None:
+    (tmp_path / "master.toml").write_text('database = "postgresql:///jobs"\n')
+    missing = "raise ModuleNotFoundError('No module named psycopg2', name='psycopg2')\n"
+    (tmp_path / "psycopg2.py").write_text(missing)
+    listener = socket.create_server(("127.0.0.1", 0))
+    path = its_environment()["PYTHONPATH"]
+    process = start(tmp_path, listener, PYTHONPATH=f"{tmp_path}:{path}")
+    assert process.wait(PATIENCE_SECONDS) == 78
+    listener.close()
+    assert "python3-psycopg2), which is not installed" in (tmp_path / "log").read_text()
