@@ -27,14 +27,16 @@ from ffmpeg_jobs.problems import (
 )
 from ffmpeg_jobs.schema import check, to_json
 from ffmpeg_master.api.call import JSON, Answer, Call, Route
+from ffmpeg_master.api.permission import allow
 from ffmpeg_master.api.routes import NO_QUERY, PATH, ROUTES
 from ffmpeg_master.master import Master
+from ffmpeg_master.origin import origin
 from ffmpeg_master.store.engine import Collision
 
 log = structlog.get_logger()
 
 #: Refusals that an operator wants to see: somebody tries what they may not.
-_AUDITED: Final = (401, 403)
+_AUDITED: Final = (401, 403, 429)
 #: Collisions in a row before a request is refused: two requests meet once, rarely twice.
 _COLLISIONS_MOST: Final = 3
 #: When a client may ask again what cannot be done now.
@@ -63,14 +65,16 @@ class _Resource:
 
 def _responder(master: Master, route: Route) -> Any:
     def respond(req: Any, resp: Any, **path: Any) -> None:
-        by = ""
+        address = _address(master, req)
+        key = None
         if route.role is not None:
-            by = master.gate.admit(req.get_header("Authorization"), route.role).name
+            key = master.gate.admit(req.get_header("Authorization"), route.role, address)
         check(PATH, path)
         query = _query(req, route)
         body = _body(req, route)
         alive = _listens(req.env.get("gunicorn.socket"))
-        call = Call(master, path, query, req.get_header, body, by, alive)
+        call = Call(master, path, query, req.get_header, body, key, address, alive)
+        allow(route, call)
         _write(resp, _handle(route, call))
 
     return respond
@@ -82,6 +86,13 @@ def _handle(route: Route, call: Call) -> Answer:
         with suppress(Collision):
             return route.handler(call)
     return route.handler(call)
+
+
+def _address(master: Master, req: Any) -> str:
+    forwarded = req.get_header("X-Forwarded-For")
+    address = origin(req.env.get("REMOTE_ADDR", ""), forwarded, master.config.trusted_proxies)
+    req.context.address = address
+    return address
 
 
 def _query(req: Any, route: Route) -> Mapping[str, Any]:
@@ -175,7 +186,7 @@ def _on_problem(req: Any, resp: Any, problem: Problem, _params: object) -> None:
             "request_refused",
             method=req.method,
             path=req.path,
-            address=req.remote_addr,
+            address=getattr(req.context, "address", req.remote_addr),
             status=problem.status,
             detail=problem.detail,
         )
@@ -183,6 +194,8 @@ def _on_problem(req: Any, resp: Any, problem: Problem, _params: object) -> None:
         resp.set_header("WWW-Authenticate", "Bearer")  # RFC 9110, section 11.6.1
     if problem.status == Unavailable.status:
         resp.set_header("Retry-After", str(_RETRY_AFTER_SECONDS))  # RFC 9110, section 10.2.3
+    if "retry_after_seconds" in problem.members:
+        resp.set_header("Retry-After", str(problem.members["retry_after_seconds"]))
     _write(resp, Answer(problem.status, problem.to_json(), media=problems.MEDIA_TYPE))
 
 

@@ -8,13 +8,18 @@ from hashlib import sha256
 from typing import Final
 
 from ffmpeg_jobs.model import Role
-from ffmpeg_jobs.problems import Forbidden, Unauthorized
+from ffmpeg_jobs.problems import Forbidden, TooManyRequests, Unauthorized
+from ffmpeg_master.guard import Guard
 from ffmpeg_master.model import Key
 from ffmpeg_master.store import keys
 from ffmpeg_master.store.engine import Store
+from ffmpeg_master.store.jobs import timestamp
 
 #: A revoked key is refused after at most this long.
 _CACHE_SECONDS: Final = 2.0
+
+#: How exactly the last use of a key is known.
+_USE_SECONDS: Final = 60.0
 
 #: Which keys' roles do for a route's role.
 ALLOWED: Final = {
@@ -44,11 +49,28 @@ class Gate:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._guard = Guard()
+        #: With the monotonic seconds until which a key is taken for valid.
         self._cache: dict[str, tuple[Key, float]] = {}
 
-    def admit(self, authorization: str | None, role: Role) -> Key:
-        """The key that asks, if its role does for ``role``. Raises Unauthorized or Forbidden."""
-        key = self._known(_bearer(authorization))
+    def admit(self, authorization: str | None, role: Role, address: str) -> Key:
+        """The key that asks from ``address``, if its role does for ``role``.
+
+        Raises Unauthorized, TooManyRequests or Forbidden.
+        """
+        mark = digest(_bearer(authorization))
+        wait_seconds = self._guard.wait_seconds(address)
+        # Who shared the address before somebody failed there goes on undisturbed.
+        if wait_seconds and mark not in self._cache:
+            raise TooManyRequests(
+                f"too many unknown keys came from {address}; try again in {wait_seconds} s",
+                retry_after_seconds=wait_seconds,
+            )
+        try:
+            key = self._known(mark)
+        except Unauthorized:
+            self._guard.failed(address)
+            raise
         if key.role not in ALLOWED[role]:
             raise Forbidden(
                 f"the key {key.name} has the role {key.role.value}; "
@@ -56,15 +78,22 @@ class Gate:
             )
         return key
 
-    def _known(self, secret: str) -> Key:
-        mark = digest(secret)
+    def _known(self, mark: str) -> Key:
         cached = self._cache.get(mark)
         if cached is not None and cached[1] > time.monotonic():
             return cached[0]
         self._cache.pop(mark, None)
-        key = keys.find(self._store, mark)
+        key, now = keys.find(self._store, mark), self._store.now()
         if key is None:
             raise Unauthorized("the API key is not known, or was revoked")
+        expires_at = key.grant.expires_at_seconds
+        if expires_at is not None and expires_at <= now:
+            raise Unauthorized(
+                f"the API key {key.name} expired at {timestamp(expires_at)}; "
+                "a new one comes from ffmpeg-master keys create"
+            )
+        if now - (key.last_used_at_seconds or 0) >= _USE_SECONDS:
+            keys.note_use(self._store, key.name, now)
         self._cache[mark] = (key, time.monotonic() + _CACHE_SECONDS)
         return key
 

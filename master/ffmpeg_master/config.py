@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final
 
-from ffmpeg_jobs.settings import PATH, ConfigError, Kind, Setting, choice, load, whole
+from ffmpeg_jobs.settings import PATH, TEXTS, ConfigError, Kind, Setting, choice, load, whole
 
 DEFAULT_FILE: Final = Path("/etc/ffmpeg-worker/master.toml")
 
@@ -19,6 +20,11 @@ def _as_address(value: object) -> str:
     return str(value)
 
 
+def _as_networks(value: object) -> tuple[str, ...]:
+    proxies = TEXTS.read(value)
+    return tuple(p if p == "unix" else str(ip_network(p)) for p in proxies)
+
+
 def _as_database(value: object) -> str:
     if not str(value).startswith(("sqlite:////", "postgresql://")):
         raise ValueError
@@ -28,6 +34,10 @@ def _as_database(value: object) -> str:
 ADDRESS: Final = Kind('an address and a port, such as "127.0.0.1:8080" or "[::]:8080"', _as_address)
 DATABASE: Final = Kind(
     'a database URL: "sqlite:////var/lib/m.db" or "postgresql://user@host/name"', _as_database
+)
+
+NETWORKS: Final = Kind(
+    'a list of addresses and networks, such as ["10.0.0.5", "fd00::/8"], or "unix"', _as_networks
 )
 
 SETTINGS: Final = (
@@ -56,6 +66,13 @@ SETTINGS: Final = (
         "info",
         "what is logged",
         flag="--log-level",
+    ),
+    Setting(
+        "",
+        "trusted_proxies",
+        NETWORKS,
+        (),
+        "whose X-Forwarded-For is believed when it names the client; others' is ignored",
     ),
     Setting(
         "leases",
@@ -110,6 +127,7 @@ class Config:
     bind: str
     database: str
     log_level: str
+    trusted_proxies: tuple[str, ...]
     lease_seconds: int
     heartbeat_seconds: int
     idle_heartbeat_seconds: int

@@ -8,15 +8,17 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from ffmpeg_jobs.contract import WORKER_NAME_PATTERN
 from ffmpeg_jobs.model import Role
 from ffmpeg_jobs.problems import InvalidField, Problem
 from ffmpeg_master import auth
 from ffmpeg_master.config import Config
-from ffmpeg_master.model import Key
+from ffmpeg_master.model import DEFAULT_TENANT, Grant, Key
 from ffmpeg_master.owner import as_owner_of
 from ffmpeg_master.store import keys, schema
 from ffmpeg_master.store.engine import Store
@@ -41,6 +43,18 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="read: look; submit: also submit and cancel; worker: run jobs; admin: everything",
     )
     create.add_argument(
+        "--tenant",
+        default=DEFAULT_TENANT,
+        metavar="NAME",
+        help=f"whose jobs it submits, sees and acts on; an admin sees all ({DEFAULT_TENANT})",
+    )
+    create.add_argument(
+        "--worker", metavar="NAME", help="with --role worker: it acts as this worker alone"
+    )
+    create.add_argument(
+        "--expires", metavar="WHEN", help="in days, as 90d, or a date of UTC, as 2027-01-31"
+    )
+    create.add_argument(
         "--key-file",
         type=Path,
         metavar="PATH",
@@ -56,7 +70,7 @@ def run(options: argparse.Namespace, config: Config) -> int:
     """Do what was asked; the exit status. 1: refused, with a sentence on stderr."""
     try:
         if options.verb == "create":
-            _create(config, options.name, Role(options.role), options.key_file)
+            _create(config, options)
         elif options.verb == "list":
             _list(config, as_json=options.json)
         else:
@@ -68,22 +82,51 @@ def run(options: argparse.Namespace, config: Config) -> int:
     return 0
 
 
-def _create(config: Config, name: str, role: Role, file: Path | None) -> None:
-    if not re.fullmatch(WORKER_NAME_PATTERN, name):
-        raise InvalidField.of("--name", name, "letters, digits, '.', '_', '-', at most 63")
+def _create(config: Config, options: argparse.Namespace) -> None:
+    _check(options)
+    file: Path | None = options.key_file
     secret = auth.new_secret()
     if file is None:
-        with _store(config) as store:
-            keys.create(store, name, role, auth.digest(secret))
+        _enter(config, options, secret)
         sys.stdout.write(secret + "\n")
         return
     _write_new(file, secret)
     try:
-        with _store(config) as store:
-            keys.create(store, name, role, auth.digest(secret))
+        _enter(config, options, secret)
     except (Problem, schema.SchemaTooNew, OSError):
         file.unlink()
         raise
+
+
+def _check(options: argparse.Namespace) -> None:
+    for flag in ("name", "tenant", "worker"):
+        given = getattr(options, flag)
+        if given is not None and not re.fullmatch(WORKER_NAME_PATTERN, given):
+            allowed = "letters, digits, '.', '_', '-', at most 63"
+            raise InvalidField.of(f"--{flag}", given, allowed)
+    if options.worker is not None and options.role != Role.WORKER.value:
+        raise InvalidField.of("--worker", options.worker, "set with --role worker only")
+
+
+def _enter(config: Config, options: argparse.Namespace, secret: str) -> None:
+    with _store(config) as store:
+        expires_at_seconds = _end(options.expires, store.now())
+        grant = Grant(Role(options.role), options.tenant, options.worker, expires_at_seconds)
+        keys.create(store, options.name, grant, auth.digest(secret))
+
+
+def _end(words: str | None, now_seconds: float) -> float | None:
+    """The Unix time that ``90d`` or a date stand for. Raises InvalidField."""
+    if words is None:
+        return None
+    days = re.fullmatch("([1-9][0-9]{0,4})d", words)
+    if days:
+        return now_seconds + int(days[1]) * 86400
+    with suppress(ValueError):
+        end = datetime.strptime(words, "%Y-%m-%d").replace(tzinfo=UTC).timestamp()
+        if end > now_seconds:
+            return end
+    raise InvalidField.of("--expires", words, "days, as 90d, or a date to come, as 2027-01-31")
 
 
 def _write_new(file: Path, secret: str) -> None:
@@ -96,22 +139,41 @@ def _write_new(file: Path, secret: str) -> None:
 
 def _list(config: Config, *, as_json: bool) -> None:
     with _store(config) as store:
-        rows = keys.show_all(store)
+        rows, now_seconds = keys.show_all(store), store.now()
     if as_json:
         sys.stdout.write(json.dumps([_to_json(key) for key in rows]) + "\n")
         return
     for key in rows:
-        until = "valid" if key.revoked_at_seconds is None else "revoked"
-        created = timestamp(key.created_at_seconds)
-        sys.stdout.write(f"{key.name:24} {key.role.value:8} {until:8} created {created}\n")
+        shown = _to_json(key)
+        times = [f"{word} {shown[word + '_at']}" for word in _TIMES if word + "_at" in shown]
+        worker = [f"worker {key.grant.worker}"] if key.grant.worker else []
+        words = ", ".join([*worker, *times, *([] if "last_used_at" in shown else ["never used"])])
+        state = _state(key, now_seconds)
+        columns = f"{key.name:24} {key.role.value:8} {key.grant.tenant:16} {state:8}"
+        sys.stdout.write(f"{columns} {words.replace('_', ' ')}\n")
+
+
+_TIMES: Final = ("created", "expires", "revoked", "last_used")
+
+
+def _state(key: Key, now_seconds: float) -> str:
+    if key.revoked_at_seconds is not None:
+        return "revoked"
+    expires_at = key.grant.expires_at_seconds
+    return "valid" if expires_at is None or now_seconds < expires_at else "expired"
 
 
 def _to_json(key: Key) -> dict[str, str]:
-    shown = {"name": key.name, "role": key.role.value}
-    shown["created_at"] = timestamp(key.created_at_seconds)
-    if key.revoked_at_seconds is not None:
-        shown["revoked_at"] = timestamp(key.revoked_at_seconds)
-    return shown
+    shown = {"name": key.name, "role": key.role.value, "tenant": key.grant.tenant}
+    if key.grant.worker is not None:
+        shown["worker"] = key.grant.worker
+    times = {
+        "created_at": key.created_at_seconds,
+        "expires_at": key.grant.expires_at_seconds,
+        "revoked_at": key.revoked_at_seconds,
+        "last_used_at": key.last_used_at_seconds,
+    }
+    return shown | {name: timestamp(at) for name, at in times.items() if at is not None}
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from ffmpeg_jobs.model import Machine, Role
 
@@ -37,14 +38,39 @@ class Member:
     running: int  #: jobs that it holds
 
 
+#: Whose jobs and keys are that name no tenant.
+DEFAULT_TENANT: Final = "default"
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What a key lets its owner do."""
+
+    role: Role
+    tenant: str = DEFAULT_TENANT  #: whose jobs it sees and acts on; an admin's: everybody's
+    worker: str | None = None  #: a worker's: it acts as this one alone; None: as any
+    expires_at_seconds: float | None = None  #: Unix time; None: it does not
+
+
 @dataclass(frozen=True)
 class Key:
-    """An API key, without its secret."""
+    """An API key, without its secret. Times are Unix seconds."""
 
     name: str
-    role: Role
-    created_at_seconds: float  #: Unix time
+    grant: Grant
+    created_at_seconds: float
     revoked_at_seconds: float | None = None
+    last_used_at_seconds: float | None = None  #: to the minute
+
+    @property
+    def role(self) -> Role:
+        """What it may do."""
+        return self.grant.role
+
+    @property
+    def sees(self) -> str | None:
+        """The tenant whose jobs it sees; None: all."""
+        return None if self.role is Role.ADMIN else self.grant.tenant
 
 
 @dataclass(frozen=True)
@@ -55,4 +81,5 @@ class Filters:
     queue: str | None = None
     worker: str | None = None
     label: tuple[str, str] | None = None  #: name and value
+    tenant: str | None = None
     before: int | None = None  #: the cursor: only jobs older than this number

@@ -29,6 +29,7 @@ from ffmpeg_jobs.model import Machine, Role
 from ffmpeg_master import auth, config
 from ffmpeg_master.housekeeping import Housekeeping
 from ffmpeg_master.master import Master, open_master
+from ffmpeg_master.model import Grant
 from ffmpeg_master.store import keys
 
 with warnings.catch_warnings():
@@ -99,9 +100,9 @@ class Inside:
         return self.session().request(method, INSIDE + path, headers=headers, **more)
 
 
-def add_key(master: Master, name: str, role: Role) -> str:
+def add_key(master: Master, name: str, role: Role, **more: Any) -> str:
     secret = auth.new_secret()
-    keys.create(master.store, name, role, auth.digest(secret))
+    keys.create(master.store, name, Grant(role, **more), auth.digest(secret))
     return secret
 
 

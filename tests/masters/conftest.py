@@ -14,6 +14,7 @@ from ffmpeg_jobs.client import MasterClient
 from ffmpeg_jobs.line import Endpoint
 from ffmpeg_jobs.model import Role
 from ffmpeg_master import auth
+from ffmpeg_master.model import Grant
 from ffmpeg_master.store import keys
 from ffmpeg_master.store.engine import Store
 from tests.api.conftest import PATIENCE_SECONDS, Outside, start
@@ -60,7 +61,7 @@ def environment() -> dict[str, str]:
 @pytest.fixture
 def farm(url: str, tmp_path: Path, settings: str, environment: dict[str, str]) -> Iterator[Farm]:
     store, secret = Store(url), auth.new_secret()
-    keys.create(store, "test", Role.ADMIN, auth.digest(secret))
+    keys.create(store, "test", Grant(Role.ADMIN), auth.digest(secret))
     with ExitStack() as stack:
         stack.callback(store.close)
         sessions = stack.enter_context(ExitStack())

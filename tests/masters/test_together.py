@@ -18,7 +18,7 @@ from ffmpeg_jobs.model import Claim, Heartbeat, Job, Order, Outcome, Report, Rol
 from ffmpeg_jobs.problems import Unavailable
 from ffmpeg_master import config
 from ffmpeg_master.master import Master, open_master
-from ffmpeg_master.model import Needs
+from ffmpeg_master.model import Grant, Needs
 from ffmpeg_master.store import attendance, intake, keys, queue, workers
 from ffmpeg_master.store.engine import Collision, Store
 from ffmpeg_master.store.jobs import get
@@ -165,7 +165,7 @@ def test_a_job_sent_to_both_at_once_is_one_job(farm: Farm) -> None:
 
 def test_a_transaction_that_gave_way_changed_nothing(url: str) -> None:
     store = Store(url)
-    keys.create(store, "ann", Role.READ, "digest")
+    keys.create(store, "ann", Grant(Role.READ), "digest")
     with pytest.raises(Collision, match="duplicate key"), store.write() as connection:
         workers.register(store, "ada", MACHINE)  # another transaction, which stays
         connection.execute(update(keys_table).values(role="admin"))

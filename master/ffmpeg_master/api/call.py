@@ -9,6 +9,7 @@ from typing import Any
 from ffmpeg_jobs.contract import BODY_MAX_BYTES, JsonSchema
 from ffmpeg_jobs.model import Role
 from ffmpeg_master.master import Master
+from ffmpeg_master.model import DEFAULT_TENANT, Key
 
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
@@ -23,8 +24,19 @@ class Call:
     query: Mapping[str, Any]
     header: Callable[[str], str | None]
     body: Any  #: parsed JSON, or bytes if the route takes text; None without a body
-    by: str  #: the name of the key that asks; "" where none is needed
+    key: Key | None  #: that asks; None where none is needed
+    address: str  #: where the request comes from
     connected: Callable[[], bool]  #: whether the client still listens
+
+    @property
+    def by(self) -> str:
+        """The name of the key that asks; "" where none is needed."""
+        return "" if self.key is None else self.key.name
+
+    @property
+    def sees(self) -> str | None:
+        """The tenant whose jobs the caller sees; None: everybody's."""
+        return DEFAULT_TENANT if self.key is None else self.key.sees
 
 
 @dataclass(frozen=True)

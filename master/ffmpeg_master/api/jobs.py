@@ -15,7 +15,7 @@ from ffmpeg_jobs.schema import parse_job
 from ffmpeg_master import scheduling
 from ffmpeg_master.api import views
 from ffmpeg_master.api.call import TEXT, Answer, Call
-from ffmpeg_master.model import Filters
+from ffmpeg_master.model import DEFAULT_TENANT, Filters
 from ffmpeg_master.store import intake, jobs, logs, queue, wishes
 
 log = structlog.get_logger()
@@ -32,6 +32,8 @@ def submit(call: Call) -> Answer:
         scheduling.rank(job),
         sha256(json.dumps(call.body, sort_keys=True).encode()).hexdigest(),
         _idempotency_key(call),
+        DEFAULT_TENANT if call.key is None else call.key.grant.tenant,
+        call.by,
     )
     status, created = intake.submit(call.master.store, submission)
     if created:
@@ -58,6 +60,7 @@ def show_page(call: Call) -> Answer:
         query.get("queue"),
         query.get("worker"),
         (name, value) if name else None,
+        call.sees,
         query.get("cursor"),
     )
     found, following = jobs.page(call.master.store, filters, limit)

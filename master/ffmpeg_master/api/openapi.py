@@ -115,7 +115,7 @@ def _common(route: Route) -> set[int]:
     """The problems that any route of this kind may answer with."""
     found = {422, 500, 503}
     if route.role is not None:
-        found |= {401, 403}
+        found |= {401, 403, 429}
     if route.takes is not None:
         found |= {400, 413, 415}
     return found

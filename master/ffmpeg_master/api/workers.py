@@ -55,4 +55,5 @@ def _answer(config: Config, orders: tuple[HeartbeatOrder, ...]) -> HeartbeatAnsw
 
 def show_all(call: Call) -> Answer:
     """GET /workers"""
-    return Answer(body=workers.show_all(call.master.store, call.master.config.lease_seconds))
+    shown = workers.show_all(call.master.store, call.master.config.lease_seconds, call.sees)
+    return Answer(body=shown)

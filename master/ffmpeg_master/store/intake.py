@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import secrets
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import insert, select
 
 from ffmpeg_jobs.model import Job, JobStatus, State
 from ffmpeg_jobs.problems import Conflict
-from ffmpeg_master.model import Needs
+from ffmpeg_master.model import DEFAULT_TENANT, Needs
 from ffmpeg_master.store.engine import Connection, Store
 from ffmpeg_master.store.jobs import dump, get
 from ffmpeg_master.store.tables import jobs, labels
@@ -26,6 +27,8 @@ class Submission:
     rank: int  #: smaller is handed out sooner
     body_digest: str  #: tells a repeat from another job under the same idempotency key
     idempotency_key: str | None = None
+    tenant: str = DEFAULT_TENANT
+    submitter: str | None = None  #: the name of the key that it came with
 
 
 def submit(store: Store, submission: Submission) -> tuple[JobStatus, bool]:
@@ -56,7 +59,7 @@ def _new_id() -> str:
 def _by_idempotency_key(connection: Connection, submission: Submission) -> str | None:
     if submission.idempotency_key is None:
         return None
-    same_key = jobs.c.idempotency_key == submission.idempotency_key
+    same_key = jobs.c.idempotency_key == _idempotency_key(submission)
     row = connection.execute(select(jobs.c.id, jobs.c.body_digest).where(same_key)).first()
     if row is None:
         return None
@@ -67,6 +70,15 @@ def _by_idempotency_key(connection: Connection, submission: Submission) -> str |
             job=row.id,
         )
     return str(row.id)
+
+
+def _idempotency_key(submission: Submission) -> str | None:
+    """What is unique over all tenants, as the column is: SQLite cannot make it less so."""
+    key = submission.idempotency_key
+    if key is None or submission.tenant == DEFAULT_TENANT:
+        return key
+    # No key of the default tenant's holds a space.
+    return f"{submission.tenant} {sha256(key.encode()).hexdigest()}"
 
 
 def _row(submission: Submission, job_id: str, now: float) -> dict[str, Any]:
@@ -87,6 +99,8 @@ def _row(submission: Submission, job_id: str, now: float) -> dict[str, Any]:
         "max_attempts": job.max_attempts,
         "cancel_requested": False,
         "pause_requested": False,
-        "idempotency_key": submission.idempotency_key,
+        "idempotency_key": _idempotency_key(submission),
         "body_digest": submission.body_digest,
+        "tenant": submission.tenant,
+        "submitter": submission.submitter,
     }

@@ -25,6 +25,7 @@ _WAITING_MOST: Final = 512
 _BY_ID: Final = select(jobs).where(jobs.c.id == bindparam("job_id"))
 #: The same, until the transaction ends for nobody else to change.
 _HOLD_BY_ID: Final = _BY_ID.with_for_update()
+_TENANT: Final = select(jobs.c.tenant).where(jobs.c.id == bindparam("job_id"))
 #: The queued jobs whose time has come, in the order of handing out.
 _DUE: Final = (
     select(jobs.c.id, jobs.c.encoder, jobs.c.cpu_percent, jobs.c.memory_mb)
@@ -55,8 +56,19 @@ def get(connection: Connection, job_id: str) -> JobStatus:
     query = _HOLD_BY_ID if writes(connection) else _BY_ID
     row = connection.execute(query, {"job_id": job_id}).first()
     if row is None:
-        raise NotFound(f"there is no job {job_id}")
+        raise _unknown(job_id)
     return _status(row)
+
+
+def check_tenant(store: Store, job_id: str, tenant: str) -> None:
+    """Raises NotFound for a job of another tenant, in the words for one that is not there."""
+    with store.read() as connection:
+        if connection.execute(_TENANT, {"job_id": job_id}).scalar() != tenant:
+            raise _unknown(job_id)
+
+
+def _unknown(job_id: str) -> NotFound:
+    return NotFound(f"there is no job {job_id}")
 
 
 def show(store: Store, job_id: str) -> JobStatus:
@@ -76,6 +88,7 @@ def page(store: Store, filters: Filters, limit: int) -> tuple[list[JobStatus], i
 
 def _conditions(filters: Filters) -> list[Any]:
     same = {"state": filters.state, "queue": filters.queue, "worker": filters.worker}
+    same["tenant"] = filters.tenant
     conditions = [jobs.c[name] == value for name, value in same.items() if value is not None]
     if filters.before is not None:
         conditions.append(jobs.c.number < filters.before)

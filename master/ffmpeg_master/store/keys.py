@@ -8,26 +8,41 @@ from sqlalchemy import insert, select, update
 
 from ffmpeg_jobs.model import Role
 from ffmpeg_jobs.problems import Conflict, NotFound
-from ffmpeg_master.model import Key
+from ffmpeg_master.model import Grant, Key
 from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.tables import keys
 
 
-def create(store: Store, name: str, role: Role, digest: str) -> None:
+def create(store: Store, name: str, grant: Grant, digest: str) -> None:
     """Enter a key by its digest (SHA-256, hexadecimal). Raises Conflict if the name is taken."""
     with store.write() as connection:
         if connection.execute(select(keys.c.name).where(keys.c.name == name)).first():
             raise Conflict(f"a key is named {name} already; give the new one its own name")
-        values = {"name": name, "role": role.value, "hash": digest, "created_at": store.now()}
+        values = {
+            "name": name,
+            "role": grant.role.value,
+            "tenant": grant.tenant,
+            "worker": grant.worker,
+            "expires_at": grant.expires_at_seconds,
+            "hash": digest,
+            "created_at": store.now(),
+        }
         connection.execute(insert(keys).values(values))
 
 
 def find(store: Store, digest: str) -> Key | None:
-    """The key with this digest, unless it was revoked."""
+    """The key with this digest, unless it was revoked; it may have expired."""
     valid = (keys.c.hash == digest, keys.c.revoked_at.is_(None))
     with store.read() as connection:
         row = connection.execute(select(keys).where(*valid)).first()
     return _key(row) if row else None
+
+
+def note_use(store: Store, name: str, at_seconds: float) -> None:
+    """Remember that the key was used at that Unix time."""
+    with store.write() as connection:
+        mine = update(keys).where(keys.c.name == name)
+        connection.execute(mine.values(last_used_at=at_seconds))
 
 
 def show_all(store: Store) -> list[Key]:
@@ -45,4 +60,5 @@ def revoke(store: Store, name: str) -> None:
 
 
 def _key(row: Any) -> Key:
-    return Key(row.name, Role(row.role), row.created_at, row.revoked_at)
+    grant = Grant(Role(row.role), row.tenant, row.worker, row.expires_at)
+    return Key(row.name, grant, row.created_at, row.revoked_at, row.last_used_at)

@@ -67,6 +67,8 @@ jobs = Table(
     Column("usage", Text),
     Column("idempotency_key", String(255), unique=True),
     Column("body_digest", String(64), nullable=False),
+    Column("tenant", String(63), nullable=False, server_default="default"),
+    Column("submitter", String(63)),  # the name of the key that it came with
     Index(
         "jobs_to_hand_out",
         "state",  # the same in all its rows, but SQLite's planner wants to see it
@@ -78,6 +80,7 @@ jobs = Table(
     Index("jobs_held", "worker", "lease_until", sqlite_where=_LIVE, postgresql_where=_LIVE),
     Index("jobs_by_state", "state", "number"),
     Index("jobs_by_end", "finished_at"),
+    Index("jobs_by_tenant", "tenant", "number"),
     sqlite_autoincrement=True,  # a number is never used twice
 )
 
@@ -141,6 +144,10 @@ keys = Table(
     Column("hash", String(64), nullable=False, unique=True),
     Column("created_at", Float, nullable=False),
     Column("revoked_at", Float),
+    Column("tenant", String(63), nullable=False, server_default="default"),
+    Column("worker", String(63)),  # it acts as this one alone; NULL: as any
+    Column("expires_at", Float),
+    Column("last_used_at", Float),  # to the minute
 )
 
 # One row: when a master of this database was there last.

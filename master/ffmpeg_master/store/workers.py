@@ -53,12 +53,14 @@ def fleet(store: Store, online_seconds: float) -> list[Member]:
     ]
 
 
-def show_all(store: Store, online_seconds: float) -> list[WorkerStatus]:
-    """All workers as the API shows them, by name."""
+def show_all(store: Store, online_seconds: float, tenant: str | None = None) -> list[WorkerStatus]:
+    """All workers as the API shows them, by name, with the jobs of ``tenant``; None: all jobs."""
     held: dict[str, list[str]] = {}
     with store.read() as connection:
         rows = connection.execute(select(workers).order_by(workers.c.name)).all()
         running = select(jobs.c.worker, jobs.c.id).where(is_live)
+        if tenant is not None:
+            running = running.where(jobs.c.tenant == tenant)
         for row in connection.execute(running):
             held.setdefault(row.worker, []).append(row.id)
     since = store.now() - online_seconds

@@ -1,0 +1,37 @@
+"""Where a request comes from: its connection's address, or what a trusted proxy says (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import ip_address, ip_network
+
+
+def origin(connected: str, forwarded_for: str | None, trusted_proxies: Sequence[str]) -> str:
+    """The client's address. ``forwarded_for``: the header X-Forwarded-For.
+
+    Its entries are believed from the right, as long as a trusted proxy wrote them; whatever
+    stands further left may be the client's invention.
+    """
+    address = connected
+    hops = [hop.strip() for hop in (forwarded_for or "").split(",")]
+    while hops and hops[-1] and _trusted(address, trusted_proxies):
+        hop = hops.pop()
+        if not _is_address(hop):
+            break
+        address = hop
+    return address
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _trusted(address: str, proxies: Sequence[str]) -> bool:
+    if not address:  # a socket of the machine's own
+        return "unix" in proxies
+    networks = [ip_network(proxy) for proxy in proxies if proxy != "unix"]
+    return _is_address(address) and any(ip_address(address) in network for network in networks)
