@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import secrets
 import time
+from contextlib import suppress
 from hashlib import sha256
 from typing import Final
 
 from ffmpeg_jobs.model import Role
-from ffmpeg_jobs.problems import Forbidden, TooManyRequests, Unauthorized
+from ffmpeg_jobs.problems import Forbidden, TooManyRequests, Unauthorized, Unavailable
 from ffmpeg_master.guard import Guard
 from ffmpeg_master.model import Key
 from ffmpeg_master.store import keys
-from ffmpeg_master.store.engine import Store
+from ffmpeg_master.store.engine import Collision, Store
 from ffmpeg_master.store.jobs import timestamp
 
 #: A revoked key is refused after at most this long.
@@ -93,7 +94,8 @@ class Gate:
                 "a new one comes from ffmpeg-master keys create"
             )
         if now - (key.last_used_at_seconds or 0) >= _USE_SECONDS:
-            keys.note_use(self._store, key.name, now)
+            with suppress(Collision, Unavailable):  # another process just noted it; later, then
+                keys.note_use(self._store, key.name, now)
         self._cache[mark] = (key, time.monotonic() + _CACHE_SECONDS)
         return key
 
