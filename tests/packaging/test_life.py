@@ -83,7 +83,13 @@ def test_a_worker_alone_waits_for_its_key(own: Machine, debs: list[Path]) -> Non
 def test_what_is_lost_is_made_anew_and_a_purge_leaves_nothing(
     own: Machine, debs: list[Path]
 ) -> None:
+    farm = Farm(own)
+    own.wait_until("ffmpeg-jobs workers --json | jq -e '.[0].online'")
+    job = farm.submit("--scenario", "preview", "--duration", "3600", "--no-require-enforcement")
+    farm.started(job)
     own.run("apt-get purge --yes ffmpeg-worker", check=True)
+    shown = farm.job(job)
+    assert (shown["state"], shown["given_back"]) == ("queued", 1)
     left = own.run(OURS).stdout
     assert "/etc/ffmpeg-worker/api-key" not in left
     assert "/var/lib/ffmpeg-worker" not in left
@@ -93,6 +99,7 @@ def test_what_is_lost_is_made_anew_and_a_purge_leaves_nothing(
     own.run("dpkg-reconfigure ffmpeg-master", check=True)
     own.install(debs)
     own.wait_until("ffmpeg-jobs workers --json | jq -e '.[0].online'")
+    farm.started(job)
     own.run("apt-get remove --yes ffmpeg-master ffmpeg-worker", check=True)
     assert "/var/lib/ffmpeg-master/master.db" in own.run(OURS).stdout
     purge(own, debs)
