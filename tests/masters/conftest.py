@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -25,19 +27,30 @@ class Farm:
     """Masters that share a database, and what speaks to them."""
 
     masters: list[Outside]
-    store: Store  #: to look into the database; nobody writes with it
+    urls: tuple[str, ...]
+    store: Store  #: to look into the database
     secret: str  #: an admin's key
     launch: Callable[[int], Outside]  #: starts master number n (again)
     sessions: ExitStack
 
-    @property
-    def url(self) -> str:
-        return ",".join(master.url for master in self.masters)
-
     def client(self, url: str = "") -> MasterClient:
-        client = MasterClient(Endpoint(url or self.url, self.secret))
+        client = MasterClient(Endpoint(url or ",".join(self.urls), self.secret))
         self.sessions.callback(client.close)
         return client
+
+    def lose(self, number: int) -> None:
+        """Take a master away with its machine: nobody listens there any more."""
+        master = self.masters[number]
+        processes = [master.process.pid, *children(master.process.pid)]
+        for pid in processes:
+            os.kill(pid, signal.SIGKILL)
+        master.process.wait(PATIENCE_SECONDS)
+        master.listener.close()
+
+
+def children(pid: int) -> list[int]:
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(word) for word in text.split()]
 
 
 @pytest.fixture
@@ -65,17 +78,21 @@ def farm(url: str, tmp_path: Path, settings: str, environment: dict[str, str]) -
     with ExitStack() as stack:
         stack.callback(store.close)
         sessions = stack.enter_context(ExitStack())
-        listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2)]
+        ports: dict[int, int] = {}
 
         def launch(number: int) -> Outside:
+            listener = socket.create_server(("127.0.0.1", ports.get(number, 0)))
+            stack.callback(listener.close)
+            ports[number] = listener.getsockname()[1]
             directory = tmp_path / f"master{number}"
             directory.mkdir(exist_ok=True)
             (directory / "master.toml").write_text(f'database = "{url}"\n{settings}')
             (directory / "log").write_text("")
-            more = environment if number else {}
-            process = start(directory, listeners[number], **more)
+            process = start(directory, listener, **(environment if number else {}))
             stack.callback(process.wait, PATIENCE_SECONDS)
             stack.callback(process.kill)
-            return Outside(process, listeners[number], directory, {}, sessions)
+            return Outside(process, listener, directory, {}, sessions)
 
-        yield Farm([launch(0), launch(1)], store, secret, launch, sessions)
+        masters = [launch(0), launch(1)]
+        urls = tuple(master.url for master in masters)
+        yield Farm(masters, urls, store, secret, launch, sessions)

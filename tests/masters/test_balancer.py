@@ -53,8 +53,7 @@ def test_one_of_two_is_lost_behind_nginx(farm: Farm, balancer: str) -> None:
         held = worker.claim("ada", 5)
         assert held is not None
         worker.finish(held.job_id, held.attempt, held.token, Outcome(State.COMPLETED))
-    farm.masters[0].process.kill()
-    farm.masters[0].process.wait()
+    farm.lose(0)
     thread, found = in_thread(lambda: worker.claim("ada", PATIENCE_SECONDS))
     ids += [client.submit(JOB).id for _ in range(20)]
     thread.join(PATIENCE_SECONDS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from collections import Counter
@@ -94,7 +93,7 @@ def test_nothing_is_lost_done_twice_or_forgotten(farm: Farm, postgres: Postgres)
         thread.start()
 
     until(lambda: len(seen.finished) > JOBS * 0.2)
-    farm.masters[0].process.send_signal(signal.SIGKILL)
+    farm.lose(0)
     until(lambda: len(seen.finished) > JOBS * 0.4)
     postgres.stop("immediate")
     time.sleep(1)

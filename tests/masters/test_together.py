@@ -258,6 +258,7 @@ def test_without_the_database_it_is_503_and_later_well_again(
         assert requests.get(f"{url}/health", timeout=10).status_code == 503
         with pytest.raises(Unavailable):
             client.submit(JOB)
+        farm.lose(1)
         late = farm.launch(1)  # it waits for the database
         until(lambda: "event=database_unreachable" in late.log)
     finally:
