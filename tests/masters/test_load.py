@@ -23,7 +23,7 @@ from tests.masters.conftest import Farm
 from tests.postgres import Postgres
 
 DONE = Outcome(State.COMPLETED)
-JOBS = 600
+JOBS = 300
 SUBMITTERS = 3
 WORKERS = 4
 
