@@ -6,6 +6,7 @@ import math
 import re
 import typing
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import jsonschema
@@ -16,7 +17,7 @@ from ffmpeg_jobs.problems import InvalidField, InvalidJson
 from ffmpeg_jobs.scenarios import with_defaults
 from ffmpeg_jobs.wire import Noun, from_json, to_json
 
-__all__ = ["Noun", "check", "from_json", "parse", "parse_job", "to_json"]
+__all__ = ["Noun", "check", "from_json", "parse", "parse_job", "to_json", "unix_seconds"]
 
 
 def check(schema: contract.JsonSchema, data: object, where: str = "") -> None:
@@ -100,8 +101,24 @@ def parse_job(data: object) -> Job:
     """
     check(contract.JOB, _object(data))
     job = from_json(Job, with_defaults(_object(data)))
+    for name in ("not_before", "deadline"):
+        _check_moment(name, getattr(job, name))
     _check_together(job)
     return job
+
+
+def unix_seconds(moment: str) -> float:
+    """Unix time in seconds of an RFC 3339 time. Raises ValueError for one that does not exist."""
+    return datetime.fromisoformat(moment).timestamp()
+
+
+def _check_moment(name: str, moment: str | None) -> None:
+    try:
+        if moment is not None:
+            unix_seconds(moment)
+    except (ValueError, OverflowError):
+        allowed = str(contract.JOB["properties"][name]["description"])
+        raise InvalidField.of(name, moment, allowed) from None
 
 
 def _check_together(job: Job) -> None:

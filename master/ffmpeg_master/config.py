@@ -40,6 +40,21 @@ NETWORKS: Final = Kind(
     'a list of addresses and networks, such as ["10.0.0.5", "fd00::/8"], or "unix"', _as_networks
 )
 
+
+def _as_weights(value: object) -> tuple[tuple[str, int], ...]:
+    if not isinstance(value, (list, tuple)):
+        raise ValueError
+    pairs = [str(item).rpartition("=") for item in value]
+    if not all(name and 1 <= len(weight) <= 4 and weight.isdecimal() for name, _, weight in pairs):
+        raise ValueError
+    return tuple((name, max(int(weight), 1)) for name, _, weight in pairs)
+
+
+WEIGHTS: Final = Kind(
+    'a list of names of keys with weights from 1 to 9999, such as ["web=3", "archive=1"]',
+    _as_weights,
+)
+
 SETTINGS: Final = (
     Setting(
         "",
@@ -103,6 +118,21 @@ SETTINGS: Final = (
         "the wait before the first retry; each further one waits twice as long",
     ),
     Setting(
+        "order",
+        "aging_seconds",
+        whole(1, 604800, "seconds"),
+        600,
+        "each such wait lifts a job by one priority, and by one queue at three; a job that waits "
+        "so long for room on a busy machine has that room kept free",
+    ),
+    Setting(
+        "order",
+        "fair_share",
+        WEIGHTS,
+        (),
+        "what keys get of the workers where several wait; keys that are not named have weight 1",
+    ),
+    Setting(
         "retention",
         "retain_days",
         whole(1, 3650, "days"),
@@ -132,6 +162,8 @@ class Config:
     heartbeat_seconds: int
     idle_heartbeat_seconds: int
     retry_seconds: int
+    aging_seconds: int
+    fair_share: tuple[tuple[str, int], ...]
     retain_days: int
     tls_certificate: Path | None
     tls_key: Path | None

@@ -52,6 +52,9 @@ class Housekeeping:
         self._last = now
         self._attend()
         self._expire()
+        for status in queue.overdue(master.store):
+            log.warning("deadline_passed", job=status.id)
+            master.ended(status)
         # Retries, and what another master was told of and could not tell.
         master.wakeup.wake_here(jobs.due(master.store, before, now))
         self._forget(now)

@@ -15,6 +15,17 @@ class Needs:
     encoder: str | None = None  #: a hardware encoder; None: software is everywhere
     cpu_percent: int | None = None  #: 100 is one core; None: whatever there is
     memory_mb: int = 0  #: MiB; 0: it did not ask, and gets DEFAULT_MEMORY_MB or what there is
+    disk_mb: int = 0  #: MiB; 0: likewise, DEFAULT_DISK_MB
+    labels: tuple[tuple[str, str], ...] = ()  #: names and values that the worker must have
+
+
+@dataclass(frozen=True)
+class Use:
+    """What jobs hold of a machine."""
+
+    cpu_percent: int = 0  #: 100 is one core
+    memory_mb: int = 0  #: MiB
+    disk_mb: int = 0  #: MiB
 
 
 @dataclass(frozen=True)
@@ -25,6 +36,10 @@ class Waiting:
     needs: Needs
     avoid_worker: str | None = None  #: where its last attempt failed
     live: bool = False  #: of the queue live
+    rank: int = 0  #: by queue and priority; the smaller the sooner
+    since_seconds: float = 0.0  #: Unix time since when it can be handed out
+    submitter: str = ""
+    number: int = 0  #: the order of acceptance
 
 
 @dataclass(frozen=True)
@@ -35,7 +50,8 @@ class Member:
     machine: Machine
     online: bool
     draining: bool
-    running: int  #: jobs that it holds
+    running: tuple[Needs, ...] = ()  #: of the jobs that it holds
+    held_back: bool = False  #: it, or somebody, said that it gets no new job
 
 
 #: Whose jobs and keys are that name no tenant.

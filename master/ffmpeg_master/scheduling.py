@@ -1,33 +1,83 @@
-"""Which queued job a worker gets (pure)."""
+"""Which queued job a worker gets (pure).
+
+Jobs are looked at in the order of ``urgency``. The first that finds room is handed out, so none
+is blocked by the one before it. A big one that waited long has room kept free on one worker.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Final
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, Final
 
-from ffmpeg_jobs.model import Job, Machine, Priority, Queue
-from ffmpeg_master.model import Member, Needs, Waiting
+from ffmpeg_jobs.model import DEFAULT_DISK_MB, DEFAULT_MEMORY_MB, Job, Machine, Priority, Queue
+from ffmpeg_master.model import Member, Needs, Use, Waiting
 
 #: Encoders that need a device; the rest is software, which every machine has.
 _HARDWARE_SUFFIXES: Final = ("_nvenc", "_qsv", "_vaapi", "_amf")
 
 _QUEUE_RANKS: Final = {Queue.LIVE: 0, Queue.DEFAULT: 1, Queue.BATCH: 2}
 _PRIORITY_RANKS: Final = {Priority.HIGH: 0, Priority.MEDIUM: 1, Priority.LOW: 2}
+#: Live jobs go first, but one handing out in so many goes by waiting alone: nothing starves.
+OLDEST_FIRST_EVERY: Final = 16
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the order of handing out depends on beside the jobs."""
+
+    now_seconds: float = 0.0  #: Unix time
+    aging_seconds: float = 600.0  #: a wait that lifts a job by one rank
+    held: Mapping[str, int] = field(default_factory=dict)  #: CPU percent that submitters hold now
+    weights: Mapping[str, int] = field(default_factory=dict)  #: of submitters; 1 if not named
+    oldest_first: bool = False
 
 
 def rank(job: Job) -> int:
-    """The order of handing out: queue, then priority; the smaller the sooner, then by age."""
+    """Queue, then priority; the smaller the sooner."""
     return _QUEUE_RANKS[job.queue] * len(_PRIORITY_RANKS) + _PRIORITY_RANKS[job.priority]
 
 
 def needs(job: Job) -> Needs:
     """What ``job`` asks of a machine."""
-    encoder = job.parameters.encoder or ""
+    encoder, limits = job.parameters.encoder or "", job.resource_limits
     return Needs(
         encoder if encoder.endswith(_HARDWARE_SUFFIXES) else None,
-        job.resource_limits.max_cpu_percent,
-        job.resource_limits.max_memory_mb or 0,
+        limits.max_cpu_percent,
+        limits.max_memory_mb or 0,
+        limits.max_disk_mb or 0,
+        tuple(sorted(job.worker_labels.items())),
     )
+
+
+def line(rank: int, submitter: str, asked: Needs) -> str:
+    """Where a job waits: with those of its rank, submitter and kind of need.
+
+    Who waits in another line is never in the way, however many they are. Sizes count by their
+    power of two, so that there are few lines.
+    """
+    sizes = (asked.memory_mb.bit_length(), asked.disk_mb.bit_length())
+    kind = sha256(repr((asked.encoder, asked.labels, sizes)).encode()).hexdigest()[:8]
+    return f"{rank}/{submitter}/{kind}"
+
+
+def urgency(order: Order) -> Callable[[Waiting], Any]:
+    """The key to sort by: queue, fair share, priority and wait; the smaller the sooner.
+
+    Later in one line is never sooner, so that lines can be merged.
+    """
+
+    def key(job: Waiting) -> tuple[float, ...]:
+        if order.oldest_first:
+            return (job.since_seconds, job.number)
+        lifted = job.rank - (order.now_seconds - job.since_seconds) / order.aging_seconds
+        queue = 0 if job.live else max(1, int(max(lifted, 0) // len(_PRIORITY_RANKS)))
+        share = order.held.get(job.submitter, 0) / order.weights.get(job.submitter, 1)
+        return (queue, share, lifted, job.number)
+
+    return key
 
 
 def fits(asked: Needs, machine: Machine) -> bool:
@@ -36,36 +86,88 @@ def fits(asked: Needs, machine: Machine) -> bool:
     A CPU limit is a ceiling, which a machine with fewer cores holds by itself.
     """
     return (
-        asked.encoder is None or asked.encoder in machine.encoders
-    ) and asked.memory_mb <= machine.memory_mb
+        (asked.encoder is None or asked.encoder in machine.encoders)
+        and all(machine.labels.get(name) == value for name, value in asked.labels)
+        and asked.memory_mb <= has(machine).memory_mb
+        and asked.disk_mb <= has(machine).disk_mb
+    )
 
 
-def room(worker: Member) -> int:
-    """How many more jobs ``worker`` may hold."""
-    return 0 if worker.draining else max(worker.machine.max_concurrent_jobs - worker.running, 0)
+def has(machine: Machine) -> Use:
+    """What all jobs together may have of ``machine``."""
+    return Use(
+        machine.jobs_cpu_percent or machine.cpus * 100,
+        machine.jobs_memory_mb or machine.memory_mb,
+        machine.jobs_disk_mb or machine.disk_free_mb,
+    )
 
 
-def choose(waiting: Iterable[Waiting], worker: Member, others: Sequence[Member]) -> str | None:
+def reserves(asked: Needs, machine: Machine) -> Use:
+    """What a job takes of ``machine``. What it did not ask is its place's part, at most the
+    default; a CPU limit alone never asks more than there is."""
+    whole, slots = has(machine), machine.max_concurrent_jobs
+    cpu_percent = asked.cpu_percent or whole.cpu_percent // slots
+    return Use(
+        min(cpu_percent, whole.cpu_percent),
+        asked.memory_mb or min(DEFAULT_MEMORY_MB, whole.memory_mb // slots),
+        asked.disk_mb or min(DEFAULT_DISK_MB, whole.disk_mb // slots),
+    )
+
+
+def has_room(asked: Needs, worker: Member) -> bool:
+    """Whether ``worker`` has what the job asks, beside what it runs."""
+    machine = worker.machine
+    taken = [reserves(one, machine) for one in (*worker.running, asked)]
+    whole = has(machine)
+    return (
+        sum(use.cpu_percent for use in taken) <= whole.cpu_percent
+        and sum(use.memory_mb for use in taken) <= whole.memory_mb
+        and sum(use.disk_mb for use in taken) <= whole.disk_mb
+    )
+
+
+def choose(
+    waiting: Iterable[Waiting],
+    worker: Member,
+    others: Callable[[], Sequence[Member]],
+    order: Order,
+) -> str | None:
     """The id of the job that ``worker`` gets, of those ``waiting``, most urgent first.
 
     A job goes back to the worker that lost it only if no other online worker fits. A full worker
-    that has batch jobs make room gets live jobs only.
+    that has batch jobs make room gets live jobs only; so does one that keeps room for a big job.
+    ``others`` is asked only if it matters who else there is.
     """
-    full = not room(worker)
-    if worker.draining or (full and not worker.machine.preempts):
+    full = len(worker.running) >= worker.machine.max_concurrent_jobs
+    if worker.draining or worker.held_back or (full and not worker.machine.preempts):
         return None
-    suiting = (job for job in waiting if (job.live or not full) and _suits(job, worker, others))
-    return next((job.job_id for job in suiting), None)
+    live_only = full
+    for job in waiting:
+        if (live_only and not job.live) or not _may_go(job, worker, others):
+            continue
+        if has_room(job.needs, worker) or (job.live and worker.machine.preempts):
+            return job.job_id
+        waited_seconds = order.now_seconds - job.since_seconds
+        if waited_seconds >= order.aging_seconds and _keeps_room(job, worker, others()):
+            live_only = True
+    return None
 
 
-def most(worker: Member) -> int:
-    """How many jobs ``worker`` may hold with the one that was just chosen for it."""
-    return max(worker.machine.max_concurrent_jobs, worker.running + 1)
-
-
-def _suits(job: Waiting, worker: Member, others: Sequence[Member]) -> bool:
+def _may_go(job: Waiting, worker: Member, others: Callable[[], Sequence[Member]]) -> bool:
     if not fits(job.needs, worker.machine):
         return False
-    return job.avoid_worker != worker.name or not any(
-        other.online and not other.draining and fits(job.needs, other.machine) for other in others
-    )
+    return job.avoid_worker != worker.name or not any(_could(job, other) for other in others())
+
+
+def _could(job: Waiting, worker: Member) -> bool:
+    usable = worker.online and not worker.draining and not worker.held_back
+    return usable and fits(job.needs, worker.machine)
+
+
+def _keeps_room(job: Waiting, worker: Member, others: Sequence[Member]) -> bool:
+    """Whether ``worker`` is the one of all that fit to wait until the job has room there.
+
+    Chosen by chance, and always the same, so that the others go on with what is smaller.
+    """
+    able = [worker.name, *(other.name for other in others if _could(job, other))]
+    return worker.name == min(able, key=lambda name: zlib.crc32(f"{job.job_id}{name}".encode()))

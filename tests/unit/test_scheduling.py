@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from ffmpeg_jobs.model import Job, Limits, Machine, Parameters, Priority, Queue
 from ffmpeg_master import scheduling
-from ffmpeg_master.model import Member, Needs, Waiting
+from ffmpeg_master.model import Member, Needs, Use, Waiting
 
 MACHINE = Machine(cpus=4, memory_mb=8192, disk_free_mb=1000, max_concurrent_jobs=2)
+ORDER = scheduling.Order()
+NOW = 100_000.0
+HOUR = 3600.0
 
 
 def member(name: str = "a", running: int = 0, **more: object) -> Member:
     machine = more.pop("machine", MACHINE)
     assert isinstance(machine, Machine)
     online, draining = bool(more.get("online", True)), bool(more.get("draining", False))
-    return Member(name, machine, online, draining, running)
+    return Member(name, machine, online, draining, (Needs(),) * running)
 
 
 def with_encoders(*encoders: str) -> Machine:
@@ -71,13 +75,13 @@ def test_the_first_that_fits_is_chosen() -> None:
         Waiting("one", Needs()),
         Waiting("two", Needs()),
     ]
-    assert scheduling.choose(waiting, member(), []) == "one"
+    assert scheduling.choose(waiting, member(), list, ORDER) == "one"
 
 
 @pytest.mark.parametrize(("running", "draining"), [(2, False), (3, False), (0, True)])
 def test_a_worker_without_room_gets_nothing(running: int, draining: bool) -> None:
     worker = member(running=running, draining=draining)
-    assert scheduling.choose([Waiting("one", Needs())], worker, []) is None
+    assert scheduling.choose([Waiting("one", Needs())], worker, list, ORDER) is None
 
 
 @pytest.mark.parametrize(
@@ -91,12 +95,12 @@ def test_a_worker_without_room_gets_nothing(running: int, draining: bool) -> Non
 )
 def test_a_lost_job_goes_elsewhere_if_it_can(other: Member, chosen: str | None) -> None:
     waiting = [Waiting("one", Needs(memory_mb=1024), avoid_worker="a")]
-    assert scheduling.choose(waiting, member("a"), [other]) == chosen
+    assert scheduling.choose(waiting, member("a"), lambda: [other], ORDER) == chosen
 
 
 def test_nothing_is_read_once_a_job_is_found() -> None:
     waiting = iter([Waiting("one", Needs()), Waiting("two", Needs())])
-    assert scheduling.choose(waiting, member(), []) == "one"
+    assert scheduling.choose(waiting, member(), list, ORDER) == "one"
     assert next(waiting).job_id == "two"
 
 
@@ -104,9 +108,122 @@ def test_a_full_worker_that_preempts_gets_live_jobs_only() -> None:
     waiting = [Waiting("batch", Needs()), Waiting("live", Needs(), live=True)]
     full = member(running=2)
     preempting = member(running=2, machine=replace(MACHINE, preempts=True))
-    assert scheduling.choose(waiting, full, []) is None
-    assert scheduling.choose(waiting, preempting, []) == "live"
-    assert scheduling.choose(waiting[:1], preempting, []) is None
-    assert scheduling.choose(waiting, replace(preempting, draining=True), []) is None
-    assert scheduling.choose(waiting, replace(preempting, running=1), []) == "batch"
-    assert (scheduling.most(full), scheduling.most(replace(preempting, running=0))) == (3, 2)
+    assert scheduling.choose(waiting, full, list, ORDER) is None
+    assert scheduling.choose(waiting, preempting, list, ORDER) == "live"
+    assert scheduling.choose(waiting[:1], preempting, list, ORDER) is None
+    assert scheduling.choose(waiting, replace(preempting, draining=True), list, ORDER) is None
+    assert (
+        scheduling.choose(
+            waiting, replace(preempting, running=(Needs(),)), list, scheduling.Order()
+        )
+        == "batch"
+    )
+
+
+@pytest.mark.parametrize(
+    ("runs", "asked", "has_room"),
+    [
+        ((), Needs(cpu_percent=80000), True),  # a CPU limit alone never asks too much
+        ((Needs(cpu_percent=800),), Needs(), False),
+        ((Needs(cpu_percent=200),), Needs(cpu_percent=200), True),
+        ((Needs(cpu_percent=200),), Needs(cpu_percent=201), False),
+        ((Needs(),), Needs(), True),  # each its place's part
+        ((Needs(memory_mb=4096),), Needs(memory_mb=4096), True),
+        ((Needs(memory_mb=4096),), Needs(memory_mb=4097), False),
+        ((Needs(memory_mb=7000),), Needs(), False),
+        ((Needs(disk_mb=600),), Needs(disk_mb=400), True),
+        ((Needs(disk_mb=600),), Needs(disk_mb=401), False),
+    ],
+)
+def test_limits_of_what_runs_leave_the_rest(
+    runs: tuple[Needs, ...], asked: Needs, has_room: bool
+) -> None:
+    worker = replace(member(machine=replace(MACHINE, max_concurrent_jobs=4)), running=runs)
+    if asked == Needs():
+        worker = replace(worker, machine=MACHINE)
+    assert scheduling.has_room(asked, worker) is has_room
+
+
+def test_what_jobs_may_have_goes_before_what_the_machine_has() -> None:
+    shared = replace(MACHINE, jobs_cpu_percent=300, jobs_memory_mb=1000, jobs_disk_mb=50)
+    assert scheduling.has(shared) == Use(300, 1000, 50)
+    assert not scheduling.fits(Needs(memory_mb=1001), shared)
+    assert not scheduling.fits(Needs(disk_mb=51), shared)
+
+
+@pytest.mark.parametrize(
+    ("labels", "fits"), [({}, False), ({"zone": "b"}, False), ({"zone": "a", "gpu": "1"}, True)]
+)
+def test_a_job_goes_where_the_labels_are(labels: dict[str, str], fits: bool) -> None:
+    asked = scheduling.needs(Job(worker_labels={"zone": "a"}))
+    assert scheduling.fits(asked, replace(MACHINE, labels=labels)) is fits
+
+
+def test_who_is_held_back_gets_nothing() -> None:
+    held_back = replace(member(), held_back=True)
+    assert scheduling.choose([Waiting("one", Needs())], held_back, list, ORDER) is None
+
+
+def waits(job_id: str, rank: int, hours: float = 0, submitter: str = "") -> Waiting:
+    since = NOW - hours * HOUR
+    return Waiting(job_id, Needs(), None, rank < 3, rank, since, submitter, int(since))
+
+
+def ordered(*jobs: Waiting, **more: Any) -> list[str]:
+    order = scheduling.Order(NOW, HOUR, **more)
+    return [job.job_id for job in sorted(jobs, key=scheduling.urgency(order))]
+
+
+def test_rank_then_age() -> None:
+    jobs = waits("batch", 7, 0.5), waits("new", 4), waits("old", 4, 0.5), waits("live", 1)
+    assert ordered(*jobs) == ["live", "old", "new", "batch"]
+
+
+def test_waiting_raises_the_rank_but_not_over_live_jobs() -> None:
+    assert ordered(waits("low", 5, 1.5), waits("medium", 4)) == ["low", "medium"]
+    assert ordered(waits("batch", 8, 4.5), waits("default", 4)) == ["batch", "default"]
+    assert ordered(waits("batch", 8, 500), waits("live", 2)) == ["live", "batch"]
+
+
+def test_now_and_then_who_waits_longest_goes_first() -> None:
+    assert ordered(waits("batch", 8, 2), waits("live", 0), oldest_first=True) == ["batch", "live"]
+
+
+def test_keys_share_by_weight_whatever_their_jobs_say_of_themselves() -> None:
+    jobs = waits("a", 3, 0.9, "ada"), waits("b", 5, 0, "bob")
+    assert ordered(*jobs, held={"ada": 400, "bob": 300}) == ["b", "a"]
+    assert ordered(*jobs, held={"ada": 400, "bob": 300}, weights={"ada": 2}) == ["a", "b"]
+    assert ordered(waits("live", 2, 0, "ada"), waits("b", 3, 0, "bob"), held={"ada": 999}) == [
+        "live",
+        "b",
+    ]
+
+
+def test_later_in_a_line_is_never_sooner() -> None:
+    line = [waits(str(n), 8, 30 - n / 4) for n in range(120)]
+    for oldest_first in (False, True):
+        assert ordered(*reversed(line), oldest_first=oldest_first) == [job.job_id for job in line]
+
+
+def test_small_jobs_pass_a_big_one_only_for_a_while() -> None:
+    busy = replace(member(), running=(Needs(memory_mb=2048),))
+    big, small = waits("big", 4), Waiting("small", Needs(memory_mb=512))
+    big = replace(big, needs=Needs(memory_mb=8000))
+    order = scheduling.Order(NOW, HOUR)
+    assert scheduling.choose([big, small], busy, list, order) == "small"
+    late = replace(big, since_seconds=NOW - HOUR)
+    assert scheduling.choose([late, small], busy, list, order) is None
+    assert scheduling.choose([late, replace(small, live=True)], busy, list, order) == "small"
+    assert scheduling.choose([late, small], member(), list, order) == "big"
+
+
+def test_one_worker_alone_keeps_room_for_a_big_job() -> None:
+    farm = [replace(member(name), running=(Needs(memory_mb=2048),)) for name in "abcdef"]
+    late = replace(waits("big", 4, 2), needs=Needs(memory_mb=8000))
+    small = Waiting("small", Needs(memory_mb=512))
+    order = scheduling.Order(NOW, HOUR)
+    chosen = []
+    for one in farm:
+        rest = [other for other in farm if other != one]
+        chosen.append(scheduling.choose([late, small], one, rest.copy, order))
+    assert sorted(map(str, chosen)) == ["None"] + ["small"] * 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,8 +14,10 @@ from ffmpeg_jobs.settings import (
     PATH,
     PATHS,
     TEXT,
+    TEXTS,
     URLS,
     ConfigError,
+    Kind,
     Setting,
     choice,
     load,
@@ -26,6 +29,16 @@ from ffmpeg_worker.machine import cores, memory_mb, resources
 from ffmpeg_worker.rules import CAPACITY_SETTINGS, PRESSURE_SETTINGS
 
 CONFIG_FILE: Final = Path("/etc/ffmpeg-worker/worker.toml")
+
+
+def _as_labels(value: object) -> tuple[str, ...]:
+    items = TEXTS.read(value)
+    if not all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}=[^\x00]{0,255}", i) for i in items):
+        raise ValueError
+    return tuple(items)
+
+
+LABELS: Final = Kind('a list of names with texts, such as ["zone=a", "gpu=l4"]', _as_labels)
 
 SETTINGS: Final = (
     Setting(
@@ -56,6 +69,7 @@ SETTINGS: Final = (
         flag="--insecure-skip-verify",
     ),
     Setting("", "name", TEXT, None, "this worker's name; the host name when it is not set"),
+    Setting("", "labels", LABELS, (), "what jobs may ask of their worker by worker_labels"),
     Setting(
         "",
         "max_concurrent_jobs",
@@ -174,6 +188,7 @@ class Config:
     spot_notice_file: Path | None = None
     spot_grace_seconds: int = 60
     live_preempts_batch: bool = False
+    labels: tuple[str, ...] = ()  #: NAME=TEXT
     capacity: Rules = field(default_factory=Rules)
     pressure: Thresholds = field(default_factory=Thresholds)
 
@@ -220,6 +235,7 @@ def read_config(
         spot_notice_file=values["notice_file"],
         spot_grace_seconds=values["grace_seconds"],
         live_preempts_batch=values["live_preempts_batch"],
+        labels=values["labels"],
         capacity=rules,
         pressure=Thresholds(**{row.name: values[row.name] for row in PRESSURE_SETTINGS}),
     )

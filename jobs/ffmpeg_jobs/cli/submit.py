@@ -67,6 +67,8 @@ FIELDS: Final = (
     Field("--timeout", "resource_limits", "timeout_sec", "SECONDS", int, "ended after"),
     Field("--queue", "", "queue", "NAME"),
     Field("--priority", "", "priority", "NAME", words="inside the queue"),
+    Field("--not-before", "", "not_before", "TIME", words="it does not start earlier"),
+    Field("--deadline", "", "deadline", "TIME", words="it does not start later"),
     Field("--max-attempts", "", "max_attempts", "N", int, "tries when worker or network fail"),
 )
 
@@ -102,6 +104,13 @@ def _fields(command: Callable[..., Any]) -> Callable[..., Any]:
     "--label", "labels", metavar="NAME=TEXT", multiple=True, help="Set a label; may be repeated."
 )
 @click.option(
+    "--worker-label",
+    "worker_labels",
+    metavar="NAME=TEXT",
+    multiple=True,
+    help="Run only on a worker with this label; may be repeated.",
+)
+@click.option(
     "--require-enforcement/--no-require-enforcement",
     default=None,
     help="Whether to run only where the kernel enforces the limits.",
@@ -120,6 +129,7 @@ def command_submit(
     *,
     file: TextIO | None,
     labels: tuple[str, ...],
+    worker_labels: tuple[str, ...],
     idempotency_key: str | None,
     then_watch: bool,
     as_json: bool,
@@ -135,6 +145,9 @@ def command_submit(
     if file is None and not given:
         raise click.UsageError("Give a FILE, or flags such as --scenario and --input.", context)
     job = laid_over(_read(file) if file else {}, given, _labels(labels))
+    if worker_labels and isinstance(job.get("worker_labels", {}), dict):
+        asked = _labels(worker_labels, "--worker-label")
+        job["worker_labels"] = {**job.get("worker_labels", {}), **asked}
     _check(job, given)
     client = connect(context)
     status = client.submit(job, idempotency_key)
@@ -159,10 +172,10 @@ def _read(file: TextIO) -> dict[str, Any]:
     return job
 
 
-def _labels(pairs: tuple[str, ...]) -> dict[str, str]:
+def _labels(pairs: tuple[str, ...], flag: str = "--label") -> dict[str, str]:
     for pair in pairs:
         if "=" not in pair:
-            raise click.BadParameter(f"{pair!r} is not NAME=TEXT.", param_hint="--label")
+            raise click.BadParameter(f"{pair!r} is not NAME=TEXT.", param_hint=flag)
     return dict(pair.split("=", 1) for pair in pairs)
 
 

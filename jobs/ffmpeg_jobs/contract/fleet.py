@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ffmpeg_jobs.contract.attempt import PROGRESS, TERMS, USAGE
+from ffmpeg_jobs.contract.job import LABELS
 from ffmpeg_jobs.contract.words import (
     ATTEMPT,
     CLAIM_WAIT_MAX_SECONDS,
@@ -44,6 +45,7 @@ MACHINE = fields(
         "jobs_memory_mb": whole(0, 1 << 31, "MiB"),
         "jobs_disk_mb": whole(0, 1 << 40, "MiB"),
         "preempts": FLAG,
+        "labels": LABELS,
     },
     needs="cpus memory_mb disk_free_mb max_concurrent_jobs",
 )
@@ -101,6 +103,7 @@ HEARTBEAT_ANSWER = fields(
         ),
         "lease_seconds": NUMBER,
         "heartbeat_seconds": NUMBER,
+        "drain": FLAG,
     },
     needs="orders lease_seconds heartbeat_seconds",
 )
@@ -115,6 +118,8 @@ WORKER_STATUS = fields(
         "last_heartbeat_at": TIME,
         "free": FREE,
         "held_back": SENTENCE,
+        "cordoned": FLAG,
+        "draining": FLAG,
     },
     needs="name online machine running registered_at last_heartbeat_at",
 )

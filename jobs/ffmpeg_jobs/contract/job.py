@@ -7,6 +7,7 @@ from ffmpeg_jobs.contract.words import (
     BITRATE,
     FLAG,
     FORMATS,
+    MOMENT,
     PLACE,
     SHORT,
     SIDE,
@@ -81,5 +82,8 @@ JOB = fields(
         "labels": LABELS,
         "max_attempts": whole(1, 20, "attempts"),
         "require_enforcement": FLAG,
+        "worker_labels": LABELS,
+        "not_before": MOMENT,
+        "deadline": MOMENT,
     }
 )

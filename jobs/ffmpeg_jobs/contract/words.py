@@ -50,6 +50,11 @@ SENTENCE = text(r"^[^\x00]*$", 4096, "a sentence of at most 4096 characters")
 SHORT = text(r"^[^\x00]*$", 255, "a text of at most 255 characters")
 LOG_LINE = text(r"^[^\x00]*$", 2000, "a line of at most 2000 characters")
 TIME = text(r"^\d{4}-\d\d-\d\dT.*Z$", 32, "a time as in RFC 3339, UTC")
+MOMENT = text(
+    r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$",
+    32,
+    "a time as in RFC 3339, such as 2027-01-31T18:00:00Z",
+)
 JOB_ID = text(JOB_ID_PATTERN, 12, "a job id: 12 of the characters a-z and 2-7")
 TOKEN = text("^[A-Za-z0-9_-]{16,64}$", 64, "the token that came with the claim")
 WORKER_NAME = text(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 
 from ffmpeg_jobs.model.attempt import Progress, Terms, Usage
@@ -33,6 +34,7 @@ class Machine:
     jobs_memory_mb: int = 0
     jobs_disk_mb: int = 0
     preempts: bool = False  #: full, it still takes live jobs: batch jobs stand still for them
+    labels: Mapping[str, str] = field(default_factory=dict)  #: what jobs may ask of a worker
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class WorkerStatus:
     last_heartbeat_at: str
     free: Free | None = None  #: as its last heartbeat told; None: it did not tell
     held_back: str | None = None  #: why it takes no new job now
+    cordoned: bool = False  #: somebody asked that it gets no new jobs
+    draining: bool = False  #: it takes no new jobs, and ends when those that run have ended
 
 
 @dataclass(frozen=True)
@@ -109,3 +113,4 @@ class HeartbeatAnswer:
     orders: tuple[HeartbeatOrder, ...]
     lease_seconds: float
     heartbeat_seconds: float  #: ask again this soon
+    drain: bool = False  #: somebody asked at the master that it takes no new jobs

@@ -33,6 +33,7 @@ class Reason(str, Enum):
     CANCELED = "canceled"  #: somebody asked for its end
     WORKER_LOST = "worker_lost"  #: its worker vanished, or somebody killed its processes
     INTERNAL_ERROR = "internal_error"  #: the machine could not run it as asked
+    DEADLINE_PASSED = "deadline_passed"  #: no worker was free before its deadline
 
 
 #: Reasons that another try, best on another machine, can mend.
@@ -103,3 +104,6 @@ class Job:
     labels: Mapping[str, str] = field(default_factory=dict)
     max_attempts: int = 3
     require_enforcement: bool | None = None  #: None: as the worker is configured
+    worker_labels: Mapping[str, str] = field(default_factory=dict)  #: its worker must have them
+    not_before: str | None = None  #: RFC 3339; it does not start earlier
+    deadline: str | None = None  #: RFC 3339; it does not start later, and then ends failed

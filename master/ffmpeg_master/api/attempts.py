@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import structlog
 
 from ffmpeg_jobs import contract
@@ -12,6 +14,7 @@ from ffmpeg_jobs.schema import check, from_json
 from ffmpeg_master import scheduling
 from ffmpeg_master.api.call import Answer, Call
 from ffmpeg_master.master import Master
+from ffmpeg_master.model import Member
 from ffmpeg_master.store import giveback, jobs, logs, queue, workers
 
 log = structlog.get_logger()
@@ -36,25 +39,40 @@ def claim(call: Call) -> Answer:
 
 def _try_claim(master: Master, name: str, serial: int | None) -> Claim | None:
     """The most urgent job that suits; the next one if another claim is just taking it."""
-    lease_seconds = master.config.lease_seconds
+    store, lease_seconds = master.store, master.config.lease_seconds
     passed: set[str] = set()
+
+    def others() -> list[Member]:
+        fleet = workers.fleet(store, lease_seconds)
+        return [member for member in fleet if member.name != name]
+
     while True:
-        fleet = workers.fleet(master.store, lease_seconds)
-        worker = next((member for member in fleet if member.name == name), None)
-        if worker is None:
-            raise workers.unknown(name)
-        others = [member for member in fleet if member.name != name]
-        waiting = (job for job in jobs.waiting(master.store) if job.job_id not in passed)
-        chosen = scheduling.choose(waiting, worker, others)
+        worker = workers.member(store, name, lease_seconds)
+        order = _order(master)
+        waiting = jobs.waiting(store, scheduling.urgency(order))
+        untried = (job for job in waiting if job.job_id not in passed)
+        chosen = scheduling.choose(untried, worker, others, order)
         if chosen is None:
             return None
-        most = scheduling.most(worker)
+        # One more than was seen: if another claim of its own came first, there may be no room.
+        most = len(worker.running) + 1
         found = queue.claim(
-            master.store, chosen, name, most=most, lease_seconds=lease_seconds, serial=serial
+            store, chosen, name, most=most, lease_seconds=lease_seconds, serial=serial
         )
         if found is not None:
             return found
         passed.add(chosen)
+
+
+def _order(master: Master) -> scheduling.Order:
+    config = master.config
+    return scheduling.Order(
+        master.store.now(),
+        config.aging_seconds,
+        workers.held(master.store),
+        dict(config.fair_share),
+        random.randrange(scheduling.OLDEST_FIRST_EVERY) == 0,  # noqa: S311 - nothing is secret
+    )
 
 
 def finish(call: Call) -> Answer:

@@ -26,14 +26,16 @@ LIST_DEFAULT = 100
 def submit(call: Call) -> Answer:
     """POST /jobs"""
     job = parse_job(call.body)
+    asked, rank = scheduling.needs(job), scheduling.rank(job)
     submission = intake.Submission(
         job,
-        scheduling.needs(job),
-        scheduling.rank(job),
+        asked,
+        rank,
         sha256(json.dumps(call.body, sort_keys=True).encode()).hexdigest(),
         _idempotency_key(call),
         DEFAULT_TENANT if call.key is None else call.key.grant.tenant,
         call.by,
+        scheduling.line(rank, call.by, asked),
     )
     status, created = intake.submit(call.master.store, submission)
     if created:

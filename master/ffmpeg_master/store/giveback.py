@@ -90,5 +90,7 @@ def _give_back(
     canceled = then.state is State.CANCELED
     outcome = Outcome(State.CANCELED, Reason.CANCELED, "canceled") if canceled else None
     queue.close(connection, now, row, {"outcome": None, "reported": reported}, None)
+    # It keeps its place in line.
     more = {"given_back": row.given_back + 1, "outcome": outcome and dump(outcome)}
+    more["not_before"] = row.not_before
     queue.move(connection, now, row, then, **more)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import secrets
 from dataclasses import dataclass
 from hashlib import sha256
@@ -12,6 +13,7 @@ from sqlalchemy import insert, select
 
 from ffmpeg_jobs.model import Job, JobStatus, State
 from ffmpeg_jobs.problems import Conflict
+from ffmpeg_jobs.schema import unix_seconds
 from ffmpeg_master.model import DEFAULT_TENANT, Needs
 from ffmpeg_master.store.engine import Connection, Store
 from ffmpeg_master.store.jobs import dump, get
@@ -29,6 +31,7 @@ class Submission:
     idempotency_key: str | None = None
     tenant: str = DEFAULT_TENANT
     submitter: str | None = None  #: the name of the key that it came with
+    line: str = ""  #: where it waits
 
 
 def submit(store: Store, submission: Submission) -> tuple[JobStatus, bool]:
@@ -92,9 +95,13 @@ def _row(submission: Submission, job_id: str, now: float) -> dict[str, Any]:
         "encoder": needs.encoder,
         "cpu_percent": needs.cpu_percent,
         "memory_mb": needs.memory_mb,
+        "disk_mb": needs.disk_mb,
+        "worker_labels": json.dumps(dict(needs.labels)) if needs.labels else None,
+        "line": submission.line or f"{submission.rank}/",
+        "deadline": None if job.deadline is None else unix_seconds(job.deadline),
         "created_at": now,
         "updated_at": now,
-        "not_before": now,
+        "not_before": now if job.not_before is None else max(now, unix_seconds(job.not_before)),
         "attempt": 0,
         "max_attempts": job.max_attempts,
         "cancel_requested": False,

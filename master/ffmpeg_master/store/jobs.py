@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from heapq import merge
 from typing import Any, Final
 
 from sqlalchemy import and_, bindparam, exists, func, select, tuple_
@@ -16,9 +17,11 @@ from ffmpeg_master.model import Filters, Needs, Waiting
 from ffmpeg_master.store.engine import Connection, Store, writes
 from ffmpeg_master.store.tables import is_live, is_queued, jobs, labels
 
-#: Rows fetched while looking for a job that fits: mostly one of the first does.
+#: Rows fetched of a line while looking for a job that fits: mostly one of the first does.
 _WAITING_FIRST: Final = 8
 _WAITING_MOST: Final = 512
+#: A time that never comes, in Unix seconds: of what waits for something else.
+NEVER: Final = 1e12
 
 # What runs often is built once: building a statement takes longer than running it.
 #: One job.
@@ -26,14 +29,33 @@ _BY_ID: Final = select(jobs).where(jobs.c.id == bindparam("job_id"))
 #: The same, until the transaction ends for nobody else to change.
 _HOLD_BY_ID: Final = _BY_ID.with_for_update()
 _TENANT: Final = select(jobs.c.tenant).where(jobs.c.id == bindparam("job_id"))
-#: The queued jobs whose time has come, in the order of handing out.
+#: The lines that jobs wait in, each found by one step in an index (a loose index scan).
+_FIRST_LINE: Final = (
+    select(func.min(jobs.c.line).label("line")).where(is_queued).cte("lines", recursive=True)
+)
+_NEXT_LINE: Final = (
+    select(func.min(jobs.c.line))
+    .where(is_queued, jobs.c.line > _FIRST_LINE.c.line)
+    .scalar_subquery()
+)
+_LINES_CTE: Final = _FIRST_LINE.union_all(select(_NEXT_LINE).where(_FIRST_LINE.c.line.is_not(None)))
+_LINES: Final = select(_LINES_CTE.c.line).where(_LINES_CTE.c.line.is_not(None))
+#: What choosing a worker for a job needs to know.
+NEEDS: Final = (
+    *(jobs.c.encoder, jobs.c.cpu_percent, jobs.c.memory_mb, jobs.c.disk_mb, jobs.c.worker_labels),
+)
+#: The queued jobs of a line whose time has come, longest first.
 _DUE: Final = (
-    select(jobs.c.id, jobs.c.encoder, jobs.c.cpu_percent, jobs.c.memory_mb)
-    .add_columns(jobs.c.avoid_worker, jobs.c.queue, jobs.c.rank, jobs.c.number)
-    .where(is_queued, jobs.c.not_before <= bindparam("now"))
-    .order_by(jobs.c.rank, jobs.c.number)
+    select(jobs.c.id, *NEEDS, jobs.c.avoid_worker, jobs.c.queue, jobs.c.rank, jobs.c.number)
+    .add_columns(jobs.c.submitter, jobs.c.not_before)
+    .where(is_queued, jobs.c.line == bindparam("of"), jobs.c.not_before <= bindparam("now"))
+    .order_by(jobs.c.not_before, jobs.c.number)
 )
 _DUE_FIRST: Final = _DUE.limit(_WAITING_FIRST)
+_DUE_MORE: Final = _DUE.where(
+    tuple_(jobs.c.not_before, jobs.c.number)
+    > tuple_(bindparam("after_time"), bindparam("after_number"))
+).limit(_WAITING_MOST)
 
 
 def dump(noun: object) -> str:
@@ -99,20 +121,43 @@ def _conditions(filters: Filters) -> list[Any]:
     return conditions
 
 
-def waiting(store: Store) -> Iterator[Waiting]:
-    """The queued jobs whose time has come, in the order of handing out."""
-    batch, page, now = _WAITING_FIRST, _DUE_FIRST, store.now()
+def waiting(
+    store: Store, urgency: Callable[[Waiting], Any] = lambda job: (job.rank, job.number)
+) -> Iterator[Waiting]:
+    """The queued jobs whose time has come, by ``urgency``; that of each line only grows."""
+    now = store.now()
+    with store.read() as connection:
+        lines = [str(row.line) for row in connection.execute(_LINES)]
+    return iter(merge(*(_in_line(store, line, now) for line in lines), key=urgency))
+
+
+def _in_line(store: Store, line: str, now: float) -> Iterator[Waiting]:
+    batch, page, values = _WAITING_FIRST, _DUE_FIRST, {"of": line, "now": now}
     while True:
         with store.read() as connection:
-            rows = connection.execute(page, {"now": now}).all()
+            rows = connection.execute(page, values).all()
         for row in rows:
-            needs = Needs(row.encoder, row.cpu_percent, row.memory_mb)
-            yield Waiting(row.id, needs, row.avoid_worker, row.queue == Queue.LIVE.value)
-        if len(rows) < batch:
+            yield Waiting(
+                row.id,
+                needs(row),
+                row.avoid_worker,
+                row.queue == Queue.LIVE.value,
+                row.rank,
+                row.not_before,
+                row.submitter or "",
+                row.number,
+            )
+        # What is alike is looked through so far; the rest of the line waits behind.
+        if len(rows) < batch or batch == _WAITING_MOST:
             return
-        after = tuple_(jobs.c.rank, jobs.c.number) > tuple_(rows[-1].rank, rows[-1].number)
-        batch = min(batch * 8, _WAITING_MOST)
-        page = _DUE.where(after).limit(batch)
+        batch, page = _WAITING_MOST, _DUE_MORE
+        values |= {"after_time": rows[-1].not_before, "after_number": rows[-1].number}
+
+
+def needs(row: Any) -> Needs:
+    """What the job of a row with NEEDS asks of a machine."""
+    labels = tuple(json.loads(row.worker_labels).items()) if row.worker_labels else ()
+    return Needs(row.encoder, row.cpu_percent, row.memory_mb, row.disk_mb, labels)
 
 
 def counts(store: Store) -> tuple[int, int]:

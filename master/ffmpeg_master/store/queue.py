@@ -12,7 +12,7 @@ import secrets
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import bindparam, func, insert, or_, select, update
 
 from ffmpeg_jobs.model import (
     FINAL_STATES,
@@ -50,6 +50,7 @@ _HELD: Final = select(func.count()).where(jobs.c.worker == bindparam("by"), is_l
 _HOLD_DUE: Final = (
     select(jobs.c.attempt, jobs.c.job)
     .where(jobs.c.id == bindparam("job_id"), is_queued, jobs.c.not_before <= bindparam("now"))
+    .where(or_(jobs.c.deadline.is_(None), jobs.c.deadline > bindparam("now")))
     .with_for_update(skip_locked=True)
 )
 #: It becomes a worker's.
@@ -75,6 +76,13 @@ _TAKE: Final = (
 _LATE: Final = (
     select(jobs)
     .where(is_live, jobs.c.lease_until < bindparam("now"))
+    .limit(100)
+    .with_for_update(skip_locked=True)
+)
+#: Queued jobs that would start later than they may.
+_OVERDUE: Final = (
+    select(jobs.c.id)
+    .where(is_queued, jobs.c.deadline <= bindparam("now"))
     .limit(100)
     .with_for_update(skip_locked=True)
 )
@@ -272,6 +280,18 @@ def expire(store: Store, lease_seconds: float, retry_seconds: float) -> list[Job
             silent_seconds = now - row.lease_until + lease_seconds
             outcome = transitions.lost(row.worker, silent_seconds)
             end(connection, now, row, outcome, retry_seconds, reported=False)
+        return [get(connection, row.id) for row in rows]
+
+
+def overdue(store: Store) -> list[JobStatus]:
+    """End queued jobs whose deadline passed; as they stand now."""
+    with store.write() as connection:
+        now = store.now()
+        rows = connection.execute(_OVERDUE, {"now": now}).all()
+        outcome = Outcome(State.FAILED, Reason.DEADLINE_PASSED, "no worker was free in time")
+        ended = {"state": State.FAILED.value, "updated_at": now, "finished_at": now}
+        for row in rows:
+            connection.execute(_CHANGE_JOB, {"job_id": row.id, "outcome": dump(outcome), **ended})
         return [get(connection, row.id) for row in rows]
 
 

@@ -21,6 +21,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
     literal_column,
     text,
 )
@@ -47,6 +48,11 @@ jobs = Table(
     Column("encoder", String(32)),  # of a device; NULL: software
     Column("cpu_percent", Integer),
     Column("memory_mb", Integer, nullable=False),
+    Column("disk_mb", Integer, nullable=False, server_default="0"),
+    Column("worker_labels", Text),  # JSON; NULL: any worker
+    # Jobs of one rank, submitter and kind of need wait in a line of their own.
+    Column("line", String(96), nullable=False, server_default=""),
+    Column("deadline", Float),  # queued: not handed out later
     Column("created_at", Float, nullable=False),
     Column("updated_at", Float, nullable=False),
     Column("started_at", Float),
@@ -72,11 +78,13 @@ jobs = Table(
     Index(
         "jobs_to_hand_out",
         "state",  # the same in all its rows, but SQLite's planner wants to see it
-        "rank",
+        "line",
+        "not_before",
         "number",
         sqlite_where=_QUEUED,
         postgresql_where=_QUEUED,
     ),
+    Index("jobs_by_deadline", "deadline", sqlite_where=_QUEUED, postgresql_where=_QUEUED),
     Index("jobs_held", "worker", "lease_until", sqlite_where=_LIVE, postgresql_where=_LIVE),
     Index("jobs_by_state", "state", "number"),
     Index("jobs_by_end", "finished_at"),
@@ -134,6 +142,8 @@ workers = Table(
     Column("last_heartbeat_at", Float, nullable=False),
     Column("free", Text),
     Column("held_back", Text),
+    Column("cordoned", Boolean, nullable=False, server_default=false()),
+    Column("drain", Boolean, nullable=False, server_default=false()),  # somebody asked here
 )
 
 keys = Table(

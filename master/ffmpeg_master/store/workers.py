@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import json
-from typing import Final
+from collections.abc import Iterable
+from typing import Any, Final
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from ffmpeg_jobs.model import Free, Machine, WorkerStatus
 from ffmpeg_jobs.problems import NotFound
 from ffmpeg_jobs.schema import from_json
-from ffmpeg_master.model import Member
+from ffmpeg_master.model import Member, Needs
 from ffmpeg_master.store.engine import Store
-from ffmpeg_master.store.jobs import dump, timestamp
+from ffmpeg_master.store.jobs import NEEDS, dump, needs, timestamp
 from ffmpeg_master.store.tables import is_live, jobs, workers
 
-_HELD: Final = select(func.count()).where(jobs.c.worker == workers.c.name, is_live)
-#: Every worker with the number of jobs that it holds.
-_FLEET: Final = select(workers, _HELD.scalar_subquery().label("held"))
+_BY_NAME: Final = select(workers).where(workers.c.name == bindparam("by"))
+#: What a worker's jobs were promised, and what all were.
+_RUNNING: Final = select(jobs.c.worker, *NEEDS).where(is_live)
+_RUNNING_ON: Final = _RUNNING.where(jobs.c.worker == bindparam("by"))
+#: CPU that each submitter's jobs hold; who did not ask counts as one core.
+_HELD: Final = (
+    select(jobs.c.submitter, func.sum(func.coalesce(jobs.c.cpu_percent, 100)).label("percent"))
+    .where(is_live)
+    .group_by(jobs.c.submitter)
+)
 
 
 def unknown(name: str) -> NotFound:
@@ -38,19 +46,40 @@ def register(store: Store, name: str, machine: Machine) -> None:
 
 def fleet(store: Store, online_seconds: float) -> list[Member]:
     """All workers; online is who was heard within ``online_seconds``."""
+    running: dict[str, list[Needs]] = {}
     with store.read() as connection:
-        rows = connection.execute(_FLEET).all()
+        for row in connection.execute(_RUNNING):
+            running.setdefault(row.worker, []).append(needs(row))
+        rows = connection.execute(select(workers)).all()
     since = store.now() - online_seconds
-    return [
-        Member(
-            row.name,
-            from_json(Machine, json.loads(row.machine)),
-            row.last_heartbeat_at >= since,
-            row.draining,
-            row.held,
-        )
-        for row in rows
-    ]
+    return [_member(row, since, running.get(row.name, ())) for row in rows]
+
+
+def member(store: Store, name: str, online_seconds: float) -> Member:
+    """One worker. Raises NotFound."""
+    with store.read() as connection:
+        row = connection.execute(_BY_NAME, {"by": name}).first()
+        running = [needs(held) for held in connection.execute(_RUNNING_ON, {"by": name})]
+    if row is None:
+        raise unknown(name)
+    return _member(row, store.now() - online_seconds, running)
+
+
+def _member(row: Any, online_since: float, running: Iterable[Needs]) -> Member:
+    return Member(
+        row.name,
+        from_json(Machine, json.loads(row.machine)),
+        row.last_heartbeat_at >= online_since,
+        row.draining or row.drain,
+        tuple(running),
+        row.cordoned or row.held_back is not None,
+    )
+
+
+def held(store: Store) -> dict[str, int]:
+    """The CPU percent that the jobs of each submitter hold."""
+    with store.read() as connection:
+        return {row.submitter or "": int(row.percent) for row in connection.execute(_HELD)}
 
 
 def show_all(store: Store, online_seconds: float, tenant: str | None = None) -> list[WorkerStatus]:
@@ -58,10 +87,10 @@ def show_all(store: Store, online_seconds: float, tenant: str | None = None) -> 
     held: dict[str, list[str]] = {}
     with store.read() as connection:
         rows = connection.execute(select(workers).order_by(workers.c.name)).all()
-        running = select(jobs.c.worker, jobs.c.id).where(is_live)
+        ids = select(jobs.c.worker, jobs.c.id).where(is_live)
         if tenant is not None:
-            running = running.where(jobs.c.tenant == tenant)
-        for row in connection.execute(running):
+            ids = ids.where(jobs.c.tenant == tenant)
+        for row in connection.execute(ids):
             held.setdefault(row.worker, []).append(row.id)
     since = store.now() - online_seconds
     return [
@@ -74,6 +103,8 @@ def show_all(store: Store, online_seconds: float, tenant: str | None = None) -> 
             timestamp(row.last_heartbeat_at),
             None if row.free is None else from_json(Free, json.loads(row.free)),
             row.held_back,
+            row.cordoned,
+            row.draining or row.drain,
         )
         for row in rows
     ]
