@@ -222,7 +222,7 @@ class TestWrongClock:
 
     @pytest.fixture
     def settings(self) -> str:
-        return "[leases]\nlease_seconds = 30\n"
+        return "[leases]\nlease_seconds = 300\n"
 
     def test_it_ends_no_lease_and_offers_no_job_too_early(self, farm: Farm) -> None:
         right, wrong = (farm.client(master.ready().url) for master in farm.masters)
