@@ -21,6 +21,8 @@ UNATTENDED = {
     r"^apt install ": "DEBIAN_FRONTEND=noninteractive apt-get install -y ",
     r"^systemctl status ": "systemctl --no-pager status ",
     r"^journalctl ": "journalctl --no-pager ",
+    # The job that the other commands look at runs for an hour.
+    r"^ffmpeg-worker drain --wait": "ffmpeg-worker drain",
 }
 
 
