@@ -23,6 +23,8 @@ MAY: dict[tuple[str, str], set[Role | None]] = {
     ("GET", "/workers"): {Role.READ, Role.SUBMIT, Role.ADMIN},
     ("PUT", "/workers/{name}"): {Role.WORKER, Role.ADMIN},
     ("POST", "/workers/{name}/heartbeat"): {Role.WORKER, Role.ADMIN},
+    ("POST", "/workers/{name}/cordon"): {Role.ADMIN},
+    ("POST", "/workers/{name}/uncordon"): {Role.ADMIN},
     ("POST", "/claims"): {Role.WORKER, Role.ADMIN},
     ("POST", "/jobs/{job_id}/attempts/{attempt:int}/result"): {Role.WORKER, Role.ADMIN},
     ("POST", "/jobs/{job_id}/attempts/{attempt:int}/release"): {Role.WORKER, Role.ADMIN},

@@ -35,6 +35,25 @@ def heartbeat(call: Call) -> Answer:
     return Answer(body=_answer(config, orders))
 
 
+def cordon(call: Call) -> Answer:
+    """POST /workers/{name}/cordon"""
+    return _set_cordoned(call, True)
+
+
+def uncordon(call: Call) -> Answer:
+    """POST /workers/{name}/uncordon"""
+    return _set_cordoned(call, False)
+
+
+def _set_cordoned(call: Call, cordoned: bool) -> Answer:
+    name = call.path["name"]
+    workers.set_cordoned(call.master.store, name, cordoned)
+    log.info("worker_cordon_changed", worker=name, by=call.by, cordoned=cordoned)
+    if not cordoned:
+        call.master.wakeup.wake()  # jobs may wait for it alone
+    return Answer(204)
+
+
 def _take_back_unheard(master: Master, name: str, told: Heartbeat) -> None:
     """Answers to claims get lost on their way; their jobs need not wait for the lease."""
     if told.claim_serial is None:

@@ -82,6 +82,14 @@ def held(store: Store) -> dict[str, int]:
         return {row.submitter or "": int(row.percent) for row in connection.execute(_HELD)}
 
 
+def set_cordoned(store: Store, name: str, cordoned: bool) -> None:
+    """Have a worker get no new jobs, or get them again. Raises NotFound."""
+    with store.write() as connection:
+        change = update(workers).where(workers.c.name == name).values(cordoned=cordoned)
+        if connection.execute(change).rowcount == 0:
+            raise unknown(name)
+
+
 def show_all(store: Store, online_seconds: float, tenant: str | None = None) -> list[WorkerStatus]:
     """All workers as the API shows them, by name, with the jobs of ``tenant``; None: all jobs."""
     held: dict[str, list[str]] = {}
