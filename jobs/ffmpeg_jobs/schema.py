@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +17,16 @@ from ffmpeg_jobs.problems import InvalidField, InvalidJson
 from ffmpeg_jobs.scenarios import with_defaults
 from ffmpeg_jobs.wire import Noun, from_json, to_json
 
-__all__ = ["Noun", "check", "from_json", "parse", "parse_job", "to_json", "unix_seconds"]
+__all__ = [
+    "Noun",
+    "check",
+    "from_json",
+    "parse",
+    "parse_batch",
+    "parse_job",
+    "to_json",
+    "unix_seconds",
+]
 
 
 def check(schema: contract.JsonSchema, data: object, where: str = "") -> None:
@@ -65,7 +74,7 @@ def _validator(schema: contract.JsonSchema) -> Any:
 
 
 def _refusal(error: Any, where: str) -> InvalidField:
-    field = ".".join([*([where] if where else []), *(str(p) for p in error.absolute_path)])
+    field = _place(where, error.absolute_path)
     if error.validator == "additionalProperties" and isinstance(error.instance, dict):
         known = error.schema.get("properties", {})
         name = next(n for n in error.instance if n not in known)
@@ -80,6 +89,12 @@ def _refusal(error: Any, where: str) -> InvalidField:
         return InvalidField.of(full, None, allowed, f"{full}: missing; needed is {allowed}")
     allowed = str(error.schema.get("description", f"{error.validator} {error.validator_value}"))
     return InvalidField.of(field or "body", error.instance, allowed)
+
+
+def _place(where: str, path: Iterable[str | int]) -> str:
+    """A place in the request as people write it: ``jobs[3].input``."""
+    steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return (where + "".join(steps)).removeprefix(".")
 
 
 def parse(cls: type[Noun], schema: contract.JsonSchema, data: object, where: str = "") -> Noun:
@@ -105,6 +120,23 @@ def parse_job(data: object) -> Job:
         _check_moment(name, getattr(job, name))
     _check_together(job)
     return job
+
+
+def parse_batch(data: object) -> list[Job]:
+    """The jobs of a batch, each as ``parse_job`` has it; a refusal's field is ``jobs[3].input``.
+
+    Raises InvalidField or InvalidJson.
+    """
+    check(contract.BATCH, _object(data))
+    return [_parse_nth(index, job) for index, job in enumerate(_object(data)["jobs"])]
+
+
+def _parse_nth(index: int, data: object) -> Job:
+    try:
+        return parse_job(data)
+    except InvalidField as problem:
+        errors = [e | {"field": f"jobs[{index}].{e['field']}"} for e in problem.members["errors"]]
+        raise InvalidField(f"jobs[{index}].{problem.detail}", errors=errors) from None
 
 
 def unix_seconds(moment: str) -> float:

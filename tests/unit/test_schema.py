@@ -192,7 +192,7 @@ def test_a_newer_master_may_say_more() -> None:
 @pytest.mark.parametrize("percent", [float("nan"), 101, -1])
 def test_a_report_is_checked_deep_inside(percent: float) -> None:
     report = {"job_id": "a" * 12, "attempt": 1, "token": "t" * 16, "progress": {"percent": percent}}
-    with pytest.raises(InvalidField, match=r"running\.0\.progress\.percent"):
+    with pytest.raises(InvalidField, match=r"running\[0\]\.progress\.percent"):
         parse(Heartbeat, contract.HEARTBEAT, {"running": [report]})
 
 

@@ -26,9 +26,10 @@ from ffmpeg_jobs.contract.fleet import (
     MACHINE,
     WORKER_STATUS,
 )
-from ffmpeg_jobs.contract.job import JOB, LABELS, LIMITS, NEW_LIMITS, PARAMETERS
+from ffmpeg_jobs.contract.job import BATCH, JOB, LABELS, LIMITS, NEW_LIMITS, PARAMETERS
 from ffmpeg_jobs.contract.words import (
     AUDIO_ENCODERS,
+    BATCH_MAX_JOBS,
     BODY_MAX_BYTES,
     CLAIM_WAIT_MAX_SECONDS,
     FORMATS,
@@ -43,6 +44,8 @@ from ffmpeg_jobs.contract.words import (
 
 __all__ = [
     "AUDIO_ENCODERS",
+    "BATCH",
+    "BATCH_MAX_JOBS",
     "BODY_MAX_BYTES",
     "CLAIM",
     "CLAIM_REQUEST",

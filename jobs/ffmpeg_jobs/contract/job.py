@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ffmpeg_jobs.contract.words import (
     AUDIO_ENCODERS,
+    BATCH_MAX_JOBS,
     BITRATE,
     FLAG,
     FORMATS,
@@ -18,7 +19,7 @@ from ffmpeg_jobs.contract.words import (
 )
 from ffmpeg_jobs.model import Priority, Queue
 from ffmpeg_jobs.scenarios import SCENARIOS
-from ffmpeg_jobs.shapes import choice, fields, number, text, whole
+from ffmpeg_jobs.shapes import choice, fields, items, number, text, whole
 
 PARAMETERS = fields(
     {
@@ -86,4 +87,10 @@ JOB = fields(
         "not_before": MOMENT,
         "deadline": MOMENT,
     }
+)
+
+#: Jobs that are accepted together or not at all.
+BATCH = fields(
+    {"jobs": items(JOB, BATCH_MAX_JOBS, f"a list of 1 to {BATCH_MAX_JOBS} jobs") | {"minItems": 1}},
+    needs="jobs",
 )

@@ -15,6 +15,8 @@ LOG_MAX_BYTES: Final = 1 << 20
 BODY_MAX_BYTES: Final = 1 << 20
 #: The longest a claim is held open, in seconds; proxies commonly cut at 60.
 CLAIM_WAIT_MAX_SECONDS: Final = 50
+#: Most jobs of one batch: what one transaction writes in a fraction of a second.
+BATCH_MAX_JOBS: Final = 1000
 
 # fmt: off
 VIDEO_ENCODERS: Final = [

@@ -10,8 +10,9 @@ from urllib.parse import urlencode
 
 import structlog
 
+from ffmpeg_jobs.model import Job
 from ffmpeg_jobs.problems import InvalidField
-from ffmpeg_jobs.schema import parse_job
+from ffmpeg_jobs.schema import parse_batch, parse_job
 from ffmpeg_master import scheduling
 from ffmpeg_master.api import views
 from ffmpeg_master.api.call import TEXT, Answer, Call
@@ -26,22 +27,43 @@ LIST_DEFAULT = 100
 def submit(call: Call) -> Answer:
     """POST /jobs"""
     job = parse_job(call.body)
-    asked, rank = scheduling.needs(job), scheduling.rank(job)
-    submission = intake.Submission(
-        job,
-        asked,
-        rank,
-        sha256(json.dumps(call.body, sort_keys=True).encode()).hexdigest(),
-        _idempotency_key(call),
-        DEFAULT_TENANT if call.key is None else call.key.grant.tenant,
-        call.by,
-        scheduling.line(rank, call.by, asked),
-    )
+    submission = _submission(call, job, _digest(call), None)
     status, created = intake.submit(call.master.store, submission)
     if created:
         log.info("job_submitted", job=status.id, by=call.by, queue=job.queue.value)
         call.master.wakeup.wake()
     return Answer(201, views.show(status), {"Location": f"/jobs/{status.id}"})
+
+
+def submit_batch(call: Call) -> Answer:
+    """POST /jobs/batch"""
+    batch, digest = parse_batch(call.body), _digest(call)
+    submissions = [_submission(call, job, digest, place) for place, job in enumerate(batch)]
+    accepted, created = intake.submit_batch(call.master.store, submissions)
+    if created:
+        for status in accepted:
+            log.info("job_submitted", job=status.id, by=call.by, queue=status.job.queue.value)
+        call.master.wakeup.wake(len(accepted))
+    return Answer(201, [views.show(status) for status in accepted])
+
+
+def _submission(call: Call, job: Job, digest: str, place: int | None) -> intake.Submission:
+    asked, rank = scheduling.needs(job), scheduling.rank(job)
+    return intake.Submission(
+        job,
+        asked,
+        rank,
+        digest,
+        _idempotency_key(call),
+        DEFAULT_TENANT if call.key is None else call.key.grant.tenant,
+        call.by,
+        scheduling.line(rank, call.by, asked),
+        place,
+    )
+
+
+def _digest(call: Call) -> str:
+    return sha256(json.dumps(call.body, sort_keys=True).encode()).hexdigest()
 
 
 def _idempotency_key(call: Call) -> str | None:

@@ -21,6 +21,7 @@ _PROBLEM: Final[JsonSchema] = {
 }
 #: Nouns that stand under a name; all else is written where it is used.
 _NAMED: Final = {
+    "Batch": contract.BATCH,
     "Job": contract.JOB,
     "JobStatus": contract.JOB_STATUS,
     "NewLimits": contract.NEW_LIMITS,

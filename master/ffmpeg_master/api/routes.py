@@ -87,6 +87,18 @@ ROUTES: Final = (
         problems=(409,),
     ),
     Route(
+        "POST",
+        "/jobs/batch",
+        jobs.submit_batch,
+        Role.SUBMIT,
+        f"Submit 1 to {contract.BATCH_MAX_JOBS} jobs, all or none; answers them in the same order",
+        {201: _JOBS},
+        body=contract.BATCH,
+        takes=_JSON,
+        headers={"Idempotency-Key": "makes a repeated submit the same jobs"},
+        problems=(409,),
+    ),
+    Route(
         "GET",
         "/jobs",
         jobs.show_page,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -32,6 +33,7 @@ class Submission:
     tenant: str = DEFAULT_TENANT
     submitter: str | None = None  #: the name of the key that it came with
     line: str = ""  #: where it waits
+    place: int | None = None  #: in its batch; None: it came alone
 
 
 def submit(store: Store, submission: Submission) -> tuple[JobStatus, bool]:
@@ -43,15 +45,33 @@ def submit(store: Store, submission: Submission) -> tuple[JobStatus, bool]:
         earlier = _by_idempotency_key(connection, submission)
         if earlier is not None:
             return get(connection, earlier), False
+        return _accept(connection, submission, store.now()), True
+
+
+def submit_batch(store: Store, submissions: Sequence[Submission]) -> tuple[list[JobStatus], bool]:
+    """Accept all of a batch or nothing, durably; False: it came with this key before.
+
+    Of one that came before, the jobs that are still kept. Raises Conflict if another batch
+    came with that key.
+    """
+    with store.write() as connection:
+        found = (_by_idempotency_key(connection, submission) for submission in submissions)
+        earlier = [job_id for job_id in found if job_id is not None]
+        if earlier:
+            return [get(connection, job_id) for job_id in earlier], False
         now = store.now()
-        job_id = _new_id()
-        row = connection.execute(insert(jobs), _row(submission, job_id, now))
-        pairs = submission.job.labels.items()
-        if pairs:
-            number = row.inserted_primary_key[0]
-            values = [{"job_number": number, "name": n, "value": v} for n, v in pairs]
-            connection.execute(insert(labels), values)
-        return get(connection, job_id), True
+        return [_accept(connection, submission, now) for submission in submissions], True
+
+
+def _accept(connection: Connection, submission: Submission, now: float) -> JobStatus:
+    job_id = _new_id()
+    row = connection.execute(insert(jobs), _row(submission, job_id, now))
+    pairs = submission.job.labels.items()
+    if pairs:
+        number = row.inserted_primary_key[0]
+        values = [{"job_number": number, "name": n, "value": v} for n, v in pairs]
+        connection.execute(insert(labels), values)
+    return get(connection, job_id)
 
 
 def _new_id() -> str:
@@ -78,6 +98,9 @@ def _by_idempotency_key(connection: Connection, submission: Submission) -> str |
 def _idempotency_key(submission: Submission) -> str | None:
     """What is unique over all tenants, as the column is: SQLite cannot make it less so."""
     key = submission.idempotency_key
+    if key is not None and submission.place is not None:
+        # No tenant's name is as long as the hash: the two forms never meet.
+        return f"{sha256(f'{submission.tenant} {key}'.encode()).hexdigest()} {submission.place}"
     if key is None or submission.tenant == DEFAULT_TENANT:
         return key
     # No key of the default tenant's holds a space.
