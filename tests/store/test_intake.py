@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import cast
+
 import pytest
 
 from ffmpeg_jobs.model import Job, JobStatus
 from ffmpeg_jobs.problems import Conflict
 from ffmpeg_master.model import Filters, Needs
 from ffmpeg_master.store import intake, jobs, queue
-from ffmpeg_master.store.engine import Store
+from ffmpeg_master.store.engine import Collision, Store
 
 PLAIN = Job()
 
@@ -69,3 +72,11 @@ def test_filters(store: Store) -> None:
     assert found(Filters(worker="ada")) == [red]
     assert found(Filters(queue="live")) == []
     assert jobs.counts(store) == (1, 1)
+
+
+def test_a_batch_that_fails_in_the_middle_leaves_nothing(store: Store) -> None:
+    one = intake.Submission(PLAIN, Needs(), 4, "d")
+    refused = replace(one, body_digest=cast(str, None))  # the database refuses it
+    with pytest.raises(Collision):
+        intake.submit_batch(store, [one, refused])
+    assert jobs.page(store, Filters(), 10) == ([], None)
