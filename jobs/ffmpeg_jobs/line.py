@@ -32,6 +32,8 @@ class Endpoint:
     key: str
     ca: str | None = None  #: path of a PEM bundle; None: the system's
     insecure_skip_verify: bool = False
+    client_cert: str | None = None  #: path of a PEM file: our certificate, where one is asked for
+    client_key: str | None = None  #: path of its key
 
 
 class Line:
@@ -48,6 +50,7 @@ class Line:
         # goes before what a session holds.
         self._verify = (not endpoint.insecure_skip_verify) and (endpoint.ca or True)
         self._auth = _bearer(endpoint.key)
+        self._cert = _pair(endpoint)
 
     def close(self) -> None:
         """Hang up."""
@@ -81,10 +84,13 @@ class Line:
                 allow_redirects=False,
                 verify=self._verify,
                 auth=self._auth,
+                cert=self._cert,
                 **more,
             )
         except requests.exceptions.SSLError as error:
-            raise MasterUntrusted(f"no TLS with the master at {url}: {_why(error)}") from error
+            why = _why(error)
+            words = f"no TLS with the master at {url}: {why}{_remedy(why)}"
+            raise MasterUntrusted(words) from error
         except OSError as error:  # all of requests' own, and a certificate file that is missing
             raise MasterUnreachable(f"no answer from the master at {url}: {_why(error)}") from error
         if answer.is_redirect:
@@ -92,6 +98,13 @@ class Line:
         if answer.ok:
             return answer
         raise problem_from_json(answer.status_code, _problem_body(answer))
+
+
+def _pair(endpoint: Endpoint) -> str | tuple[str, str] | None:
+    """Our certificate as requests takes it; a file may hold the key too."""
+    if endpoint.client_cert and endpoint.client_key:
+        return endpoint.client_cert, endpoint.client_key
+    return endpoint.client_cert
 
 
 def _repeatable(method: str, path: str) -> bool:
@@ -127,6 +140,21 @@ def _bearer(key: str) -> Callable[[requests.PreparedRequest], requests.PreparedR
         return request
 
     return show
+
+
+#: What to do about a certificate, by what OpenSSL says of it (X509_verify_cert_error_string(3)).
+_CA_UNKNOWN: Final = "set ca to the file ca.pem of the authority that signed it"
+_REMEDIES: Final = {
+    "has expired": "renew it at the master: ffmpeg-master init-tls --renew",
+    "issuer certificate": _CA_UNKNOWN,
+    "self-signed": _CA_UNKNOWN,
+    "certificate signature failure": _CA_UNKNOWN,
+    "mismatch": "use a name that it holds, or add one: ffmpeg-master init-tls --renew --host NAME",
+}
+
+
+def _remedy(why: str) -> str:
+    return next((f"; {remedy}" for words, remedy in _REMEDIES.items() if words in why), "")
 
 
 def _why(error: BaseException) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from ffmpeg_jobs import __version__
 from ffmpeg_jobs.daemon import set_up_logging
 from ffmpeg_jobs.settings import EX_CONFIG, ConfigError, add_flags, example
-from ffmpeg_master import backup_command, config, keys_command, server
+from ffmpeg_master import backup_command, config, keys_command, server, tls_command
 
 _DESCRIPTION = """\
 Takes jobs for ffmpeg, keeps them, and hands each to one worker at a time.
@@ -21,6 +21,7 @@ Takes jobs for ffmpeg, keeps them, and hands each to one worker at a time.
   ffmpeg-master keys list
   ffmpeg-master keys revoke ann
   ffmpeg-master backup /var/backups/master.db      copy the jobs while it serves
+  ffmpeg-master init-tls --host jobs.example       make a private CA and a certificate
   ffmpeg-master --print-example-config             every setting, its meaning and default
 """
 _EPILOG = """\
@@ -36,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.print_example_config:
         sys.stdout.write(example(config.SETTINGS, "master.toml: the settings of ffmpeg-master"))
         return 0
+    if options.command == "init-tls":
+        return tls_command.run(options)
     try:
         settings = _read(options)
         if options.command == "keys":
@@ -65,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("serve", help="serve the API (the default)")
     keys_command.add_parser(commands)
     backup_command.add_parser(commands)
+    tls_command.add_parser(commands)
     return parser
 
 

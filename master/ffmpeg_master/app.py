@@ -26,10 +26,12 @@ from ffmpeg_jobs.problems import (
     UnsupportedMedia,
 )
 from ffmpeg_jobs.schema import check, to_json
+from ffmpeg_master import tls
 from ffmpeg_master.api.call import JSON, Answer, Call, Route
 from ffmpeg_master.api.permission import allow
 from ffmpeg_master.api.routes import NO_QUERY, PATH, ROUTES
 from ffmpeg_master.master import Master
+from ffmpeg_master.model import Key
 from ffmpeg_master.origin import origin
 from ffmpeg_master.store.engine import Collision
 
@@ -69,11 +71,14 @@ def _responder(master: Master, route: Route) -> Any:
         key = None
         if route.role is not None:
             key = master.gate.admit(req.get_header("Authorization"), route.role, address)
+        _tell_log(key, address)
         check(PATH, path)
         query = _query(req, route)
         body = _body(req, route)
-        alive = _listens(req.env.get("gunicorn.socket"))
-        call = Call(master, path, query, req.get_header, body, key, address, alive)
+        sock = req.env.get("gunicorn.socket")
+        certified = tls.showed_certificate(sock)
+        alive = _listens(sock)
+        call = Call(master, path, query, req.get_header, body, key, address, alive, certified)
         allow(route, call)
         _write(resp, _handle(route, call))
 
@@ -86,6 +91,14 @@ def _handle(route: Route, call: Call) -> Answer:
         with suppress(Collision):
             return route.handler(call)
     return route.handler(call)
+
+
+def _tell_log(key: Key | None, address: str) -> None:
+    """Have each line of the log that this request writes say from where, and for whom."""
+    structlog.contextvars.clear_contextvars()
+    if key is not None:
+        who = {"role": key.role.value, "tenant": key.grant.tenant, "from_address": address}
+        structlog.contextvars.bind_contextvars(**who)
 
 
 def _address(master: Master, req: Any) -> str:

@@ -8,7 +8,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final
 
-from ffmpeg_jobs.settings import PATH, TEXTS, ConfigError, Kind, Setting, choice, load, whole
+from ffmpeg_jobs.settings import FLAG, PATH, TEXTS, ConfigError, Kind, Setting, choice, load, whole
 
 DEFAULT_FILE: Final = Path("/etc/ffmpeg-worker/master.toml")
 
@@ -147,6 +147,20 @@ SETTINGS: Final = (
         "a PEM file with the server's certificate and chain; serves HTTPS",
     ),
     Setting("tls", "tls_key", PATH, None, "the PEM file with its key"),
+    Setting(
+        "tls",
+        "tls_client_ca",
+        PATH,
+        None,
+        "a PEM file with the authority whose certificates worker keys must come with",
+    ),
+    Setting(
+        "tls",
+        "allow_plain_http",
+        FLAG,
+        False,
+        "serve HTTP beyond this machine, where everybody in between reads keys and jobs",
+    ),
 )
 
 
@@ -167,6 +181,8 @@ class Config:
     retain_days: int
     tls_certificate: Path | None
     tls_key: Path | None
+    tls_client_ca: Path | None
+    allow_plain_http: bool
 
 
 def read(file: Path | None, flags: Mapping[str, Any], environ: Mapping[str, str]) -> Config:
@@ -191,3 +207,5 @@ def _check_together(config: Config) -> None:
     if (config.tls_certificate is None) != (config.tls_key is None):
         missing = "tls_key" if config.tls_key is None else "tls_certificate"
         raise ConfigError(f"[tls] {missing}: not set; certificate and key go together")
+    if config.tls_client_ca is not None and config.tls_certificate is None:
+        raise ConfigError("[tls] tls_client_ca: needs tls_certificate and tls_key")

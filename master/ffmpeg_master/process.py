@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, Final
 
 import gevent
+import structlog
 from gunicorn.workers.ggevent import GeventWorker
+
+from ffmpeg_master import tls
+
+log = structlog.get_logger()
 
 #: A connection that sends no whole request in this time is closed; a stop waits no longer.
 _FIRST_REQUEST_SECONDS: Final = 10
@@ -20,12 +27,23 @@ class Process(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._tls: ssl.SSLContext | None = None
         self._clients: dict[Any, socket.socket] = {}  #: by greenlet
         self._served: set[socket.socket] = set()  #: those whose first request was awaited
         self._idle: set[socket.socket] = set()  #: of them, those whose next request is awaited
 
+    def run(self) -> None:
+        """Serve. The certificate is read once: its files may be replaced, one by one."""
+        self._tls = tls.make_context(self.app.config)  # after gevent's patches
+        super().run()
+
     def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
         """Serve one connection."""
+        if self._tls is not None:
+            encrypted = _shake_hands(self._tls, client)
+            if encrypted is None:
+                return
+            client = encrypted
         me = gevent.getcurrent()
         self._clients[me] = client
         try:
@@ -66,5 +84,17 @@ class Process(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
 
 def _hear_no_more(client: socket.socket) -> None:
     """What has arrived is still read and answered; then comes the end (shutdown(2))."""
-    with suppress(OSError):
-        client.shutdown(socket.SHUT_RD)
+    # Of the socket below TLS, whose own shutdown would forget the encryption at once.
+    with suppress(OSError), socket.socket(fileno=os.dup(client.fileno())) as below:
+        below.shutdown(socket.SHUT_RD)
+
+
+def _shake_hands(context: ssl.SSLContext, client: socket.socket) -> socket.socket | None:
+    """The connection, encrypted; None: there was no TLS with the client in time."""
+    try:
+        with gevent.Timeout(_FIRST_REQUEST_SECONDS, OSError("no handshake")):
+            return context.wrap_socket(client, server_side=True)
+    except OSError as error:
+        log.debug("no_tls", detail=str(error))
+        client.close()
+        return None

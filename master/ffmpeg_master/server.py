@@ -22,6 +22,7 @@ from gunicorn.errors import AppImportError
 
 from ffmpeg_jobs.daemon import tell_systemd, watchdog_seconds
 from ffmpeg_jobs.settings import ConfigError
+from ffmpeg_master import tls
 from ffmpeg_master.config import Config
 
 log = structlog.get_logger()
@@ -52,17 +53,15 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         self._read_config = read_config
         self._config = read_config()
         self._bind = self._config.bind
+        tls.check(self._config)
         self._serving: Any = None
         super().__init__()
 
     def load_config(self) -> None:
         """Give gunicorn its settings."""
-        config = self._config
         own = {
             # A changed bind needs a restart: a reload would close systemd's sockets.
             "bind": [self._bind],
-            "certfile": config.tls_certificate and str(config.tls_certificate),
-            "keyfile": config.tls_key and str(config.tls_key),
         }
         for name, value in (_GUNICORN | own).items():
             self.cfg.set(name, value)
@@ -77,6 +76,11 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             raise AppImportError(f"ffmpeg-master: {error}") from error
         return self._serving.app
 
+    @property
+    def config(self) -> Config:
+        """As it was read last."""
+        return self._config
+
     def stop(self) -> None:
         """The serving process is about to end."""
         if self._serving is not None:
@@ -85,10 +89,12 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def read_config_again(self) -> bool:
         """Take the configuration as it is now; False: it cannot be used, nothing changes."""
         try:
-            self._config = self._read_config()
+            config = self._read_config()
+            tls.check(config)
         except ConfigError as error:
             log.error("reload_refused", detail=str(error))
             return False
+        self._config = config
         return True
 
     def run(self) -> None:
@@ -127,8 +133,9 @@ class _Main(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         super().sleep()
 
     def _healthy(self) -> int | None:
-        tls = bool(self.cfg.is_ssl)
-        return ask_health(self.LISTENERS[0].sock.getsockname(), self.LISTENERS[0].FAMILY, tls)
+        encrypted = self.app.config.tls_certificate is not None
+        address, family = self.LISTENERS[0].sock.getsockname(), self.LISTENERS[0].FAMILY
+        return ask_health(address, family, encrypted)
 
     def handle_hup(self) -> None:
         """Reload; ready again when a serving process answers."""
@@ -144,7 +151,7 @@ class _Main(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         super().stop(graceful)
 
 
-def ask_health(address: Any, family: int, tls: bool) -> int | None:
+def ask_health(address: Any, family: int, encrypted: bool) -> int | None:
     """The status of GET /health at one of our own sockets; None: no answer in time."""
     connection = HTTPConnection("localhost", timeout=_HEALTH_TIMEOUT_SECONDS)
     try:
@@ -152,7 +159,7 @@ def ask_health(address: Any, family: int, tls: bool) -> int | None:
         connection.sock = sock
         sock.settimeout(_HEALTH_TIMEOUT_SECONDS)
         sock.connect(address)
-        if tls:
+        if encrypted:
             # Our own socket; its certificate bears the name that clients use, not this one.
             context = ssl._create_unverified_context()  # noqa: S323
             connection.sock = context.wrap_socket(sock)

@@ -41,6 +41,8 @@ def config(tmp_path: Path) -> Config:
         master="http://127.0.0.1:1",
         api_key="k",
         ca=None,
+        client_cert=None,
+        client_key=None,
         insecure_skip_verify=False,
         name="w",
         cpus=2,

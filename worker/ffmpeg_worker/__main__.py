@@ -56,7 +56,10 @@ def main() -> int:
 
 async def _work(config: Config) -> int:
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
-    endpoint = Endpoint(config.master, config.api_key, config.ca, config.insecure_skip_verify)
+    pair = (config.client_cert, config.client_key)
+    endpoint = Endpoint(
+        config.master, config.api_key, config.ca, config.insecure_skip_verify, *pair
+    )
     client, drains = MasterClient(endpoint), Drains(config, machine_stops)
     station = Station(config, LauncherPlacement(), client, drains, metrics.observe)
     agent = Agent(station)

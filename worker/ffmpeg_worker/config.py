@@ -62,6 +62,15 @@ SETTINGS: Final = (
     Setting("", "ca", PATH, None, "PEM file of the CA that signed the master", flag="--ca"),
     Setting(
         "",
+        "client_cert",
+        PATH,
+        None,
+        "PEM file of a certificate to show the master, where it asks for one",
+        flag="--client-cert",
+    ),
+    Setting("", "client_key", PATH, None, "PEM file of its key", flag="--client-key"),
+    Setting(
+        "",
         "insecure_skip_verify",
         FLAG,
         False,
@@ -172,6 +181,8 @@ class Config:
     master: str
     api_key: str
     ca: str | None
+    client_cert: str | None
+    client_key: str | None
     insecure_skip_verify: bool
     name: str
     cpus: int
@@ -219,6 +230,8 @@ def read_config(
         master=values["master"],
         api_key=_read_key(values["api_key_file"], environ) if key_needed else "",
         ca=str(values["ca"]) if values["ca"] else None,
+        client_cert=str(values["client_cert"]) if values["client_cert"] else None,
+        client_key=str(values["client_key"]) if values["client_key"] else None,
         insecure_skip_verify=values["insecure_skip_verify"],
         name=values["name"] or socket.gethostname(),
         cpus=cores(),

@@ -19,4 +19,6 @@ def connect(context: click.Context) -> MasterClient:
     if master.insecure_skip_verify:
         # We said it when we were told to; urllib3 would say it with each request.
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-    return MasterClient(Endpoint(master.url, master.key, master.ca, master.insecure_skip_verify))
+    pair = (master.client_cert, master.client_key)
+    endpoint = Endpoint(master.url, master.key, master.ca, master.insecure_skip_verify, *pair)
+    return MasterClient(endpoint)

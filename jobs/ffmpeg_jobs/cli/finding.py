@@ -74,6 +74,15 @@ SETTINGS: Final = (
     ),
     Setting(
         "",
+        "client_cert",
+        _FILE,
+        None,
+        "a PEM file with a certificate to show the master, where it asks for one",
+        "--client-cert",
+    ),
+    Setting("", "client_key", _FILE, None, "the PEM file with its key", "--client-key"),
+    Setting(
+        "",
         "insecure_skip_verify",
         FLAG,
         False,
@@ -92,6 +101,8 @@ class Master:
     key: str
     key_source: str
     ca: str | None
+    client_cert: str | None
+    client_key: str | None
     insecure_skip_verify: bool
     open_files: tuple[Path, ...]  #: that hold a key and that everybody can read
 
@@ -138,6 +149,8 @@ def find(
         key.value,
         key.source,
         ca.value,
+        first("client_cert").value,
+        first("client_key").value,
         first("insecure_skip_verify").value,
         tuple(file for file in key_files if file.stat().st_mode & stat.S_IROTH),
     )

@@ -27,6 +27,7 @@ class Call:
     key: Key | None  #: that asks; None where none is needed
     address: str  #: where the request comes from
     connected: Callable[[], bool]  #: whether the client still listens
+    certified: bool = False  #: whether it showed a certificate of tls_client_ca's
 
     @property
     def by(self) -> str:

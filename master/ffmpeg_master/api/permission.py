@@ -17,6 +17,12 @@ def allow(route: Route, call: Call) -> None:
 
 
 def _check_worker(call: Call) -> None:
+    needs_certificate = call.master.config.tls_client_ca is not None
+    if needs_certificate and not call.certified:
+        raise Forbidden(
+            "a worker needs a client certificate here (tls_client_ca is set in master.toml): "
+            "set client_cert and client_key in worker.toml"
+        )
     bound = call.key.grant.worker if call.key else None
     body = call.body if isinstance(call.body, dict) else {}
     name = call.path.get("name", body.get("worker"))

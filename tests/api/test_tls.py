@@ -1,0 +1,226 @@
+"""A master with TLS of its own, made by init-tls, and who is refused there and why."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ffmpeg_jobs.client import MasterClient
+from ffmpeg_jobs.line import Endpoint
+from ffmpeg_jobs.model import Role
+from ffmpeg_jobs.problems import Forbidden, MasterUntrusted
+from tests.api.conftest import (
+    JOB,
+    MACHINE,
+    PATIENCE_SECONDS,
+    ROOT,
+    Launch,
+    Outside,
+    command,
+    in_thread,
+    start,
+    until,
+)
+
+
+def init_tls(directory: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    """``ffmpeg-master init-tls``, into the directory tls."""
+    (directory / "master.toml").touch()
+    return command(directory, "init-tls", "--directory", str(directory / "tls"), *more)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("made")
+    run = init_tls(directory, "--host", "127.0.0.1")
+    assert run.returncode == 0, run.stderr
+    assert f'tls_key = "{directory}/tls/server.key"' in run.stdout
+    return directory / "tls"
+
+
+def settings(directory: Path, more: str = "") -> str:
+    certificate, key = directory / "server.pem", directory / "server.key"
+    return f'[tls]\ntls_certificate = "{certificate}"\ntls_key = "{key}"\n{more}'
+
+
+def client(
+    master: Outside,
+    ca: Path,
+    *,
+    role: Role = Role.ADMIN,
+    host: str = "127.0.0.1",
+    pair: tuple[str, str] | tuple[()] = (),
+) -> MasterClient:
+    port = master.listener.getsockname()[1]
+    endpoint = Endpoint(f"https://{host}:{port}", master.secrets[role], str(ca), False, *pair)
+    opened = MasterClient(endpoint)
+    master.sessions.callback(opened.close)
+    return opened
+
+
+def test_what_is_made_is_private_and_never_overwritten(tmp_path: Path) -> None:
+    assert init_tls(tmp_path, "--host", "jobs.example", "--days", "30").returncode == 0
+    files = {file.name: file for file in (tmp_path / "tls").iterdir()}
+    modes = {name: file.stat().st_mode & 0o777 for name, file in files.items()}
+    assert modes == {"ca.key": 0o600, "ca.pem": 0o644, "server.key": 0o600, "server.pem": 0o644}
+    before = {name: file.read_bytes() for name, file in files.items()}
+    again = init_tls(tmp_path)
+    assert again.returncode == 1
+    assert "is there already" in again.stderr
+    assert {name: file.read_bytes() for name, file in files.items()} == before
+    assert init_tls(tmp_path, "--renew", "--host", "jobs.example").returncode == 0
+    after = {name: file.read_bytes() for name, file in files.items()}
+    same = {name for name in files if before[name] == after[name]}
+    assert same == {"ca.key", "ca.pem"}
+    refused = init_tls(tmp_path, "--renew", "--host", "a, DNS:b")
+    assert (refused.returncode, '"a, DNS:b" is not the name' in refused.stderr) == (1, True)
+
+
+def test_who_knows_the_authority_is_served(launch: Launch, made: Path) -> None:
+    master = launch(settings(made)).ready()
+    job_id = client(master, made / "ca.pem").submit(JOB).id
+    where = ["--master", master.url.replace("http", "https"), "--ca", str(made / "ca.pem")]
+    run = subprocess.run(
+        [sys.executable, "-m", "ffmpeg_jobs.cli.main", "show", job_id, "--json", *where],
+        env={
+            "PYTHONPATH": f"{ROOT}/jobs",
+            "HOME": "/nonexistent",
+            "FFMPEG_JOBS_KEY": master.secrets[Role.READ],
+        },
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+    assert (run.returncode, job_id in run.stdout) == (0, True), run.stderr
+    client(master, made / "ca.pem").cancel(job_id)
+
+
+def test_no_old_tls(launch: Launch, made: Path) -> None:
+    master = launch(settings(made)).ready()
+    context = ssl.create_default_context(cafile=str(made / "ca.pem"))
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.options &= ~(ssl.OP_NO_TLSv1 | ssl.OP_NO_TLSv1_1)
+    with pytest.warns(DeprecationWarning):
+        context.minimum_version = ssl.TLSVersion.TLSv1
+    with pytest.warns(DeprecationWarning):
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    address = master.listener.getsockname()
+    with (
+        socket.create_connection(address, PATIENCE_SECONDS) as plain,
+        pytest.raises((ssl.SSLError, ConnectionError)),
+    ):
+        context.wrap_socket(plain, server_hostname="127.0.0.1")
+
+
+def test_who_does_not_trust_it_is_told_what_to_do(
+    launch: Launch, made: Path, tmp_path: Path
+) -> None:
+    master = launch(settings(made)).ready()
+    assert init_tls(tmp_path, "--host", "127.0.0.1").returncode == 0
+    with pytest.raises(MasterUntrusted, match=r"set ca to the file ca\.pem of the authority"):
+        client(master, tmp_path / "tls/ca.pem").health()
+    with pytest.raises(MasterUntrusted, match="; use a name that it holds"):
+        client(master, made / "ca.pem", host="localhost").health()
+
+
+def test_an_expired_certificate_is_told_and_renewed(launch: Launch, tmp_path: Path) -> None:
+    assert init_tls(tmp_path, "--host", "127.0.0.1").returncode == 0
+    tls = tmp_path / "tls"
+    expire(tls)
+    master = launch(settings(tls)).ready()
+    with pytest.raises(
+        MasterUntrusted, match="expired.*; renew it at the master: ffmpeg-master init-tls --renew"
+    ):
+        client(master, tls / "ca.pem").health()
+    assert init_tls(tmp_path, "--renew", "--host", "127.0.0.1").returncode == 0
+    master.process.send_signal(signal.SIGHUP)
+    until(lambda: master.log.count("event=ready") == 2)
+
+    def served() -> bool:
+        try:
+            return bool(client(master, tls / "ca.pem").health())
+        except MasterUntrusted:
+            return False
+
+    until(served)
+
+
+def expire(tls: Path) -> None:
+    """Have the server's certificate end yesterday."""
+    request = ["openssl", "req", "-new", "-key", str(tls / "server.key"), "-subj", "/CN=x"]
+    request += ["-addext", "subjectAltName=IP:127.0.0.1", "-out", str(tls / "csr")]
+    subprocess.run(request, check=True, capture_output=True)
+    sign = ["openssl", "x509", "-req", "-in", str(tls / "csr"), "-days", "-1"]
+    sign += ["-CA", str(tls / "ca.pem"), "-CAkey", str(tls / "ca.key"), "-CAcreateserial"]
+    subprocess.run([*sign, "-out", str(tls / "server.pem")], check=True, capture_output=True)
+
+
+def test_a_reload_drops_no_request(launch: Launch, made: Path) -> None:
+    master = launch(settings(made)).ready()
+    asking = client(master, made / "ca.pem")
+    stop: list[bool] = []
+
+    def ask() -> int:
+        count = 0
+        while not stop:
+            asking.submit(JOB)  # raises for what was dropped
+            count += 1
+        return count
+
+    thread, counts = in_thread(ask)
+    master.process.send_signal(signal.SIGHUP)
+    until(lambda: master.log.count("event=ready") == 2)
+    stop.append(True)
+    thread.join(PATIENCE_SECONDS)
+    assert counts
+    assert counts[0] > 0
+
+
+def test_a_reload_refuses_files_that_make_no_tls(launch: Launch, tmp_path: Path) -> None:
+    assert init_tls(tmp_path, "--host", "127.0.0.1").returncode == 0
+    tls = tmp_path / "tls"
+    master = launch(settings(tls)).ready()
+    (tls / "server.pem").write_text("nothing")
+    master.process.send_signal(signal.SIGHUP)
+    until(lambda: "event=reload_refused" in master.log)
+    assert "is no PEM certificate with its key" in master.log
+    assert client(master, tls / "ca.pem").health()["status"] == "ok"
+
+
+def test_worker_keys_need_a_certificate_where_an_authority_is_set(
+    launch: Launch, made: Path
+) -> None:
+    run = command(made.parent, "init-tls", "--directory", str(made), "--client", "ada")
+    assert run.returncode == 0, run.stderr
+    master = launch(settings(made, f'tls_client_ca = "{made}/ca.pem"\n')).ready()
+    pair = (str(made / "ada.pem"), str(made / "ada.key"))
+    client(master, made / "ca.pem", role=Role.WORKER, pair=pair).register("ada", MACHINE)
+    with pytest.raises(Forbidden, match="a worker needs a client certificate here"):
+        client(master, made / "ca.pem", role=Role.WORKER).register("ada", MACHINE)
+    assert client(master, made / "ca.pem", role=Role.READ).workers()
+
+
+@pytest.mark.parametrize("activated", [True, False])
+def test_plain_http_stays_on_this_machine(tmp_path: Path, activated: bool) -> None:
+    listener = socket.create_server(("0.0.0.0", 0))
+    port = listener.getsockname()[1]
+    database = f'bind = "0.0.0.0:{port}"\ndatabase = "sqlite:///{tmp_path}/master.db"\n'
+    (tmp_path / "master.toml").write_text(database)
+    if not activated:
+        listener.close()
+    process = start(tmp_path, listener if activated else None)
+    assert process.wait(PATIENCE_SECONDS) == 78
+    assert "or [tls] allow_plain_http = true" in (tmp_path / "log").read_text()
+    (tmp_path / "master.toml").write_text(database + "[tls]\nallow_plain_http = true\n")
+    process = start(tmp_path, listener if activated else None)
+    until(lambda: "event=ready" in (tmp_path / "log").read_text())
+    process.terminate()
+    process.wait(PATIENCE_SECONDS)
+    listener.close()
