@@ -135,9 +135,7 @@ def test_an_expired_certificate_is_told_and_renewed(launch: Launch, tmp_path: Pa
     tls = tmp_path / "tls"
     expire(tls)
     master = launch(settings(tls)).ready()
-    with pytest.raises(
-        MasterUntrusted, match="expired.*; renew it at the master: ffmpeg-master init-tls --renew"
-    ):
+    with pytest.raises(MasterUntrusted, match=r"expired.*; renew it at the master: .* --renew"):
         client(master, tls / "ca.pem").health()
     assert init_tls(tmp_path, "--renew", "--host", "127.0.0.1").returncode == 0
     master.process.send_signal(signal.SIGHUP)
