@@ -144,12 +144,14 @@ def _bearer(key: str) -> Callable[[requests.PreparedRequest], requests.PreparedR
 
 #: What to do about a certificate, by what OpenSSL says of it (X509_verify_cert_error_string(3)).
 _CA_UNKNOWN: Final = "set ca to the file ca.pem of the authority that signed it"
+_NAME_OTHER: Final = "use a name that it holds, or add one: init-tls --renew --host NAME"
 _REMEDIES: Final = {
     "has expired": "renew it at the master: ffmpeg-master init-tls --renew",
     "issuer certificate": _CA_UNKNOWN,
     "self-signed": _CA_UNKNOWN,
     "certificate signature failure": _CA_UNKNOWN,
-    "mismatch": "use a name that it holds, or add one: ffmpeg-master init-tls --renew --host NAME",
+    "mismatch": _NAME_OTHER,
+    "doesn't match": _NAME_OTHER,  # in the words of urllib3
 }
 
 

@@ -140,9 +140,7 @@ def test_a_missing_authority_is_refused(home: Home) -> None:
 
 def test_a_wrong_name_in_the_file_is_refused(home: Home) -> None:
     config = home.user('server = "http://x"')
-    with pytest.raises(
-        ConfigError, match=f"^{config}: server: unknown; allowed are ca, client_cert"
-    ):
+    with pytest.raises(ConfigError, match=f"^{config}: server: unknown; allowed are ca, client"):
         home.find()
 
 
