@@ -18,6 +18,9 @@ from ffmpeg_master.model import Member, Needs, Use, Waiting
 #: Encoders that need a device; the rest is software, which every machine has.
 _HARDWARE_SUFFIXES: Final = ("_nvenc", "_qsv", "_vaapi", "_amf")
 
+#: What the kernel must offer to hold a job to all of its limits.
+_LIMITS: Final = frozenset({"cpu", "memory", "pids"})
+
 _QUEUE_RANKS: Final = {Queue.LIVE: 0, Queue.DEFAULT: 1, Queue.BATCH: 2}
 _PRIORITY_RANKS: Final = {Priority.HIGH: 0, Priority.MEDIUM: 1, Priority.LOW: 2}
 #: Live jobs go first, but one handing out in so many goes by waiting alone: nothing starves.
@@ -49,6 +52,7 @@ def needs(job: Job) -> Needs:
         limits.max_memory_mb or 0,
         limits.max_disk_mb or 0,
         tuple(sorted(job.worker_labels.items())),
+        bool(job.require_enforcement),
     )
 
 
@@ -59,7 +63,9 @@ def line(rank: int, submitter: str, asked: Needs) -> str:
     power of two, so that there are few lines.
     """
     sizes = (asked.memory_mb.bit_length(), asked.disk_mb.bit_length())
-    kind = sha256(repr((asked.encoder, asked.labels, sizes)).encode()).hexdigest()[:8]
+    kind = sha256(repr((asked.encoder, asked.labels, asked.enforced, sizes)).encode()).hexdigest()[
+        :8
+    ]
     return f"{rank}/{submitter}/{kind}"
 
 
@@ -83,13 +89,15 @@ def urgency(order: Order) -> Callable[[Waiting], Any]:
 def fits(asked: Needs, machine: Machine) -> bool:
     """Whether ``machine``, were it empty, could run a job with these needs.
 
-    A CPU limit is a ceiling, which a machine with fewer cores holds by itself.
+    A CPU limit is a ceiling, which a machine with fewer cores holds by itself. A job that
+    requires enforcement would be refused, and so end, where the kernel cannot give it.
     """
     return (
         (asked.encoder is None or asked.encoder in machine.encoders)
         and all(machine.labels.get(name) == value for name, value in asked.labels)
         and asked.memory_mb <= has(machine).memory_mb
         and asked.disk_mb <= has(machine).disk_mb
+        and (not asked.enforced or _LIMITS.issubset(machine.enforced))
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -79,6 +80,20 @@ def test_a_job_goes_past_waiters_that_it_does_not_fit(inside: Inside) -> None:
     thread.join(PATIENCE_SECONDS)
     assert [claim.job_id for claim in found] == [job_id]
     held(inside, 2)
+
+
+def test_a_job_that_must_be_held_to_its_limits_waits_for_a_machine_that_can(
+    inside: Inside,
+) -> None:
+    client = inside.client()
+    client.register("unable", MACHINE)
+    job_id = client.submit({"parameters": {"duration": 5}, "require_enforcement": True}).id
+    other_id = client.submit({"parameters": {"duration": 5}}).id
+    claim = client.claim("unable", 1)
+    assert claim is not None and claim.job_id == other_id
+    client.register("able", replace(MACHINE, enforced=("cpu", "memory", "pids")))
+    claim = client.claim("able", 1)
+    assert claim is not None and claim.job_id == job_id
 
 
 def test_a_worker_that_starts_anew_does_not_take_a_job_unheard(inside: Inside) -> None:

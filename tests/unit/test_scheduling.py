@@ -64,6 +64,24 @@ def test_a_job_fits_the_machine_that_has_what_it_asks(limits: Limits, fits: bool
     assert scheduling.fits(scheduling.needs(Job(resource_limits=limits)), MACHINE) is fits
 
 
+@pytest.mark.parametrize(
+    ("required", "enforced", "fits"),
+    [
+        (True, ("cpu", "memory", "pids", "io"), True),
+        (True, ("cpu", "memory", "pids"), True),
+        (True, ("memory", "pids"), False),
+        (True, (), False),
+        (False, (), True),
+        (None, (), True),  # as the worker is configured
+    ],
+)
+def test_a_job_that_must_be_held_to_its_limits_needs_a_kernel_that_does(
+    required: bool | None, enforced: tuple[str, ...], fits: bool
+) -> None:
+    needs = scheduling.needs(Job(require_enforcement=required))
+    assert scheduling.fits(needs, replace(MACHINE, enforced=enforced)) is fits
+
+
 def test_queue_comes_before_priority() -> None:
     jobs = [Job(queue=queue, priority=priority) for queue in Queue for priority in Priority]
     assert [scheduling.rank(job) for job in jobs] == list(range(9))

@@ -119,6 +119,7 @@ def _row(submission: Submission, job_id: str, now: float) -> dict[str, Any]:
         "cpu_percent": needs.cpu_percent,
         "memory_mb": needs.memory_mb,
         "disk_mb": needs.disk_mb,
+        "enforced": needs.enforced,
         "worker_labels": json.dumps(dict(needs.labels)) if needs.labels else None,
         "line": submission.line or f"{submission.rank}/",
         "deadline": None if job.deadline is None else unix_seconds(job.deadline),

@@ -43,6 +43,7 @@ _LINES: Final = select(_LINES_CTE.c.line).where(_LINES_CTE.c.line.is_not(None))
 #: What choosing a worker for a job needs to know.
 NEEDS: Final = (
     *(jobs.c.encoder, jobs.c.cpu_percent, jobs.c.memory_mb, jobs.c.disk_mb, jobs.c.worker_labels),
+    jobs.c.enforced,
 )
 #: The queued jobs of a line whose time has come, longest first.
 _DUE: Final = (
@@ -157,7 +158,7 @@ def _in_line(store: Store, line: str, now: float) -> Iterator[Waiting]:
 def needs(row: Any) -> Needs:
     """What the job of a row with NEEDS asks of a machine."""
     labels = tuple(json.loads(row.worker_labels).items()) if row.worker_labels else ()
-    return Needs(row.encoder, row.cpu_percent, row.memory_mb, row.disk_mb, labels)
+    return Needs(row.encoder, row.cpu_percent, row.memory_mb, row.disk_mb, labels, row.enforced)
 
 
 def counts(store: Store) -> tuple[int, int]:
