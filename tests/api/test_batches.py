@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ffmpeg_jobs.contract import BATCH_MAX_JOBS
@@ -65,7 +67,7 @@ def test_the_largest_batch_is_accepted(inside: Inside) -> None:
 
 
 def test_a_repeated_batch_is_the_same_jobs(inside: Inside) -> None:
-    again = {"json": {"jobs": [JOB, JOB]}, "headers": {"Idempotency-Key": "key-1"}}
+    again: dict[str, Any] = {"json": {"jobs": [JOB, JOB]}, "headers": {"Idempotency-Key": "key-1"}}
     first = inside.call("POST", "/jobs/batch", **again)
     assert inside.call("POST", "/jobs/batch", **again).json() == first.json()
     assert len(list(inside.client().jobs())) == 2
