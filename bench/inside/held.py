@@ -11,8 +11,8 @@ from typing import Any
 from ffmpeg_jobs.model import Claim, Job
 from ffmpeg_worker import jobdir
 from ffmpeg_worker.attempt import start
+from ffmpeg_worker.by_system import BySystem
 from ffmpeg_worker.config import CONFIG_FILE, Config, read_config
-from ffmpeg_worker.placement import LauncherPlacement
 from ffmpeg_worker.plan import Plan, make_plan
 from ffmpeg_worker.prepare import prepare
 from ffmpeg_worker.watch import exited
@@ -25,12 +25,12 @@ class Station:
     """The worker's configuration, and its way to the launcher."""
 
     config: Config
-    placement: LauncherPlacement
+    placement: BySystem
 
 
 def station() -> Station:
     """As the installed worker would start."""
-    return Station(read_config(CONFIG_FILE, {}, os.environ), LauncherPlacement())
+    return Station(read_config(CONFIG_FILE, {}, os.environ), BySystem())
 
 
 async def run(job_id: str, job: Job, at: Station) -> Plan:

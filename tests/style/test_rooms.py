@@ -91,6 +91,7 @@ def test_the_launcher_knows_little_of_us() -> None:
         "ffmpeg_worker.launcher",
         "ffmpeg_worker.authority",
         "ffmpeg_worker.limits",
+        "ffmpeg_worker.pidfd",
         "ffmpeg_worker.scopes",
         "ffmpeg_jobs.daemon",
         "ffmpeg_jobs.settings",

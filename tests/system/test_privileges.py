@@ -75,13 +75,13 @@ def test_a_job_cannot_move_itself_into_a_looser_scope(container: Farm) -> None:
     pid = container.started(job)
     script = f"""
 import asyncio, os
-from ffmpeg_worker.placement import LauncherPlacement
+from ffmpeg_worker.by_system import BySystem
 from ffmpeg_worker.limits import HeldLimits
 from ffmpeg_worker.scopes import ScopeError
 async def main():
     try:
         looser = HeldLimits(800, 9000, 60)
-        await LauncherPlacement().place("bbbbbbbbbbbb", os.pidfd_open({pid}), looser)
+        await BySystem().place("bbbbbbbbbbbb", os.pidfd_open({pid}), looser)
     except ScopeError as error:
         print(error)
 asyncio.run(main())

@@ -23,8 +23,10 @@ from ffmpeg_worker.attempt import Station
 from ffmpeg_worker.commands import add_commands, run_command
 from ffmpeg_worker.config import CONFIG_FILE, SETTINGS, Config, read_config
 from ffmpeg_worker.drain import Drains
-from ffmpeg_worker.placement import LauncherPlacement, enforced_controllers
+from ffmpeg_worker.limits import CONTROLLERS
+from ffmpeg_worker.placement import Placement, placement_for
 from ffmpeg_worker.shutdown import machine_stops
+from ffmpeg_worker.surroundings import user_warnings
 
 #: Threads for what blocks: the held claim, a heartbeat, and per job a fetch, upload or report.
 THREADS: Final = 64
@@ -61,18 +63,13 @@ async def _work(config: Config) -> int:
         config.master, config.api_key, config.ca, config.insecure_skip_verify, *pair
     )
     client, drains = MasterClient(endpoint), Drains(config, machine_stops)
-    station = Station(config, LauncherPlacement(), client, drains, metrics.observe)
+    placement = placement_for(config)
+    station = Station(config, placement, client, drains, metrics.observe)
     agent = Agent(station)
-    missing = [name for name in ("cpu", "memory", "pids") if name not in enforced_controllers()]
-    if missing:
-        log.warning(
-            "limits_not_enforced",
-            missing=missing,
-            consequence="jobs are refused" if config.require_enforcement else "jobs run unlimited",
-        )
+    _tell_what_is_missing(config, placement)
     try:
         metrics.serve(
-            config.metrics_address, agent.health, config.state_directory, enforced_controllers()
+            config.metrics_address, agent.health, config.state_directory, placement.enforced()
         )
     except (OSError, ValueError) as error:
         log.error("metrics_not_served", address=config.metrics_address, reason=str(error))
@@ -83,6 +80,21 @@ async def _work(config: Config) -> int:
         log.exception("worker_failed")
         return 1
     return 0
+
+
+def _tell_what_is_missing(config: Config, placement: Placement) -> None:
+    """Loudly, once: whoever reads the log must know what does not hold jobs here."""
+    missing = [name for name in CONTROLLERS if name not in placement.enforced()]
+    if missing:
+        log.warning(
+            "limits_not_enforced",
+            manager=placement.manager,
+            missing=missing,
+            consequence="jobs are refused" if config.require_enforcement else "jobs run unlimited",
+        )
+    if placement.manager == "user":
+        for words in user_warnings(os.getuid()):
+            log.warning("user_manager_lacks", words=words)
 
 
 def _parser() -> argparse.ArgumentParser:

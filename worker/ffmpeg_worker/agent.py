@@ -25,7 +25,6 @@ from ffmpeg_worker.dialogue import Dialogue, Voice
 from ffmpeg_worker.disk import free_mb
 from ffmpeg_worker.encoders import keep_probing
 from ffmpeg_worker.machine import memory_mb
-from ffmpeg_worker.placement import enforced_controllers
 from ffmpeg_worker.preemption import takes_live
 from ffmpeg_worker.upkeep import Look, in_words, look, unseen
 
@@ -105,7 +104,7 @@ class Agent:
 
     def status(self) -> str:
         """One line for ``systemctl status``."""
-        enforced = enforced_controllers()
+        enforced = self.station.placement.enforced()
         missing = [name for name in ("cpu", "memory", "pids") if name not in enforced]
         limits = f"NOT ENFORCED: {', '.join(missing)}" if missing else "limits enforced"
         held_back = f"held back: {self.held_back}" if self.held_back else None
@@ -127,7 +126,7 @@ class Agent:
             "running": len(self.crew),
             "max_concurrent_jobs": self.config.max_concurrent_jobs,
             "manager": self.station.placement.manager,
-            "enforced": list(enforced_controllers()),
+            "enforced": list(self.station.placement.enforced()),
             "master": self.dialogue.trouble or "ok",
             "draining": self.drains.now is not None,
             **in_words(self.seen),
@@ -143,7 +142,7 @@ class Agent:
             max_concurrent_jobs=self.config.max_concurrent_jobs,
             encoders=self.encoders,
             manager=self.station.placement.manager,
-            enforced=enforced_controllers(),
+            enforced=self.station.placement.enforced(),
             version=__version__,
             jobs_cpu_percent=self.seen.share.cpu_percent,
             jobs_memory_mb=self.seen.share.memory_mb,

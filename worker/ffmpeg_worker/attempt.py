@@ -24,12 +24,13 @@ from ffmpeg_jobs.client import MasterClient
 from ffmpeg_jobs.contract import LOG_MAX_BYTES
 from ffmpeg_jobs.model import Claim, Outcome, Reason, State
 from ffmpeg_worker import holder, jobdir
+from ffmpeg_worker.cgroup import cgroup_of, read_back
 from ffmpeg_worker.config import Config
 from ffmpeg_worker.drain import Drains
 from ffmpeg_worker.lease import Lease
 from ffmpeg_worker.limits import expected_files, unenforced
 from ffmpeg_worker.outcome import HANDED_BACK, AttemptError, conclude, outcome_of_error, stopped
-from ffmpeg_worker.placement import Placement, cgroup_of, read_back
+from ffmpeg_worker.placement import Placement
 from ffmpeg_worker.plan import Plan, make_plan, opening
 from ffmpeg_worker.prepare import prepare
 from ffmpeg_worker.publish import publish
@@ -106,7 +107,7 @@ async def start(plan: Plan, placement: Placement) -> Running:
     held = hold(plan)
     try:
         await placement.place(plan.claim.job_id, held.pidfd, plan.held)
-        enforced = verify(plan, held.pid)
+        enforced = verify(plan, held.pid, confined=placement.confines)
         os.write(held.gate, opening(plan))
     except (ScopeError, AttemptError, OSError) as error:
         os.close(held.gate)
@@ -146,16 +147,18 @@ def hold(plan: Plan) -> Held:
     return Held(pid, os.pidfd_open(pid), gate)
 
 
-def verify(plan: Plan, pid: int) -> bool:
+def verify(plan: Plan, pid: int, *, confined: bool) -> bool:
     """Read the limits back from the kernel: on a machine without the controllers systemd
     reports success and holds nothing. Raises AttemptError where enforcement is required."""
-    cgroup = cgroup_of(pid)
-    if cgroup is None or cgroup.name != plan.unit:
-        where = "gone" if cgroup is None else f"in {cgroup}"
-        raise AttemptError(
-            Reason.INTERNAL_ERROR, f"the job's process is {where}, not in {plan.unit}"
-        )
-    missing = unenforced(plan.held, read_back(cgroup, list(expected_files(plan.held))))
+    missing = list(expected_files(plan.held))
+    if confined:
+        cgroup = cgroup_of(pid)
+        if cgroup is None or cgroup.name != plan.unit:
+            where = "gone" if cgroup is None else f"in {cgroup}"
+            raise AttemptError(
+                Reason.INTERNAL_ERROR, f"the job's process is {where}, not in {plan.unit}"
+            )
+        missing = unenforced(plan.held, read_back(cgroup, missing))
     if missing and plan.require_enforcement:
         raise AttemptError(
             Reason.INTERNAL_ERROR,

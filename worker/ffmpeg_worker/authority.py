@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +10,7 @@ from dbus_next.constants import MessageFlag
 from dbus_next.message import Message
 from dbus_next.signature import Variant
 
+from ffmpeg_worker.pidfd import has_ended, pid_of
 from ffmpeg_worker.scopes import ScopeError, Scopes, ask_bus, call
 
 ALLOW_INTERACTION: Final = 1  #: CheckAuthorizationFlags (polkit's D-Bus reference)
@@ -42,7 +42,11 @@ class Authority:
         It must be the worker's own and still in the worker's own cgroup: a job that already
         runs in a scope must not move itself into another with looser limits. Raises Refusal.
         """
-        pid = _pid_of(pidfd)
+        pid = pid_of(pidfd)
+        if pid is None or pid == 1:
+            raise Refusal(
+                "NotAllowed", "process: the file descriptor is not that of a living process"
+            )
         try:
             owner = Path(f"/proc/{pid}").stat().st_uid
             cgroup = Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8")
@@ -103,20 +107,3 @@ async def _polkit_allows(bus: MessageBus, message: Message, action: str) -> bool
         return bool((await call(bus, question))[0][0])
     except ScopeError as error:
         raise Refusal("NotAllowed", f"polkit did not answer: {error}") from None
-
-
-def _pid_of(pidfd: int) -> int:
-    """The pid behind a pidfd (proc(5), fdinfo); raises Refusal for any other descriptor."""
-    for line in Path(f"/proc/self/fdinfo/{pidfd}").read_text(encoding="ascii").splitlines():
-        if line.startswith("Pid:"):
-            pid = int(line.split()[1])
-            if pid > 1:
-                return pid
-    raise Refusal("NotAllowed", "process: the file descriptor is not that of a living process")
-
-
-def has_ended(pidfd: int) -> bool:
-    """Whether the process is a zombie or gone: its pidfd can be waited for (pidfd_open(2))."""
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    return bool(poll.poll(0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 from collections.abc import Mapping
@@ -27,6 +28,7 @@ from ffmpeg_worker.admission import Thresholds
 from ffmpeg_worker.capacity import Rules, capacity
 from ffmpeg_worker.machine import cores, memory_mb, resources
 from ffmpeg_worker.rules import CAPACITY_SETTINGS, PRESSURE_SETTINGS
+from ffmpeg_worker.surroundings import manager_for
 
 CONFIG_FILE: Final = Path("/etc/ffmpeg-worker/worker.toml")
 
@@ -107,6 +109,15 @@ SETTINGS: Final = (
         PATHS,
         (Path("/var/lib/ffmpeg-worker/output"),),
         "folders that a job's output may be written to",
+    ),
+    Setting(
+        "",
+        "manager",
+        choice("system", "user", "none", "auto"),
+        "system",
+        "who holds jobs: systemd through our launcher (system), this account's own systemd --user "
+        "(user), nobody (none: one job at a time, limits are not enforced), or the first of these "
+        "that is here (auto)",
     ),
     Setting(
         "",
@@ -200,6 +211,7 @@ class Config:
     spot_grace_seconds: int = 60
     live_preempts_batch: bool = False
     labels: tuple[str, ...] = ()  #: NAME=TEXT
+    manager: str = "system"  #: system, user or none
     capacity: Rules = field(default_factory=Rules)
     pressure: Thresholds = field(default_factory=Thresholds)
 
@@ -226,7 +238,9 @@ def read_config(
     values = load(SETTINGS, file, flags, environ, needed=file != CONFIG_FILE)
     rules = Rules(**{row.name: values[row.name] for row in CAPACITY_SETTINGS})
     recommended = capacity(resources(values["state_directory"]), rules).max_concurrent_jobs
+    manager = manager_for(values["manager"], os.getuid())
     return Config(
+        manager=manager,
         master=values["master"],
         api_key=_read_key(values["api_key_file"], environ) if key_needed else "",
         ca=str(values["ca"]) if values["ca"] else None,
@@ -235,7 +249,7 @@ def read_config(
         insecure_skip_verify=values["insecure_skip_verify"],
         name=values["name"] or socket.gethostname(),
         cpus=cores(),
-        max_concurrent_jobs=values["max_concurrent_jobs"] or recommended,
+        max_concurrent_jobs=_places(values["max_concurrent_jobs"], recommended, manager),
         state_directory=values["state_directory"],
         input_roots=values["input_roots"],
         output_roots=values["output_roots"],
@@ -252,6 +266,18 @@ def read_config(
         capacity=rules,
         pressure=Thresholds(**{row.name: values[row.name] for row in PRESSURE_SETTINGS}),
     )
+
+
+def _places(asked: int | None, recommended: int, manager: str) -> int:
+    """How many jobs run at once; without anybody to hold them, it is one."""
+    if manager != "none":
+        return asked or recommended
+    if asked not in (None, 1):
+        raise ConfigError(
+            f'max_concurrent_jobs: {asked} is not possible with manager = "none"; it must be 1, '
+            "because nothing keeps jobs from each other's memory and CPU"
+        )
+    return 1
 
 
 def _read_key(file: Path | None, environ: Mapping[str, str]) -> str:

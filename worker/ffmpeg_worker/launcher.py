@@ -24,10 +24,11 @@ from dbus_next.message import Message
 
 from ffmpeg_jobs.daemon import set_up_logging
 from ffmpeg_jobs.settings import EX_CONFIG, TEXT, ConfigError, Setting, example, load, whole
-from ffmpeg_worker.authority import Authority, Refusal, has_ended
+from ffmpeg_worker.authority import Authority, Refusal
 from ffmpeg_worker.limits import UNIT_PATTERN, job_id_of, properties_of, unit_name
+from ffmpeg_worker.pidfd import has_ended
 from ffmpeg_worker.scopes import (
-    SCOPE_TIMEOUT_PROPERTIES,
+    SCOPE_PROPERTIES,
     ScopeError,
     Scopes,
 )
@@ -113,7 +114,7 @@ class Launcher:
         pidfd = message.unix_fds[index]
         pid = await self.authority.checked_pid(pidfd)
         properties = [*self._properties(limits, live=False), *SCOPE_PROPERTIES]
-        properties.append(("Description", "s", f"ffmpeg job {job_id}"))
+        properties += [("Slice", "s", SLICE), ("Description", "s", f"ffmpeg job {job_id}")]
         # Stopped before it when the machine goes down: the worker sees how the job ends, and
         # gives it back while there is still a network.
         properties.append(("After", "as", [self.caps.worker_unit]))
@@ -169,18 +170,6 @@ METHODS: Final[Mapping[str, Method]] = {
     "Freeze": Method("s", "org.ffmpeg_worker.freeze-job", Launcher.freeze),
     "Thaw": Method("s", "org.ffmpeg_worker.freeze-job", Launcher.thaw),
 }
-
-#: What every scope of ours has beside its limits. AddRef keeps its Result readable after the
-#: end; IOAccounting makes io.stat count.
-SCOPE_PROPERTIES: Final[tuple[tuple[str, str, Any], ...]] = (
-    ("Slice", "s", SLICE),
-    ("AddRef", "b", True),
-    ("CPUAccounting", "b", True),
-    ("MemoryAccounting", "b", True),
-    ("TasksAccounting", "b", True),
-    ("IOAccounting", "b", True),
-    *SCOPE_TIMEOUT_PROPERTIES,
-)
 
 
 def _unit(job_id: str) -> str:

@@ -169,6 +169,12 @@ RULES: Final = (
         lambda f: "the sandbox (bwrap) could not be started on this machine",
     ),
     _told(Reason.INTERNAL_ERROR, "the sandbox could not be set up", "^bwrap: "),
+    # Without a cgroup (manager = "none") the limit is felt as a refused allocation.
+    _told(
+        Reason.OUT_OF_MEMORY,
+        "it got no more memory; raise max_memory_mb, or encode a smaller picture",
+        "Cannot allocate memory|malloc of size [0-9]+ failed|Out of memory",
+    ),
     _told(
         Reason.NETWORK_ERROR,
         "the network failed",

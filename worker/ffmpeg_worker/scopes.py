@@ -31,7 +31,17 @@ CALL_TIMEOUT_SECONDS: Final = 40.0
 #: systemd takes pidfds, which cannot be recycled as pids can, from this version on.
 PIDFDS_SINCE: Final = 255
 #: SIGKILL follows SIGTERM after this long: a canceled job is gone within 5 s.
-SCOPE_TIMEOUT_PROPERTIES: Final = (("TimeoutStopUSec", "t", 3_000_000),)
+STOP_TIMEOUT_USEC: Final = 3_000_000
+#: What every scope of ours has beside its limits. AddRef keeps its Result readable after the
+#: end; IOAccounting makes io.stat count.
+SCOPE_PROPERTIES: Final[tuple[tuple[str, str, Any], ...]] = (
+    ("AddRef", "b", True),
+    ("CPUAccounting", "b", True),
+    ("MemoryAccounting", "b", True),
+    ("TasksAccounting", "b", True),
+    ("IOAccounting", "b", True),
+    ("TimeoutStopUSec", "t", STOP_TIMEOUT_USEC),
+)
 
 
 class ScopeError(Exception):
@@ -104,9 +114,16 @@ class Scopes:
         self._unit_waiters: dict[str, asyncio.Event] = {}  #: one per unit: its attempt
 
     @classmethod
-    async def connect(cls, bus_type: BusType) -> Scopes:
-        """Connect to the bus and subscribe. Raises OSError, AuthError or ScopeError."""
-        bus = await MessageBus(bus_type=bus_type, negotiate_unix_fd=True).connect()
+    async def connect(cls, bus_type: BusType, address: str | None = None) -> Scopes:
+        """Connect to the bus, at ``address`` where it is not the usual one, and subscribe.
+
+        Raises OSError, AuthError or ScopeError.
+        """
+        if address is None:
+            bus = MessageBus(bus_type=bus_type, negotiate_unix_fd=True)
+        else:
+            bus = MessageBus(address, bus_type, negotiate_unix_fd=True)
+        await bus.connect()
         scopes = cls(bus)
         await scopes.subscribe()
         return scopes

@@ -15,11 +15,12 @@ import structlog
 
 from ffmpeg_jobs.model import Terms
 from ffmpeg_worker import jobdir
+from ffmpeg_worker.cgroup import cgroup_of, read_back
 from ffmpeg_worker.config import Config
 from ffmpeg_worker.lease import Lease
 from ffmpeg_worker.limits import HeldLimits, expected_files, unenforced
 from ffmpeg_worker.outcome import AttemptError
-from ffmpeg_worker.placement import Placement, cgroup_of, read_back
+from ffmpeg_worker.placement import Placement
 from ffmpeg_worker.plan import Plan, within_caps
 from ffmpeg_worker.scopes import ScopeError
 from ffmpeg_worker.terms import FILES, held_under, terms_of
@@ -77,7 +78,7 @@ async def restore(plan: Plan, placement: Placement) -> bool:
     """Hold an adopted attempt to what was written down last; whether the kernel does."""
     cgroup, held = scope_of(plan), jobdir.held(plan)
     if cgroup is None:
-        return True  # it has ended; it was verified before it was released
+        return placement.confines  # it has ended; it was verified before it was released
     if _differing(cgroup, held):
         try:
             await _set_limits(plan, held, placement)

@@ -11,7 +11,7 @@ from ffmpeg_worker import control
 from ffmpeg_worker.commands.asking import ask, wait_until
 from ffmpeg_worker.config import Config
 from ffmpeg_worker.limits import job_id_of
-from ffmpeg_worker.placement import LauncherPlacement
+from ffmpeg_worker.placement import placement_for
 from ffmpeg_worker.scopes import ScopeError
 
 
@@ -32,7 +32,7 @@ def run(config: Config, _arguments: argparse.Namespace) -> int:
         wait_until(lambda: _done(config))
         return 0
     try:
-        stopped = asyncio.run(_stop_scopes())
+        stopped = asyncio.run(_stop_scopes(config))
     except ScopeError as error:
         sys.stderr.write(f"ffmpeg-worker: {error}\n")
         return 1
@@ -50,8 +50,8 @@ def _done(config: Config) -> bool:
     )
 
 
-async def _stop_scopes() -> int:
-    placement = LauncherPlacement()
+async def _stop_scopes(config: Config) -> int:
+    placement = placement_for(config)
     ids = [job_id for unit in await placement.job_units() if (job_id := job_id_of(unit))]
     for job_id in ids:
         await placement.stop(job_id)

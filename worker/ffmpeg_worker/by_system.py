@@ -1,0 +1,90 @@
+"""Jobs in scopes of systemd's system manager, put there by the launcher."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from dbus_next.constants import BusType
+from dbus_next.message import Message
+
+from ffmpeg_worker.cgroup import offered_controllers
+from ffmpeg_worker.connection import Connection
+from ffmpeg_worker.limits import UNIT_PATTERN, HeldLimits, unit_name
+from ffmpeg_worker.scopes import CallRefused, ScopeEnd, ScopeError, Scopes, call
+
+LAUNCHER: Final = "org.ffmpeg_worker.Launcher1"
+LAUNCHER_PATH: Final = "/org/ffmpeg_worker/Launcher1"
+NOT_STARTED: Final = "org.freedesktop.DBus.Error.TimedOut"
+START_TRIES: Final = 4
+
+
+class BySystem:
+    """The packaged way: the launcher places, systemd's system manager holds."""
+
+    manager = "system"
+    confines = True
+
+    def __init__(self) -> None:
+        """Connects at the first use."""
+        self._connection = Connection(lambda: Scopes.connect(BusType.SYSTEM), "the system bus")
+
+    def enforced(self) -> tuple[str, ...]:
+        """See Placement."""
+        return offered_controllers()
+
+    async def place(self, job_id: str, pidfd: int, held: HeldLimits) -> None:
+        """See Placement."""
+        limits = {
+            "cpu_percent": held.cpu_percent,
+            "memory_mb": held.memory_mb,
+            "timeout_seconds": held.timeout_seconds,
+            "tasks": held.tasks,
+        }
+        await self._launcher("StartJob", "hsa{st}", [0, job_id, limits], [pidfd])
+
+    async def stop(self, job_id: str) -> None:
+        """See Placement."""
+        await self._launcher("StopJob", "s", [job_id])
+
+    async def freeze(self, job_id: str) -> None:
+        """See Placement."""
+        await self._launcher("Freeze", "s", [job_id])
+
+    async def thaw(self, job_id: str) -> None:
+        """See Placement."""
+        await self._launcher("Thaw", "s", [job_id])
+
+    async def set_limits(self, job_id: str, limits: Mapping[str, int]) -> None:
+        """See Placement."""
+        await self._launcher("SetLimits", "sa{st}", [job_id, dict(limits)])
+
+    async def wait_over(self, job_id: str) -> ScopeEnd:
+        """See Placement."""
+        return await (await self._connection.scopes()).wait_over(unit_name(job_id))
+
+    async def job_units(self) -> list[str]:
+        """See Placement."""
+        return await (await self._connection.scopes()).names(UNIT_PATTERN)
+
+    async def _launcher(
+        self, member: str, signature: str, body: list[Any], fds: list[int] | None = None
+    ) -> None:
+        message = Message(
+            destination=LAUNCHER,
+            path=LAUNCHER_PATH,
+            interface=LAUNCHER,
+            member=member,
+            signature=signature,
+            body=body,
+            unix_fds=fds or [],
+        )
+        scopes = await self._connection.scopes()
+        for tries_left in reversed(range(START_TRIES)):
+            try:
+                await call(scopes.bus, message)
+                return
+            except CallRefused as error:
+                # The bus gave up on starting the launcher; the call itself was not delivered.
+                if error.name != NOT_STARTED or not tries_left:
+                    raise ScopeError(f"{member} was refused: {error}") from None

@@ -1,0 +1,40 @@
+"""What the kernel says: the cgroup of a process, its files, the controllers that are offered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from ffmpeg_worker.limits import CONTROLLERS
+
+CGROUPS: Final = Path("/sys/fs/cgroup")
+
+
+def cgroup_of(pid: int) -> Path | None:
+    """The directory of a process's cgroup (version 2 only); None: it ended, or there is none."""
+    try:
+        lines = Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8").splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    path = next((line[3:] for line in lines if line.startswith("0::")), None)
+    return None if path is None else CGROUPS / path.lstrip("/")
+
+
+def read_back(cgroup: Path, names: list[str]) -> dict[str, str | None]:
+    """What the kernel says in the given files of a cgroup; None for a file that is not there."""
+    found: dict[str, str | None] = {}
+    for name in names:
+        try:
+            found[name] = (cgroup / name).read_text(encoding="ascii").strip()
+        except OSError:
+            found[name] = None
+    return found
+
+
+def offered_controllers(directory: Path = CGROUPS) -> tuple[str, ...]:
+    """The controllers that limits need, as far as this cgroup offers them to those below it."""
+    try:
+        offered = (directory / "cgroup.controllers").read_text(encoding="ascii").split()
+    except OSError:  # version 1, or no cgroups at all
+        return ()
+    return tuple(name for name in (*CONTROLLERS, "io") if name in offered)
