@@ -97,7 +97,7 @@ class Farm:
     def holder(self, job_id: str) -> Path:
         """Wait until ffmpeg runs; the attempt's directory."""
         directory = self.directory / "state" / "jobs" / f"{job_id}.1"
-        until(lambda: (directory / "work" / "progress").exists())
+        until((directory / "work" / "progress").exists)
         return directory
 
 
