@@ -1,0 +1,104 @@
+"""manager = "user": the account's own systemd --user holds the jobs. (None: tests/unmanaged.)"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.system.farm import Farm
+
+pytestmark = pytest.mark.lab
+
+#: The rootless set-up of docs/managers.md, for the packaged service.
+SET_UP = """
+apt-get install --yes --quiet dbus-user-session libpam-systemd >/dev/null
+uid=$(id -u ffmpeg-worker)
+loginctl enable-linger ffmpeg-worker
+cp /etc/ffmpeg-worker/worker.toml /root/worker.toml
+sed -i '1i manager = "user"' /etc/ffmpeg-worker/worker.toml
+mkdir -p /etc/systemd/system/ffmpeg-worker.service.d
+cat >/etc/systemd/system/ffmpeg-worker.service.d/user.conf <<END
+[Service]
+Environment=XDG_RUNTIME_DIR=/run/user/$uid
+ProtectHome=tmpfs
+BindPaths=/run/user/$uid
+END
+systemctl daemon-reload
+"""
+UNDO = """
+cp /root/worker.toml /etc/ffmpeg-worker/worker.toml
+rm /etc/systemd/system/ffmpeg-worker.service.d/user.conf
+loginctl disable-linger ffmpeg-worker
+systemctl daemon-reload
+systemctl restart ffmpeg-worker
+"""
+HEALTH = "curl -sf http://127.0.0.1:9091/health"
+LONG = ("--scenario", "preview", "--duration", "3600", "--timeout", "3600")
+
+
+@contextmanager
+def by_user(farm: Farm) -> Iterator[None]:
+    """The machine's worker as a rootless one, and as it was before."""
+    farm.run(SET_UP)
+    farm.machine.wait_until("test -S /run/user/$(id -u ffmpeg-worker)/bus", timeout=120)
+    farm.run("systemctl restart ffmpeg-worker")
+    try:
+        farm.machine.wait_until(f"{HEALTH} | jq -e '.manager == \"user\"'", timeout=120)
+        yield
+    finally:
+        farm.run(UNDO)
+        farm.machine.wait_until(f"{HEALTH} | jq -e '.manager == \"system\"'", timeout=120)
+
+
+def scope_of(farm: Farm, job: str) -> str:
+    """Wait until the job's ffmpeg runs; the directory of its cgroup."""
+    find = f"find /sys/fs/cgroup -name ffmpeg-job-{job}.scope"
+    running = f"grep -qx ffmpeg $(sed 's,.*,/proc/&/comm,' $({find})/cgroup.procs)"
+    farm.machine.wait_until(running, timeout=600, interval=0.5)
+    return farm.run(find).stdout.strip()
+
+
+def test_the_accounts_own_manager_holds_a_job_through_a_restart(container: Farm) -> None:
+    with by_user(container):
+        job = container.submit(*LONG)
+        scope = scope_of(container, job)
+        uid = container.run("id -u ffmpeg-worker").stdout.strip()
+        assert f"/user@{uid}.service/" in scope
+        before = container.run(f"cat {scope}/cgroup.procs").stdout
+        container.run("systemctl restart ffmpeg-worker")
+        adopted = f"{HEALTH} | jq -e '.running == 1'"
+        container.machine.wait_until(adopted, timeout=60)
+        assert container.run(f"cat {scope}/cgroup.procs").stdout == before
+        container.run(["ffmpeg-jobs", "cancel", job])
+        ended = container.wait_for(job)
+        assert (ended["state"], ended["attempt"]) == ("canceled", 1)
+        container.machine.wait_until(f"! test -e {scope}", timeout=60)
+
+        short = container.submit("--scenario", "preview", "--duration", "1")
+        ended = container.wait_for(short)
+        assert (ended["state"], ended["media"]["video"] != "") == ("completed", True)
+
+        late = container.submit(*LONG[:4], "--timeout", "3")
+        ended = container.wait_for(late)
+        assert (ended["state"], ended["reason"]) == ("failed", "timeout")
+
+
+@pytest.mark.vm
+def test_its_limits_are_enforced_without_root(vm: Farm) -> None:
+    with by_user(vm):
+        job = vm.submit(*LONG, "--cpu", "50", "--memory", "256")
+        scope = scope_of(vm, job)
+        assert vm.run(f"cat {scope}/cpu.max {scope}/memory.max").stdout.split() == [
+            *("50000", "100000"),
+            "268435456",
+        ]
+        vm.run(["ffmpeg-jobs", "pause", job])
+        vm.machine.wait_until(f"grep -qx 1 {scope}/cgroup.freeze", timeout=120, interval=1)
+        vm.run(["ffmpeg-jobs", "cancel", job])
+        ended = vm.wait_for(job)
+        assert (ended["state"], ended["enforced"]) == ("canceled", True)
+        health = json.loads(vm.run(HEALTH).stdout)
+        assert {"cpu", "memory", "pids"} <= set(health["enforced"])
