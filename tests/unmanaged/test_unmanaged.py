@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +35,14 @@ def until(done: Callable[[], Any]) -> Any:
     return result
 
 
-@dataclass
 class Farm:
     """A master, and at most one worker beside it."""
 
-    directory: Path
-    url: str
-    client: MasterClient
-    worker: subprocess.Popen[bytes] | None = None
+    def __init__(self, directory: Path, url: str, client: MasterClient) -> None:
+        self.directory = directory
+        self.url = url
+        self.client = client
+        self.worker: subprocess.Popen[bytes] | None = None
 
     def configure(self, *lines: str) -> None:
         (self.directory / "worker.toml").write_text("\n".join((*self.settings, *lines)))
