@@ -57,6 +57,8 @@ def test_a_file_becomes_a_verified_file(config: Config) -> None:
     assert media.duration_seconds == pytest.approx(1, abs=0.1)
     assert (media.input_duration_seconds, media.frames) == (5.31, 25)
     assert media.input_size_bytes == CLIP.stat().st_size
+    whole_bytes = media.size_bytes * 5.31 / (media.duration_seconds or 0)
+    assert media.compression_ratio == pytest.approx(whole_bytes / CLIP.stat().st_size, abs=1e-4)
     assert list(final.parent.iterdir()) == [final]
     assert final.stat().st_size == media.size_bytes
     # The next worker may come to this point again.

@@ -35,7 +35,7 @@ from ffmpeg_worker.plan import Plan, make_plan, opening
 from ffmpeg_worker.prepare import prepare
 from ffmpeg_worker.publish import publish
 from ffmpeg_worker.report import give_back, report
-from ffmpeg_worker.scopes import ScopeError
+from ffmpeg_worker.scopes import ScopeError, Unanswered
 from ffmpeg_worker.steer import restore, steer
 from ffmpeg_worker.watch import Running, exited, watch
 
@@ -106,7 +106,7 @@ async def start(plan: Plan, placement: Placement) -> Running:
     """Hold, place, verify, release. Raises AttemptError, and then nothing of it is left."""
     held = hold(plan)
     try:
-        await placement.place(plan.claim.job_id, held.pidfd, plan.held)
+        await _place(plan, held, placement)
         enforced = verify(plan, held.pid, confined=placement.confines)
         os.write(held.gate, opening(plan))
     except (ScopeError, AttemptError, OSError) as error:
@@ -115,12 +115,23 @@ async def start(plan: Plan, placement: Placement) -> Running:
         await _clear_away(plan, placement)
         if isinstance(error, AttemptError):
             raise
-        raise AttemptError(
-            Reason.INTERNAL_ERROR, f"the job could not be put under its limits: {error}"
-        ) from None
+        # With a bus or a launcher that is gone this machine is ill, and another may be well.
+        reason = Reason.WORKER_LOST if isinstance(error, Unanswered) else Reason.INTERNAL_ERROR
+        words = f"the job could not be put under its limits: {error}"
+        raise AttemptError(reason, words) from None
     os.close(held.gate)
     log.info("started", job=plan.claim.job_id, attempt=plan.claim.attempt, unit=plan.unit)
     return Running(plan, held.pidfd, enforced)
+
+
+async def _place(plan: Plan, held: Held, placement: Placement) -> None:
+    try:
+        await placement.place(plan.claim.job_id, held.pidfd, plan.held)
+    except ScopeError:
+        # A launcher that died right after it had done it: the next one refuses to do it again.
+        cgroup = cgroup_of(held.pid)
+        if cgroup is None or cgroup.name != plan.unit:
+            raise
 
 
 def hold(plan: Plan) -> Held:

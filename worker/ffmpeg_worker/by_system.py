@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -11,12 +12,14 @@ from dbus_next.message import Message
 from ffmpeg_worker.cgroup import offered_controllers
 from ffmpeg_worker.connection import Connection
 from ffmpeg_worker.limits import UNIT_PATTERN, HeldLimits, unit_name
-from ffmpeg_worker.scopes import CallRefused, ScopeEnd, ScopeError, Scopes, call
+from ffmpeg_worker.scopes import CallRefused, ScopeEnd, ScopeError, Scopes, Unanswered, call
 
 LAUNCHER: Final = "org.ffmpeg_worker.Launcher1"
 LAUNCHER_PATH: Final = "/org/ffmpeg_worker/Launcher1"
-NOT_STARTED: Final = "org.freedesktop.DBus.Error.TimedOut"
-START_TRIES: Final = 4
+SYSTEMD_UNANSWERED: Final = "org.ffmpeg_worker.Error.Unanswered"
+#: Between the tries of a call that nobody answered: what died is there again within a second,
+#: a launcher that died often only after systemd's StartLimitIntervalSec of 10 s.
+PAUSES_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 
 
 class BySystem:
@@ -70,21 +73,24 @@ class BySystem:
     async def _launcher(
         self, member: str, signature: str, body: list[Any], fds: list[int] | None = None
     ) -> None:
-        message = Message(
-            destination=LAUNCHER,
-            path=LAUNCHER_PATH,
-            interface=LAUNCHER,
-            member=member,
-            signature=signature,
-            body=body,
-            unix_fds=fds or [],
-        )
-        scopes = await self._connection.scopes()
-        for tries_left in reversed(range(START_TRIES)):
+        """Call the launcher, again where nobody answered. All it does may be asked for twice."""
+        for pause in (*PAUSES_SECONDS, None):
+            message = Message(
+                destination=LAUNCHER,
+                path=LAUNCHER_PATH,
+                interface=LAUNCHER,
+                member=member,
+                signature=signature,
+                body=body,
+                unix_fds=fds or [],
+            )
             try:
-                await call(scopes.bus, message)
+                await call((await self._connection.scopes()).bus, message)
                 return
             except CallRefused as error:
-                # The bus gave up on starting the launcher; the call itself was not delivered.
-                if error.name != NOT_STARTED or not tries_left:
+                if error.name != SYSTEMD_UNANSWERED or pause is None:
                     raise ScopeError(f"{member} was refused: {error}") from None
+            except Unanswered:
+                if pause is None:
+                    raise
+            await asyncio.sleep(pause)

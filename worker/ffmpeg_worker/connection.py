@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from dbus_next.errors import AuthError
 
-from ffmpeg_worker.scopes import ScopeError, Scopes
+from ffmpeg_worker.scopes import Scopes, Unanswered
 
 
 class Connection:
@@ -19,10 +19,10 @@ class Connection:
         self._scopes: Scopes | None = None
 
     async def scopes(self) -> Scopes:
-        """Raises ScopeError."""
+        """Raises ScopeError; Unanswered where there is no bus."""
         if self._scopes is None or not self._scopes.bus.connected:
             try:
                 self._scopes = await self._connect()
-            except (OSError, AuthError) as error:
-                raise ScopeError(f"no connection to {self._bus}: {error}") from None
+            except (OSError, EOFError, AuthError) as error:
+                raise Unanswered(f"no connection to {self._bus}: {error}") from None
         return self._scopes

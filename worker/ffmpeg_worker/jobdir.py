@@ -1,8 +1,9 @@
 """The attempt's directory: what must survive the worker is here before anything is started.
 
 ``plan.json`` is written by the worker first; ``holder.json``, ``released``, ``log``,
-``probe.json`` and ``facts.json`` by the holder; ``held.json`` has limits that changed since;
-``stop`` says who asked for an end; ``outcome.json`` is written before the outcome is reported.
+``probe.json`` and ``facts.json`` by the holder; ``held.json`` has limits that changed since,
+``stop`` who asked for an end, ``scope`` what systemd said of it; ``outcome.json`` is written
+before the outcome is reported.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from ffmpeg_jobs.model import Outcome
 from ffmpeg_jobs.schema import from_json, to_json
 from ffmpeg_worker.limits import HeldLimits
@@ -22,6 +25,8 @@ from ffmpeg_worker.plan import Plan
 
 #: ffmpeg's log is kept whole up to the holder's limit; this much of its end is reported.
 TAIL_BYTES = 8192
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -131,7 +136,7 @@ def head(plan: Plan, name: str, size_bytes: int = TAIL_BYTES) -> str:
 
 def note_stop(plan: Plan, by: str) -> None:
     """Remember who asked for the end, before the scope is stopped."""
-    _write(Path(plan.directory), "stop", {"by": by})
+    _note(plan, "stop", {"by": by})
 
 
 def stop_noted(plan: Plan) -> str | None:
@@ -140,9 +145,20 @@ def stop_noted(plan: Plan) -> str | None:
     return None if noted is None else str(noted["by"])
 
 
+def keep_scope_result(plan: Plan, result: str) -> None:
+    """Remember systemd's Result of the scope, before the scope is forgotten."""
+    _note(plan, "scope", {"result": result})
+
+
+def scope_result(plan: Plan) -> str | None:
+    """systemd's Result of the scope, if an earlier worker asked for it."""
+    kept = _read(Path(plan.directory), "scope")
+    return None if kept is None else str(kept["result"])
+
+
 def keep_outcome(plan: Plan, outcome: Outcome) -> None:
     """Write the outcome down, so that it is reported even by the next worker."""
-    _write(Path(plan.directory), "outcome.json", to_json(outcome))
+    _note(plan, "outcome.json", to_json(outcome))
 
 
 def is_concluded(plan: Plan) -> bool:
@@ -181,6 +197,14 @@ def _read(directory: Path, name: str) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     return content
+
+
+def _note(plan: Plan, name: str, content: object) -> None:
+    """Write down what this process knows anyway: a full disk must not hold up a job's end."""
+    try:
+        _write(Path(plan.directory), name, content)
+    except OSError as error:
+        log.warning("not_written_down", job=plan.claim.job_id, file=name, reason=error.strerror)
 
 
 def _write(directory: Path, name: str, content: object) -> None:

@@ -31,6 +31,7 @@ from ffmpeg_worker.scopes import (
     SCOPE_PROPERTIES,
     ScopeError,
     Scopes,
+    Unanswered,
 )
 
 NAME: Final = "org.ffmpeg_worker.Launcher1"
@@ -193,7 +194,8 @@ async def _answer(launcher: Launcher, message: Message) -> Message:
         return Message.new_error(message, ERROR + refusal.kind, str(refusal))
     except ScopeError as error:
         log.error("systemd_refused", method=message.member, reason=str(error))
-        return Message.new_error(message, ERROR + "SystemdRefused", str(error))
+        kind = "Unanswered" if isinstance(error, Unanswered) else "SystemdRefused"
+        return Message.new_error(message, ERROR + kind, str(error))
     job = next((part for part in message.body if isinstance(part, str)), "")
     log.info("done", method=message.member, job=job, uid=uid)
     return Message.new_method_return(message)

@@ -121,13 +121,28 @@ def _with_sources(media: Media, plan: Plan, seconds: float | None) -> Media:
     """The media with what is known of its input and of the encoding."""
     progress = parse_progress(jobdir.tail(plan, "work/progress"), None)
     source = Path(plan.source) if plan.source else None
+    size_bytes = source.stat().st_size if source and source.exists() else None
     return replace(
         media,
         input_duration_seconds=seconds,
-        input_size_bytes=source.stat().st_size if source and source.exists() else None,
+        input_size_bytes=size_bytes,
+        compression_ratio=compression_ratio(media, size_bytes, seconds),
         frames=progress.frame if progress and media.video else None,
         average_speed=progress.speed if progress else None,
     )
+
+
+def compression_ratio(
+    media: Media, input_size_bytes: int | None, input_seconds: float | None
+) -> float | None:
+    """The output's bytes per second over the input's; None where one of them is not known.
+
+    Per second, because an output may be a part of its input.
+    """
+    if not (input_size_bytes and input_seconds and media.duration_seconds):
+        return None
+    rate = media.size_bytes / media.duration_seconds
+    return round(rate * input_seconds / input_size_bytes, 4)
 
 
 def _seconds(text: str | None) -> float | None:

@@ -1,7 +1,7 @@
 """systemd's manager over D-Bus, as far as scopes need it. Low-level messages, no proxies.
 
 Interface: org.freedesktop.systemd1(5). One connection, one Subscribe; the end of a systemd
-job or of a unit is awaited by its signal, never polled.
+job or of a unit is awaited by its signal.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,6 +29,13 @@ UNIT_EXISTS: Final = "org.freedesktop.systemd1.UnitExists"
 #: systemd answers within milliseconds; a machine in deep trouble gets this long. It is more
 #: than the 25 s that dbus-daemon gives a service to start.
 CALL_TIMEOUT_SECONDS: Final = 40.0
+#: A signal can be lost while systemd re-executes itself or the bus starts again.
+RECHECK_SECONDS: Final = 2.0
+#: Errors that a bus makes itself for whom it cannot reach (D-Bus specification, dbus-daemon(1)).
+_UNREACHED: Final = re.compile(
+    r"org\.freedesktop\.DBus\.Error\."
+    r"(NoReply|Disconnected|ServiceUnknown|NameHasNoOwner|TimedOut|Timeout|NoServer|Spawn\..*)"
+)
 #: systemd takes pidfds, which cannot be recycled as pids can, from this version on.
 PIDFDS_SINCE: Final = 255
 #: SIGKILL follows SIGTERM after this long: a canceled job is gone within 5 s.
@@ -46,6 +54,10 @@ SCOPE_PROPERTIES: Final[tuple[tuple[str, str, Any], ...]] = (
 
 class ScopeError(Exception):
     """systemd would not do it; the message says what and why."""
+
+
+class Unanswered(ScopeError):
+    """The bus or the other side went away, or was silent: nobody knows whether it was done."""
 
 
 class CallRefused(ScopeError):
@@ -76,16 +88,20 @@ def unit_path(unit: str) -> str:
 
 
 async def call(bus: MessageBus, message: Message) -> list[Any]:
-    """Send and await the answer's body. Raises CallRefused, or ScopeError after a timeout."""
+    """Send and await the answer's body. Raises CallRefused or Unanswered."""
+    if not bus.connected:
+        raise Unanswered(f"the bus went away before {message.member}")
     try:
         reply = await asyncio.wait_for(bus.call(message), CALL_TIMEOUT_SECONDS)
     except TimeoutError:
-        raise ScopeError(f"{message.destination} did not answer {message.member}") from None
+        raise Unanswered(f"{message.destination} did not answer {message.member}") from None
+    except (OSError, EOFError):
+        raise Unanswered(f"the bus went away during {message.member}") from None
     if reply is None:
-        raise ScopeError(f"{message.destination} gave no answer to {message.member}")
+        raise Unanswered(f"{message.destination} gave no answer to {message.member}")
     if reply.message_type is MessageType.ERROR:
-        text = str(reply.body[0]) if reply.body else str(reply.error_name)
-        raise CallRefused(str(reply.error_name), text)
+        name, text = str(reply.error_name), str(reply.body[0] if reply.body else reply.error_name)
+        raise Unanswered(text) if _UNREACHED.fullmatch(name) else CallRefused(name, text)
     return list(reply.body)
 
 
@@ -240,13 +256,15 @@ class Scopes:
             await ask_bus(self.bus, "AddMatch", rule)
         try:
             while not (end := await self.end_of(unit)).over:
-                await changed.wait()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(changed.wait(), RECHECK_SECONDS)
                 changed.clear()
             return end
         finally:
             del self._unit_waiters[path]
-            for rule in rules:
-                await ask_bus(self.bus, "RemoveMatch", rule)
+            with suppress(ScopeError):  # with the bus, the matches are gone too
+                for rule in rules:
+                    await ask_bus(self.bus, "RemoveMatch", rule)
 
     async def _plain(self, member: str, signature: str, body: list[Any]) -> None:
         try:
@@ -294,7 +312,7 @@ class Scopes:
         try:
             return await asyncio.wait_for(waiter, CALL_TIMEOUT_SECONDS)
         except TimeoutError:
-            raise ScopeError(f"systemd did not finish {member} of {body[0]}") from None
+            raise Unanswered(f"systemd did not finish {member} of {body[0]}") from None
         finally:
             self._job_waiters.pop(job, None)
 

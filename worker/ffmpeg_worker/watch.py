@@ -20,7 +20,7 @@ from ffmpeg_worker.outcome import Facts
 from ffmpeg_worker.placement import Placement
 from ffmpeg_worker.plan import Plan
 from ffmpeg_worker.progress import input_seconds, parse_progress
-from ffmpeg_worker.scopes import ScopeEnd, ScopeError
+from ffmpeg_worker.scopes import ScopeError
 from ffmpeg_worker.steer import in_force, scope_of
 from ffmpeg_worker.usage import memory_events, read_usage, usage_from_counters
 
@@ -47,14 +47,28 @@ async def watch(running: Running, lease: Lease, placement: Placement) -> Facts:
     job_id = plan.claim.job_id
     if running.pidfd is not None:
         await _until_ended(plan, running.pidfd, lease, placement)
-    try:
-        end = await asyncio.wait_for(placement.wait_over(job_id), OVER_SECONDS)
-    except (TimeoutError, ScopeError) as error:
-        log.warning("scope_not_over", job=job_id, reason=str(error))
-        end = ScopeEnd("", "")
-    facts = _facts(running, end, jobdir.stop_noted(plan) or lease.stop_asked_by)
+    result = await _scope_result(plan, placement)
+    facts = _facts(running, result, jobdir.stop_noted(plan) or lease.stop_asked_by)
     await _stop(placement, job_id)
     return facts
+
+
+async def _scope_result(plan: Plan, placement: Placement) -> str:
+    """systemd's Result of the scope; empty: not known any more.
+
+    Written down, because systemd is told to forget it before the outcome is on disk.
+    """
+    kept = jobdir.scope_result(plan)
+    if kept is not None:
+        return kept
+    try:
+        end = await asyncio.wait_for(placement.wait_over(plan.claim.job_id), OVER_SECONDS)
+    except (TimeoutError, ScopeError) as error:
+        log.warning("scope_not_over", job=plan.claim.job_id, reason=str(error))
+        return ""
+    if end.result not in ("", "success"):
+        jobdir.keep_scope_result(plan, end.result)
+    return end.result
 
 
 async def _until_ended(plan: Plan, pidfd: int, lease: Lease, placement: Placement) -> None:
@@ -99,7 +113,7 @@ async def _stop(placement: Placement, job_id: str) -> None:
         log.warning("stop_failed", job=job_id, reason=str(error))
 
 
-def _facts(running: Running, end: ScopeEnd, stop_asked_by: str | None) -> Facts:
+def _facts(running: Running, scope_result: str, stop_asked_by: str | None) -> Facts:
     plan = running.plan
     holder = jobdir.holder_facts(plan)
     counters = holder.counters if holder else {}
@@ -107,7 +121,7 @@ def _facts(running: Running, end: ScopeEnd, stop_asked_by: str | None) -> Facts:
     space = shutil.disk_usage(Path(plan.staged or plan.directory).parent)
     return Facts(
         exit_status=holder.exit_status if holder else None,
-        scope_result=end.result or None,
+        scope_result=scope_result or None,
         oom_kills=memory_events(counters.get("memory.events", "")).get("oom_kill", 0),
         timed_out=stop_asked_by == "timeout" or (wall_seconds or 0) >= plan.held.timeout_seconds,
         stop_asked_by=None if stop_asked_by == "timeout" else stop_asked_by,

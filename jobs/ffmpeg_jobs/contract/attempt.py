@@ -57,6 +57,7 @@ MEDIA = fields(
         "audio": SHORT,
         "input_duration_seconds": NUMBER,
         "input_size_bytes": COUNT,
+        "compression_ratio": NUMBER,
         "frames": COUNT,
         "average_speed": NUMBER,
     },

@@ -65,6 +65,7 @@ class Media:
     audio: str | None = None  #: "aac 48000 Hz stereo"
     input_duration_seconds: float | None = None
     input_size_bytes: int | None = None
+    compression_ratio: float | None = None  #: bytes per second over the input's; 0.5: half
     frames: int | None = None
     average_speed: float | None = None  #: media seconds per second
 

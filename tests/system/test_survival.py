@@ -1,0 +1,150 @@
+"""Whoever dies, at whatever moment: no job is lost, none runs twice."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from tests.system.farm import Farm
+
+pytestmark = pytest.mark.lab
+
+CLIP = "/var/lib/ffmpeg-worker/input/clip.mp4"
+JOBS = "/var/lib/ffmpeg-worker/jobs"
+#: What is there when the worker has come to each step, and not before.
+STEPS = {
+    "claimed and written down": f"{JOBS}/*.1/plan.json",
+    "prepared": f"{JOBS}/*.1/work",
+    "held": f"{JOBS}/*.1/holder.json",
+    "in its scope": "/sys/fs/cgroup/ffmpeg.slice/ffmpeg-job-*.scope",
+    "released": f"{JOBS}/*.1/released",
+    "watched": f"{JOBS}/*.1/work/progress",
+    "ended": f"{JOBS}/*.1/facts.json",
+    "concluded": f"{JOBS}/*.1/outcome.json",
+}
+#: Kill the worker as soon as a path is there. A loop, because nothing is quicker.
+KILLER = """
+import glob, os, signal, subprocess, sys, time
+show = ["systemctl", "show", "-P", "MainPID", "ffmpeg-worker"]
+pid = int(subprocess.run(show, capture_output=True, check=True).stdout)
+print("ready", flush=True)
+until = time.monotonic() + 60
+while time.monotonic() < until:
+    if glob.glob(sys.argv[1]):
+        os.kill(pid, signal.SIGKILL)
+        print("killed", flush=True)
+        break
+"""
+HEALTH = "curl -sf http://127.0.0.1:9091/health"
+
+
+def submit(farm: Farm, name: str) -> tuple[str, str]:
+    """An encode of the clip, and where its output will be."""
+    output = f"/var/lib/ffmpeg-worker/output/{name}.mp4"
+    farm.run(f"rm -f {output}")
+    job = farm.submit("--scenario", "preview", "--input", CLIP, "--output", output)
+    return job, output
+
+
+def runs(farm: Farm, job: str) -> int:
+    """How often ffmpeg ran for the job, as the journal of its scope tells it."""
+    journal = f"journalctl --no-pager -u ffmpeg-job-{job}.scope"
+    return int(farm.run(f"{journal} | grep -c 'Output #0' || true").stdout)
+
+
+def check(farm: Farm, job: str, output: str) -> dict[str, Any]:
+    """It completed, once, with a whole output, and left nothing behind."""
+    ended = farm.wait_for(job)
+    assert ended["state"] == "completed", ended
+    probe = "ffprobe -v error -show_entries stream=codec_name -of csv=p=0"
+    assert farm.run(f"{probe} {output}").stdout.split() == ["h264", "aac"]
+    farm.machine.wait_until(f'test -z "$(ls -A {JOBS})"', timeout=60)
+    assert farm.run("ls -A /var/lib/ffmpeg-worker/output").stdout.count(".part") == 0
+    assert farm.gone(job)
+    assert runs(farm, job) == 1
+    return ended
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_worker_that_dies_at_any_step_loses_nothing(container: Farm, step: str) -> None:
+    container.machine.wait_until(f"{HEALTH} | jq -e '.running == 0'", timeout=60)
+    container.machine.write("/root/killer.py", KILLER, 0o755)
+    command = f"python3 /root/killer.py '{STEPS[step]}' >/root/killed 2>&1 &"
+    container.run(f"rm -f /root/killed; {command}")
+    container.machine.wait_until("grep -q ready /root/killed", timeout=30, interval=0.1)
+    job, output = submit(container, "survived")
+    container.machine.wait_until("grep -q killed /root/killed", timeout=60, interval=0.2)
+    ended = check(container, job, output)
+    assert ended["attempt"] == 1 or ended["given_back"] == ended["attempt"] - 1
+    container.run("systemctl reset-failed ffmpeg-worker")
+
+
+@pytest.mark.parametrize(
+    "blow",
+    [
+        "systemctl kill -s KILL ffmpeg-worker-launcher",
+        "systemctl daemon-reload",
+        "systemctl daemon-reexec",
+        "systemctl restart dbus",
+    ],
+)
+def test_the_death_of_what_we_lean_on_disturbs_no_job(container: Farm, blow: str) -> None:
+    # The launcher runs only while there is something to hold.
+    long = container.submit("--scenario", "preview", "--duration", "3600", "--timeout", "3600")
+    pid = container.started(long)
+    container.run(blow)
+    time.sleep(1)
+    assert container.run(f"cat /proc/{pid}/comm").stdout == "ffmpeg\n"
+    container.run(["ffmpeg-jobs", "cancel", long])
+    ended = container.wait_for(long)
+    assert (ended["state"], ended["attempt"]) == ("canceled", 1)
+    job, output = submit(container, "undisturbed")
+    assert check(container, job, output)["attempt"] == 1
+
+
+def test_what_ended_while_the_master_was_away_is_told_when_it_is_back(container: Farm) -> None:
+    job, output = submit(container, "waited")
+    container.started(job)
+    container.run("systemctl stop ffmpeg-master.socket ffmpeg-master.service")
+    concluded = f"ls {JOBS}/{job}.1/facts.json"
+    container.machine.wait_until(concluded, timeout=120)
+    time.sleep(2)
+    container.run("systemctl start ffmpeg-master.socket ffmpeg-master.service")
+    assert check(container, job, output)["attempt"] == 1
+
+
+def test_a_scope_that_nobody_knows_is_ended_and_logged(container: Farm) -> None:
+    container.run("systemctl stop ffmpeg-worker")
+    stray = "ffmpeg-job-strayaaaaaaa.scope"
+    container.run(f"systemd-run --scope --slice=ffmpeg.slice --unit={stray} sleep 3600 >&- 2>&- &")
+    container.machine.wait_until(f"systemctl is-active {stray}")
+    container.run("systemctl start ffmpeg-worker")
+    container.machine.wait_until(f"! systemctl is-active {stray}", timeout=60)
+    log = container.run("journalctl -u ffmpeg-worker --no-pager -n 50").stdout
+    assert f"event=stray_scope_stopped unit={stray}" in log
+
+
+def test_a_worker_that_stood_still_past_its_lease_publishes_nothing(container: Farm) -> None:
+    file = "/etc/ffmpeg-worker/master.toml"
+    settings = "lease_seconds = 9\\nidle_heartbeat_seconds = 3"
+    container.run(f"cp {file} /root/master.toml; sed -i '/^.leases.$/a {settings}' {file}")
+    container.run("systemctl restart ffmpeg-master")
+    try:
+        job = container.submit("--scenario", "preview", "--duration", "3600", "--timeout", "3600")
+        container.started(job)
+        container.run("systemctl kill --kill-whom=main -s STOP ffmpeg-worker")
+        queued = f"{container.ask(f'/jobs/{job}')} | jq -e '.state == \"queued\"'"
+        container.machine.wait_until(queued, timeout=60, interval=1)
+        container.run("systemctl kill --kill-whom=main -s CONT ffmpeg-worker")
+        lost = "journalctl -u ffmpeg-worker --no-pager | grep -q 'attempt_lost'"
+        container.machine.wait_until(lost, timeout=60)
+        again = f"{container.ask(f'/jobs/{job}')} | jq -e '.attempt == 2'"
+        container.machine.wait_until(again, timeout=60, interval=1)
+        container.end(job)
+        shown = json.loads(container.get(f"/jobs/{job}"))
+        assert (shown["state"], shown["attempt"]) == ("canceled", 2)
+    finally:
+        container.run(f"cp /root/master.toml {file}; systemctl restart ffmpeg-master")
