@@ -14,7 +14,7 @@ demo: debs
 # An emulated machine keeps one core busy: two things at a time take half as long.
 check: debs
 	@python="$$(packaging/setup)/bin/python" && $(MAKE) --no-print-directory --jobs=2 \
-	    --output-sync=line PYTEST="$$python -m pytest" check-here check-bookworm check-trixie
+	    PYTEST="$$python -m pytest" check-here check-bookworm check-trixie
 
 check-here:
 	$(PYTEST) $(TESTS) -m "not vm"
