@@ -14,6 +14,7 @@ from lab.machine import Machine
 
 #: Emulated machines encode at a hundredth of a real one's speed.
 PATIENCE_SECONDS = 600.0
+WORKER_TOML = "/etc/ffmpeg-worker/worker.toml"
 
 
 @dataclass(frozen=True)
@@ -104,3 +105,16 @@ def in_place_of_ffmpeg(farm: Farm, script: str) -> Iterator[None]:
         yield
     finally:
         farm.run(f"rm /usr/bin/ffmpeg; {divert} --remove /usr/bin/ffmpeg")
+
+
+@contextmanager
+def worker_with(farm: Farm, **settings: object) -> Iterator[None]:
+    """The worker with other settings than the package's, as TOML; and as it was before."""
+    before = f"{WORKER_TOML}.{time.monotonic_ns()}"
+    edits = "; ".join(f"s|^#* *{name} =.*|{name} = {value}|" for name, value in settings.items())
+    farm.run(f"cp -p {WORKER_TOML} {before} && sed -i '{edits}' {WORKER_TOML}")
+    farm.run("systemctl restart ffmpeg-worker")
+    try:
+        yield
+    finally:
+        farm.run(f"mv {before} {WORKER_TOML} && systemctl restart ffmpeg-worker")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.system.farm import Farm, in_place_of_ffmpeg, scope
+from tests.system.farm import Farm, in_place_of_ffmpeg, scope, worker_with
 
 pytestmark = pytest.mark.lab
 
@@ -17,13 +18,11 @@ CONTROL = "/var/lib/ffmpeg-worker/control"
 UNTRIED = {"state": "queued", "attempt": 1, "given_back": 1}
 
 
-@pytest.fixture(autouse=True)
-def _two_slots(container: Farm) -> None:
+@pytest.fixture(autouse=True, scope="module")
+def _two_slots(container: Farm) -> Iterator[None]:
     """However small the machine is."""
-    config = "/etc/ffmpeg-worker/worker.toml"
-    if "\nmax_concurrent_jobs" not in container.machine.read(config):
-        container.run(["sed", "-i", "s|^# max_concurrent_jobs.*|max_concurrent_jobs = 2|", config])
-        container.run("systemctl restart ffmpeg-worker")
+    with worker_with(container, max_concurrent_jobs=2):
+        yield
 
 
 def running(farm: Farm) -> str:

@@ -6,23 +6,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.system.farm import Farm, scope
+from tests.system.farm import Farm, scope, worker_with
 
 pytestmark = pytest.mark.lab
 
 LONG = ("--scenario", "preview", "--duration", "3600", "--cpu", "10")
-CONFIG = "/etc/ffmpeg-worker/worker.toml"
 
 
 @pytest.fixture
 def _preempting(container: Farm) -> Iterator[None]:
     """One place, and it preempts."""
-    one = "s|^#* *max_concurrent_jobs.*|max_concurrent_jobs = 1|"
-    preempts = "s|^# live_preempts_batch.*|live_preempts_batch = true|"
-    container.run(["sed", "--in-place=.before", f"{one}; {preempts}", CONFIG])
-    container.run("systemctl restart ffmpeg-worker")
-    yield
-    container.run(f"mv {CONFIG}.before {CONFIG}; systemctl restart ffmpeg-worker")
+    with worker_with(container, max_concurrent_jobs=1, live_preempts_batch="true"):
+        yield
 
 
 def frozen(farm: Farm, job: str) -> str:
@@ -36,8 +31,9 @@ def test_a_live_job_takes_the_place_of_a_batch_job(container: Farm) -> None:
     usual = container.submit(*LONG)
     live = container.submit(*LONG, "--queue", "live")
     container.started(live)
-    shown = container.wait_for(batch, "paused")
-    assert shown["unmet"] == "it stands still while a live job has its place"
+    container.wait_for(batch, "paused")
+    told = '.unmet == "it stands still while a live job has its place"'
+    container.machine.wait_until(f"{container.ask(f'/jobs/{batch}')} | jq -e '{told}'", timeout=60)
     assert frozen(container, batch) == "frozen 1"
     # A worker that starts anew leaves it so.
     container.run("systemctl restart ffmpeg-worker")

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.system.farm import Farm
+from tests.system.farm import Farm, worker_with
 
 pytestmark = pytest.mark.lab
 
@@ -54,20 +54,18 @@ def test_the_worker_tells_what_is_free(container: Farm) -> None:
 
 def test_what_holds_the_worker_back_is_told(container: Farm) -> None:
     """Every slot is taken, and the second job waits."""
-    container.run("sed -i '1i max_concurrent_jobs = 1' /etc/ffmpeg-worker/worker.toml")
-    container.run("systemctl restart ffmpeg-worker")
-    flags = ("--scenario", "preview", "--duration", "3600", "--timeout", "600", "--cpu", "30")
-    first, second = container.submit(*flags), container.submit(*flags)
-    container.started(first)
-    why = "1 of 1 jobs run (max_concurrent_jobs)"
-    container.machine.wait_until(own(container, f'.held_back == "{why}"'))
-    assert container.job(second)["state"] == "queued"
-    assert f"held back: {why}" in container.run("systemctl status ffmpeg-worker").stdout
-    assert json.loads(container.run(HEALTH).stdout)["held_back"] == why
-    container.end(first)
-    container.started(second)
-    container.end(second)
-    container.run("sed -i 1d /etc/ffmpeg-worker/worker.toml && systemctl restart ffmpeg-worker")
+    with worker_with(container, max_concurrent_jobs=1):
+        flags = ("--scenario", "preview", "--duration", "3600", "--timeout", "600", "--cpu", "30")
+        first, second = container.submit(*flags), container.submit(*flags)
+        container.started(first)
+        why = "1 of 1 jobs run (max_concurrent_jobs)"
+        container.machine.wait_until(own(container, f'.held_back == "{why}"'))
+        assert container.job(second)["state"] == "queued"
+        assert f"held back: {why}" in container.run("systemctl status ffmpeg-worker").stdout
+        assert json.loads(container.run(HEALTH).stdout)["held_back"] == why
+        container.end(first)
+        container.started(second)
+        container.end(second)
 
 
 def test_the_timer_removes_what_dead_jobs_left_beside_a_running_worker(container: Farm) -> None:
@@ -102,7 +100,6 @@ def test_a_worker_that_starts_removes_them_too(container: Farm) -> None:
 
 
 SLICE = "/sys/fs/cgroup/ffmpeg.slice"
-TOML = "/etc/ffmpeg-worker/worker.toml"
 
 
 @pytest.mark.vm
@@ -136,23 +133,30 @@ def _caps(vm: Farm) -> dict[str, str]:
 @pytest.mark.vm
 def test_pressure_holds_new_jobs_back_until_it_falls(vm: Farm) -> None:
     """A job that is held to a tenth of a core waits for most of its time."""
-    vm.run(f"cp -p {TOML} {TOML}.kept && sed -i '1i max_concurrent_jobs = 2' {TOML}")
-    vm.run(f"sed -i 's/^# cpu = 100/cpu = 30/' {TOML} && systemctl restart ffmpeg-worker")
-    flags = ("--scenario", "preview", "--duration", "3600", "--timeout", "900", "--memory", "300")
-    first = vm.submit(*flags, "--cpu", "10")
-    vm.started(first)
-    told = own(vm, ".held_back | select(. != null)")
-    why = json.loads(vm.machine.wait_until(told, timeout=300, interval=2).stdout)
-    assert why.startswith("cpu pressure is ")
-    assert why.endswith("% (some avg10); new jobs wait until it is below 24 %")
-    second = vm.submit(*flags, "--cpu", "10")
-    assert vm.job(second)["state"] == "queued"
-    health = json.loads(vm.run(HEALTH).stdout)
-    assert (health["pressure"]["source"], health["free"]["slots"]) == ("ffmpeg.slice", 1)
-    assert "held back: cpu pressure is" in vm.run("systemctl status ffmpeg-worker").stdout
-    assert "held_back 1.0" in vm.run("curl -sSf http://127.0.0.1:9091/metrics").stdout
-    assert vm.job(second)["state"] == "queued"
-    vm.end(first)
-    vm.started(second)
-    vm.end(second)
-    vm.run(f"mv {TOML}.kept {TOML} && systemctl restart ffmpeg-worker")
+    with worker_with(vm, max_concurrent_jobs=2, cpu=30):
+        flags = (
+            "--scenario",
+            "preview",
+            "--duration",
+            "3600",
+            "--timeout",
+            "900",
+            "--memory",
+            "300",
+        )
+        first = vm.submit(*flags, "--cpu", "10")
+        vm.started(first)
+        told = own(vm, ".held_back | select(. != null)")
+        why = json.loads(vm.machine.wait_until(told, timeout=300, interval=2).stdout)
+        assert why.startswith("cpu pressure is ")
+        assert why.endswith("% (some avg10); new jobs wait until it is below 24 %")
+        second = vm.submit(*flags, "--cpu", "10")
+        assert vm.job(second)["state"] == "queued"
+        health = json.loads(vm.run(HEALTH).stdout)
+        assert (health["pressure"]["source"], health["free"]["slots"]) == ("ffmpeg.slice", 1)
+        assert "held back: cpu pressure is" in vm.run("systemctl status ffmpeg-worker").stdout
+        assert "held_back 1.0" in vm.run("curl -sSf http://127.0.0.1:9091/metrics").stdout
+        assert vm.job(second)["state"] == "queued"
+        vm.end(first)
+        vm.started(second)
+        vm.end(second)
