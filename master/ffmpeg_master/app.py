@@ -29,7 +29,8 @@ from ffmpeg_jobs.schema import check, to_json
 from ffmpeg_master import tls
 from ffmpeg_master.api.call import JSON, Answer, Call, Route
 from ffmpeg_master.api.permission import allow
-from ffmpeg_master.api.routes import NO_QUERY, PATH, ROUTES
+from ffmpeg_master.api.routes import ROUTES
+from ffmpeg_master.api.routes.parameters import NO_QUERY, PATH
 from ffmpeg_master.master import Master
 from ffmpeg_master.model import Key
 from ffmpeg_master.origin import origin

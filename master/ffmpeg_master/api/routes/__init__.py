@@ -1,0 +1,33 @@
+"""The table of routes: the application, its keys' roles and /openapi.json are made of it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ffmpeg_jobs.contract import JsonSchema
+from ffmpeg_master.api import openapi
+from ffmpeg_master.api.call import Answer, Call, Route
+from ffmpeg_master.api.routes import about, attempts, jobs, workers
+from ffmpeg_master.api.routes.parameters import PATH
+
+_ANY: Final[JsonSchema] = {"type": "object"}
+
+
+def _describe(_call: Call) -> Answer:
+    return Answer(body=openapi.document(ROUTES, PATH))
+
+
+ROUTES: Final = (
+    *jobs.ROUTES,
+    *workers.ROUTES,
+    *attempts.ROUTES,
+    *about.ROUTES,
+    Route(
+        "GET",
+        "/openapi.json",
+        _describe,
+        None,
+        "This description",
+        {200: _ANY},
+    ),
+)

@@ -1,0 +1,42 @@
+"""What the master tells of itself."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ffmpeg_jobs.model import Role
+from ffmpeg_master import metrics
+from ffmpeg_master.api import health
+from ffmpeg_master.api.call import Route
+from ffmpeg_master.api.routes.parameters import number, table
+
+HEALTH: Final = table(
+    {
+        "status": {"type": "string", "enum": ["ok", "broken"]},
+        "version": {"type": "string"},
+        "database": {"type": "string", "enum": ["ok", "broken"]},
+        "queued": number(0, 1 << 62, "jobs that wait"),
+        "running": number(0, 1 << 62, "jobs that workers hold"),
+        "workers_online": number(0, 1 << 62, "workers that were heard within a lease"),
+    }
+)
+
+ROUTES: Final = (
+    Route(
+        "GET",
+        "/health",
+        health.health,
+        None,
+        "Whether the master works, and what it has to do",
+        {200: HEALTH, 503: HEALTH},
+    ),
+    Route(
+        "GET",
+        "/metrics",
+        health.show_metrics,
+        Role.READ,
+        "The metrics, in Prometheus' text format",
+        {200: None},
+        gives=metrics.CONTENT_TYPE,
+    ),
+)

@@ -1,0 +1,108 @@
+"""What people ask of jobs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ffmpeg_jobs import contract
+from ffmpeg_jobs.contract import JsonSchema
+from ffmpeg_jobs.model import Role
+from ffmpeg_master.api import jobs
+from ffmpeg_master.api.call import JSON, TEXT, Route
+from ffmpeg_master.api.routes.parameters import LIST_QUERY, LOG_QUERY
+
+JOBS: Final[JsonSchema] = {"type": "array", "items": contract.JOB_STATUS}
+
+ROUTES: Final = (
+    Route(
+        "POST",
+        "/jobs",
+        jobs.submit,
+        Role.SUBMIT,
+        "Submit a job; a repeat with the same Idempotency-Key is the same job",
+        {201: contract.JOB_STATUS},
+        body=contract.JOB,
+        takes=JSON,
+        headers={"Idempotency-Key": "makes a repeated submit the same job"},
+        problems=(409,),
+    ),
+    Route(
+        "POST",
+        "/jobs/batch",
+        jobs.submit_batch,
+        Role.SUBMIT,
+        f"Submit 1 to {contract.BATCH_MAX_JOBS} jobs, all or none; answers them in the same order",
+        {201: JOBS},
+        body=contract.BATCH,
+        takes=JSON,
+        headers={"Idempotency-Key": "makes a repeated submit the same jobs"},
+        problems=(409,),
+    ),
+    Route(
+        "GET",
+        "/jobs",
+        jobs.show_page,
+        Role.READ,
+        "List jobs, newest first; the Link header leads to the next page",
+        {200: JOBS},
+        query=LIST_QUERY,
+    ),
+    Route(
+        "GET",
+        "/jobs/{job_id}",
+        jobs.show,
+        Role.READ,
+        "Show a job",
+        {200: contract.JOB_STATUS},
+        problems=(404,),
+    ),
+    Route(
+        "POST",
+        "/jobs/{job_id}/cancel",
+        jobs.cancel,
+        Role.SUBMIT,
+        "Ask for a job's end; a queued job ends at once",
+        {200: contract.JOB_STATUS},
+        problems=(404, 409),
+    ),
+    Route(
+        "POST",
+        "/jobs/{job_id}/limits",
+        jobs.set_limits,
+        Role.SUBMIT,
+        "Change limits of a live job; a running one's worker applies them within seconds",
+        {200: contract.JOB_STATUS},
+        body=contract.NEW_LIMITS,
+        takes=JSON,
+        problems=(404, 409),
+    ),
+    Route(
+        "POST",
+        "/jobs/{job_id}/pause",
+        jobs.pause,
+        Role.SUBMIT,
+        "Ask that a running job stands still; it is paused once its worker says so",
+        {200: contract.JOB_STATUS},
+        problems=(404, 409),
+    ),
+    Route(
+        "POST",
+        "/jobs/{job_id}/resume",
+        jobs.resume,
+        Role.SUBMIT,
+        "Ask that a paused job goes on",
+        {200: contract.JOB_STATUS},
+        problems=(404, 409),
+    ),
+    Route(
+        "GET",
+        "/jobs/{job_id}/logs",
+        jobs.show_log,
+        Role.READ,
+        "ffmpeg's log of the last attempt, or of the given one",
+        {200: None},
+        query=LOG_QUERY,
+        gives=TEXT,
+        problems=(404,),
+    ),
+)
