@@ -17,7 +17,7 @@ class Needs:
     memory_mb: int = 0  #: MiB; 0: it did not ask, and gets DEFAULT_MEMORY_MB or what there is
     disk_mb: int = 0  #: MiB; 0: likewise, DEFAULT_DISK_MB
     labels: tuple[tuple[str, str], ...] = ()  #: names and values that the worker must have
-    enforced: bool = False  #: the kernel must hold it to its limits
+    enforced: bool | None = None  #: the kernel must hold it to its limits; None: as a worker says
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ is blocked by the one before it. A big one that waited long has room kept free o
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final
@@ -52,7 +52,7 @@ def needs(job: Job) -> Needs:
         limits.max_memory_mb or 0,
         limits.max_disk_mb or 0,
         tuple(sorted(job.worker_labels.items())),
-        bool(job.require_enforcement),
+        job.require_enforcement,
     )
 
 
@@ -87,18 +87,40 @@ def urgency(order: Order) -> Callable[[Waiting], Any]:
 
 
 def fits(asked: Needs, machine: Machine) -> bool:
-    """Whether ``machine``, were it empty, could run a job with these needs.
+    """Whether ``machine``, were it empty, could run a job with these needs."""
+    return next(_lacks(asked, machine), None) is None
+
+
+def _lacks(asked: Needs, machine: Machine) -> Iterator[str]:
+    """What the job asks and ``machine`` has not, for people.
 
     A CPU limit is a ceiling, which a machine with fewer cores holds by itself. A job that
     requires enforcement would be refused, and so end, where the kernel cannot give it.
     """
-    return (
-        (asked.encoder is None or asked.encoder in machine.encoders)
-        and all(machine.labels.get(name) == value for name, value in asked.labels)
-        and asked.memory_mb <= has(machine).memory_mb
-        and asked.disk_mb <= has(machine).disk_mb
-        and (not asked.enforced or _LIMITS.issubset(machine.enforced))
-    )
+    if asked.encoder is not None and asked.encoder not in machine.encoders:
+        yield f"the encoder {asked.encoder}"
+    for name, value in asked.labels:
+        if machine.labels.get(name) != value:
+            yield f"the label {name}={value}"
+    if asked.memory_mb > has(machine).memory_mb:
+        yield f"{asked.memory_mb} MiB of memory"
+    if asked.disk_mb > has(machine).disk_mb:
+        yield f"{asked.disk_mb} MiB of disk"
+    required = machine.require_enforcement if asked.enforced is None else asked.enforced
+    if required and not _LIMITS.issubset(machine.enforced):
+        yield "a kernel that enforces its limits"
+
+
+def waits_for(asked: Needs, fleet: Iterable[Member]) -> str:
+    """What a queued job waits for, for people."""
+    able = [worker for worker in fleet if _takes_jobs(worker)]
+    if not able:
+        return "a worker: none is online that takes jobs"
+    missing = [tuple(_lacks(asked, worker.machine)) for worker in able]
+    if () in missing:
+        return f"room: {missing.count(())} of {len(able)} workers could run it"
+    fewest = min(missing, key=len)
+    return f"a worker with {' and '.join(fewest)}"
 
 
 def has(machine: Machine) -> Use:
@@ -168,8 +190,11 @@ def _may_go(job: Waiting, worker: Member, others: Callable[[], Sequence[Member]]
 
 
 def _could(job: Waiting, worker: Member) -> bool:
-    usable = worker.online and not worker.draining and not worker.held_back
-    return usable and fits(job.needs, worker.machine)
+    return _takes_jobs(worker) and fits(job.needs, worker.machine)
+
+
+def _takes_jobs(worker: Member) -> bool:
+    return worker.online and not worker.draining and not worker.held_back
 
 
 def _keeps_room(job: Waiting, worker: Member, others: Sequence[Member]) -> bool:

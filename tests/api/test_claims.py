@@ -91,9 +91,23 @@ def test_a_job_that_must_be_held_to_its_limits_waits_for_a_machine_that_can(
     other_id = client.submit({"parameters": {"duration": 5}}).id
     claim = client.claim("unable", 1)
     assert claim is not None and claim.job_id == other_id
+    assert client.job(job_id).waiting_for == "a worker with a kernel that enforces its limits"
     client.register("able", replace(MACHINE, enforced=("cpu", "memory", "pids")))
+    assert client.job(job_id).waiting_for == "room: 1 of 2 workers could run it"
     claim = client.claim("able", 1)
     assert claim is not None and claim.job_id == job_id
+
+
+def test_a_worker_that_requires_enforcement_gets_what_allows_to_go_without(
+    inside: Inside,
+) -> None:
+    client = inside.client()
+    client.register("strict", replace(MACHINE, require_enforcement=True))
+    client.submit({"parameters": {"duration": 5}})
+    allowed = client.submit({"parameters": {"duration": 5}, "require_enforcement": False}).id
+    claim = client.claim("strict", 1)
+    assert claim is not None and claim.job_id == allowed
+    assert client.claim("strict", 0) is None
 
 
 def test_a_worker_that_starts_anew_does_not_take_a_job_unheard(inside: Inside) -> None:

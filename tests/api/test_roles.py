@@ -13,6 +13,7 @@ from tests.api.conftest import INSIDE, JOB, Inside, add_key
 #: Written out by hand: a slip in the table of routes or of roles must show here.
 MAY: dict[tuple[str, str], set[Role | None]] = {
     ("POST", "/jobs"): {Role.SUBMIT, Role.ADMIN},
+    ("POST", "/jobs/batch"): {Role.SUBMIT, Role.ADMIN},
     ("GET", "/jobs"): {Role.READ, Role.SUBMIT, Role.ADMIN},
     ("GET", "/jobs/{job_id}"): {Role.READ, Role.SUBMIT, Role.ADMIN},
     ("POST", "/jobs/{job_id}/cancel"): {Role.SUBMIT, Role.ADMIN},

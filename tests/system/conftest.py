@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 from lab.machine import Machine, boot
+from lab.spec import Backend
 
 from tests.system.farm import Farm
 
 ROOT = Path(__file__).parents[2]
 CLIP = ROOT / "tests/media/bigbuckbunny.mp4"
 SUITES = ("bookworm", "trixie")
+#: Set to "vm", it runs in virtual machines also what needs none: slower, and nothing is left out.
+BACKEND: Backend = "vm" if os.environ.get("FFMPEG_LAB_BACKEND") == "vm" else "container"
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +42,7 @@ def vm(request: pytest.FixtureRequest, debs: list[Path]) -> Iterator[Farm]:
 @pytest.fixture(scope="session", params=SUITES)
 def container(request: pytest.FixtureRequest, debs: list[Path]) -> Iterator[Farm]:
     """A container: native speed, for all that does not need the kernel's limits."""
-    with boot(request.param, "container", debs=debs) as machine:
+    with boot(request.param, BACKEND, debs=debs) as machine:
         if not {"cpu", "memory", "pids"} <= machine.enforced:
             machine.run(
                 "sed -i '1i require_enforcement = false' /etc/ffmpeg-worker/worker.toml"

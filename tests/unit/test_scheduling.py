@@ -82,6 +82,37 @@ def test_a_job_that_must_be_held_to_its_limits_needs_a_kernel_that_does(
     assert scheduling.fits(needs, replace(MACHINE, enforced=enforced)) is fits
 
 
+@pytest.mark.parametrize(("required", "fits"), [(None, False), (False, True), (True, False)])
+def test_a_worker_that_requires_enforcement_gets_only_what_it_would_not_refuse(
+    required: bool | None, fits: bool
+) -> None:
+    needs = scheduling.needs(Job(require_enforcement=required))
+    strict = replace(MACHINE, enforced=("memory",), require_enforcement=True)
+    assert scheduling.fits(needs, strict) is fits
+
+
+@pytest.mark.parametrize(
+    ("job", "words"),
+    [
+        (Job(), "room: 1 of 1 workers could run it"),
+        (
+            Job(worker_labels={"zone": "b"}, resource_limits=Limits(max_memory_mb=9000)),
+            "a worker with the label zone=b and 9000 MiB of memory",
+        ),
+        (Job(require_enforcement=True), "a worker with a kernel that enforces its limits"),
+        (
+            Job(parameters=Parameters(encoder="h264_nvenc")),
+            "a worker with the encoder h264_nvenc",
+        ),
+    ],
+)
+def test_what_a_job_waits_for_is_said(job: Job, words: str) -> None:
+    fleet = [member(), member("away", online=False), member("leaving", draining=True)]
+    assert scheduling.waits_for(scheduling.needs(job), fleet) == words
+    nobody = scheduling.waits_for(scheduling.needs(job), fleet[1:])
+    assert nobody == "a worker: none is online that takes jobs"
+
+
 def test_queue_comes_before_priority() -> None:
     jobs = [Job(queue=queue, priority=priority) for queue in Queue for priority in Priority]
     assert [scheduling.rank(job) for job in jobs] == list(range(9))

@@ -148,6 +148,7 @@ class Agent:
             jobs_memory_mb=self.seen.share.memory_mb,
             jobs_disk_mb=self.seen.share.disk_mb,
             preempts=self.config.live_preempts_batch,
+            require_enforcement=self.config.require_enforcement,
             labels=dict(label.split("=", 1) for label in self.config.labels),
         )
 

@@ -81,6 +81,7 @@ def _became(status: JobStatus, now: datetime) -> tuple[tuple[str, str], ...]:
         ("started", _when(status.started_at, now)),
         ("finished", _when(status.finished_at, now)),
         ("in force", _terms(status.in_force) if status.in_force else ""),
+        ("waits for", status.waiting_for or ""),
         ("unmet", status.unmet or ""),
         ("progress", ", ".join(part for part in far if part)),
         ("usage", words.used(usage) if usage else ""),

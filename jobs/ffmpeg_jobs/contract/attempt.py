@@ -107,6 +107,7 @@ JOB_STATUS = fields(
         "pause_requested": FLAG,
         "in_force": TERMS,
         "unmet": SENTENCE,
+        "waiting_for": SENTENCE,
         "reason": choice(*(r.value for r in Reason)),
         "error": SENTENCE,
         "log_tail": items(LOG_LINE, 20, "at most 20 lines"),

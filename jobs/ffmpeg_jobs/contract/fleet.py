@@ -45,6 +45,7 @@ MACHINE = fields(
         "jobs_memory_mb": whole(0, 1 << 31, "MiB"),
         "jobs_disk_mb": whole(0, 1 << 40, "MiB"),
         "preempts": FLAG,
+        "require_enforcement": FLAG,
         "labels": LABELS,
     },
     needs="cpus memory_mb disk_free_mb max_concurrent_jobs",

@@ -101,6 +101,7 @@ class JobStatus:
     pause_requested: bool = False
     in_force: Terms | None = None  #: as the kernel of its worker has it; None: it does not run
     unmet: str | None = None  #: why limits or pause, as they were asked, are not in force
+    waiting_for: str | None = None  #: what a queued job waits for; told where one job is shown
     reason: Reason | None = None
     error: str | None = None
     log_tail: tuple[str, ...] = ()

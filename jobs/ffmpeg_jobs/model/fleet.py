@@ -35,6 +35,7 @@ class Machine:
     jobs_disk_mb: int = 0
     preempts: bool = False  #: full, it still takes live jobs: batch jobs stand still for them
     labels: Mapping[str, str] = field(default_factory=dict)  #: what jobs may ask of a worker
+    require_enforcement: bool = False  #: it refuses what is not enforced, unless the job allows it
 
 
 @dataclass(frozen=True)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 from urllib.parse import urlencode
 
 import structlog
 
-from ffmpeg_jobs.model import Job
+from ffmpeg_jobs.model import Job, JobStatus, State
 from ffmpeg_jobs.problems import InvalidField
 from ffmpeg_jobs.schema import parse_batch, parse_job
 from ffmpeg_master import scheduling
 from ffmpeg_master.api import views
 from ffmpeg_master.api.call import TEXT, Answer, Call
+from ffmpeg_master.master import Master
 from ffmpeg_master.model import DEFAULT_TENANT, Filters
-from ffmpeg_master.store import intake, jobs, logs, queue, wishes
+from ffmpeg_master.store import intake, jobs, logs, queue, wishes, workers
 
 log = structlog.get_logger()
 
@@ -100,7 +102,18 @@ def _link(query: Any, limit: int, following: int) -> str:
 
 def show(call: Call) -> Answer:
     """GET /jobs/{job_id}"""
-    return Answer(body=views.show(jobs.show(call.master.store, call.path["job_id"])))
+    status = jobs.show(call.master.store, call.path["job_id"])
+    if status.state is State.QUEUED:
+        status = replace(status, waiting_for=_waits_for(call.master, status))
+    return Answer(body=views.show(status))
+
+
+def _waits_for(master: Master, status: JobStatus) -> str:
+    due_at = jobs.due_at(master.store, status.id)
+    if due_at > master.store.now():
+        return f"its time, {jobs.timestamp(due_at)}"
+    fleet = workers.fleet(master.store, master.config.lease_seconds)
+    return scheduling.waits_for(scheduling.needs(status.job), fleet)
 
 
 def cancel(call: Call) -> Answer:

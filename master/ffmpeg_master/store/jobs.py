@@ -28,6 +28,7 @@ NEVER: Final = 1e12
 _BY_ID: Final = select(jobs).where(jobs.c.id == bindparam("job_id"))
 #: The same, until the transaction ends for nobody else to change.
 _HOLD_BY_ID: Final = _BY_ID.with_for_update()
+_DUE_AT: Final = select(jobs.c.not_before).where(jobs.c.id == bindparam("job_id"))
 _TENANT: Final = select(jobs.c.tenant).where(jobs.c.id == bindparam("job_id"))
 #: The lines that jobs wait in, each found by one step in an index (a loose index scan).
 _FIRST_LINE: Final = (
@@ -43,7 +44,7 @@ _LINES: Final = select(_LINES_CTE.c.line).where(_LINES_CTE.c.line.is_not(None))
 #: What choosing a worker for a job needs to know.
 NEEDS: Final = (
     *(jobs.c.encoder, jobs.c.cpu_percent, jobs.c.memory_mb, jobs.c.disk_mb, jobs.c.worker_labels),
-    jobs.c.enforced,
+    *(jobs.c.enforced, jobs.c.unenforced),
 )
 #: The queued jobs of a line whose time has come, longest first.
 _DUE: Final = (
@@ -98,6 +99,13 @@ def show(store: Store, job_id: str) -> JobStatus:
     """One job. Raises NotFound."""
     with store.read() as connection:
         return get(connection, job_id)
+
+
+def due_at(store: Store, job_id: str) -> float:
+    """The Unix time before which a job is not handed out."""
+    with store.read() as connection:
+        found = connection.execute(_DUE_AT, {"job_id": job_id}).scalar_one_or_none()
+    return 0.0 if found is None else float(found)
 
 
 def page(store: Store, filters: Filters, limit: int) -> tuple[list[JobStatus], int | None]:
@@ -158,7 +166,8 @@ def _in_line(store: Store, line: str, now: float) -> Iterator[Waiting]:
 def needs(row: Any) -> Needs:
     """What the job of a row with NEEDS asks of a machine."""
     labels = tuple(json.loads(row.worker_labels).items()) if row.worker_labels else ()
-    return Needs(row.encoder, row.cpu_percent, row.memory_mb, row.disk_mb, labels, row.enforced)
+    enforced = True if row.enforced else False if row.unenforced else None
+    return Needs(row.encoder, row.cpu_percent, row.memory_mb, row.disk_mb, labels, enforced)
 
 
 def counts(store: Store) -> tuple[int, int]:

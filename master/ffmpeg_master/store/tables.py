@@ -51,6 +51,7 @@ jobs = Table(
     Column("disk_mb", Integer, nullable=False, server_default="0"),
     Column("worker_labels", Text),  # JSON; NULL: any worker
     Column("enforced", Boolean, nullable=False, server_default=false()),  # it must be
+    Column("unenforced", Boolean, nullable=False, server_default=false()),  # it need not be
     # Jobs of one rank, submitter and kind of need wait in a line of their own.
     Column("line", String(96), nullable=False, server_default=""),
     Column("deadline", Float),  # queued: not handed out later
