@@ -75,6 +75,10 @@ class MasterClient:
         """Ask for a job's end."""
         return self._noun(JobStatus, self._call("POST", f"/jobs/{_quote(job_id)}/cancel"))
 
+    def retry(self, job_id: str) -> JobStatus:
+        """Have a failed or canceled job queued again."""
+        return self._noun(JobStatus, self._call("POST", f"/jobs/{_quote(job_id)}/retry"))
+
     def set_limits(self, job_id: str, limits: Mapping[str, int]) -> JobStatus:
         """Change limits of a job, by the names of ``contract.NEW_LIMITS``; the rest stays."""
         path = f"/jobs/{_quote(job_id)}/limits"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
+
 import pytest
 
-from ffmpeg_jobs.model import Job, Limits, Outcome, Parameters, Queue, Role, State
+from ffmpeg_jobs.model import Job, Limits, Outcome, Parameters, Queue, Reason, Role, State
 from ffmpeg_jobs.problems import Conflict, NotFound
 from tests.api.conftest import JOB, MACHINE, Inside
 from tests.conftest import ENGINES
@@ -22,7 +25,8 @@ def test_a_job_is_accepted_and_shown(inside: Inside) -> None:
         queue=Queue.LIVE,
         labels={"title": "42"},
     )
-    assert client.job(status.id) == status
+    waits = replace(status, waiting_for="a worker: none is online that takes jobs")
+    assert client.job(status.id) == waits
     assert list(client.jobs()) == [status]
 
 
@@ -89,6 +93,39 @@ def test_what_ended_cannot_be_canceled(inside: Inside) -> None:
     client.finish(held.job_id, 1, held.token, Outcome(State.COMPLETED))
     with pytest.raises(Conflict, match="is completed"):
         client.cancel(held.job_id)
+
+
+def test_a_failed_job_is_queued_again_with_all_its_tries(inside: Inside) -> None:
+    client = inside.client()
+    client.register("ada", MACHINE)
+    job_id = client.submit(JOB | {"max_attempts": 1}).id
+    claim = client.claim("ada", 1)
+    assert claim is not None
+    with pytest.raises(Conflict, match="is running; only one that failed or was canceled"):
+        client.retry(job_id)
+    lost = Outcome(State.FAILED, Reason.NETWORK_ERROR, "the server broke off")
+    client.finish(job_id, 1, claim.token, lost)
+    assert client.job(job_id).state is State.FAILED
+    again = client.retry(job_id)
+    assert (again.state, again.attempt, again.max_attempts) == (State.QUEUED, 1, 2)
+    assert (again.error, again.finished_at) == (None, None)
+    with pytest.raises(Conflict, match="is queued"):
+        client.retry(job_id)
+    second = client.claim("ada", 1)
+    assert second is not None and second.attempt == 2
+    client.finish(job_id, 2, second.token, Outcome(State.COMPLETED))
+    with pytest.raises(Conflict, match="is completed"):
+        client.retry(job_id)
+
+
+def test_a_job_past_its_deadline_is_not_queued_again(inside: Inside) -> None:
+    client = inside.client()
+    soon = datetime.fromtimestamp(inside.clock() + 60, UTC).isoformat()
+    job_id = client.submit(JOB | {"deadline": soon}).id
+    client.cancel(job_id)
+    inside.clock.forward(61)
+    with pytest.raises(Conflict, match=r"it was to start before .*; submit it anew"):
+        client.retry(job_id)
 
 
 def test_logs(inside: Inside) -> None:

@@ -17,6 +17,7 @@ MAY: dict[tuple[str, str], set[Role | None]] = {
     ("GET", "/jobs"): {Role.READ, Role.SUBMIT, Role.ADMIN},
     ("GET", "/jobs/{job_id}"): {Role.READ, Role.SUBMIT, Role.ADMIN},
     ("POST", "/jobs/{job_id}/cancel"): {Role.SUBMIT, Role.ADMIN},
+    ("POST", "/jobs/{job_id}/retry"): {Role.SUBMIT, Role.ADMIN},
     ("POST", "/jobs/{job_id}/limits"): {Role.SUBMIT, Role.ADMIN},
     ("POST", "/jobs/{job_id}/pause"): {Role.SUBMIT, Role.ADMIN},
     ("POST", "/jobs/{job_id}/resume"): {Role.SUBMIT, Role.ADMIN},

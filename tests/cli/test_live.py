@@ -76,6 +76,15 @@ def test_pause_and_resume_name_each_job(cli: Cli, new_job: NewJob, worker: Worke
     assert "no limit on CPU, no limit on memory" in shown
 
 
+def test_retry_queues_what_was_canceled(cli: Cli, new_job: NewJob) -> None:
+    canceled, queued = new_job(), new_job()
+    cli.run("cancel", canceled)
+    run = cli.run("retry", canceled, queued)
+    assert run.returncode == 1
+    assert run.stdout == f"{canceled} queued\n"
+    assert f"job {queued} is queued; only one that failed or was canceled" in run.stderr
+
+
 @pytest.mark.parametrize("verb", ["pause", "resume"])
 def test_they_go_on_after_a_refusal(cli: Cli, new_job: NewJob, worker: Worker, verb: str) -> None:
     claim, waiting = worker.take(new_job()), new_job()

@@ -43,6 +43,7 @@ from ffmpeg_jobs.problems import Conflict, StaleAttempt
 from ffmpeg_master.model import Needs
 from ffmpeg_master.store import giveback, intake, jobs, logs, queue, wishes, workers
 from ffmpeg_master.store.engine import Store
+from ffmpeg_master.store.retry import retry
 from ffmpeg_master.store.tables import attempts
 from ffmpeg_master.store.tables import jobs as jobs_table
 from ffmpeg_master.store.tables import workers as workers_table
@@ -68,7 +69,7 @@ class Expected:
     """A job as the promises have it."""
 
     def __init__(self, max_attempts: int, now: float) -> None:
-        self.max_attempts = max_attempts
+        self.max_attempts = self.own = max_attempts
         self.state = State.QUEUED
         self.attempt = 0
         self.tries = 0
@@ -144,6 +145,16 @@ class Life(RuleBasedStateMachine):
         expected.cancel_requested = True
         if expected.state is State.QUEUED:
             expected.state = State.CANCELED
+
+    @rule(job_id=accepted)
+    def retry(self, job_id: str) -> None:
+        expected = self.model[job_id]
+        if expected.state not in (State.FAILED, State.CANCELED):
+            self.refused(Conflict, lambda: retry(self.store, job_id), job_id)
+            return
+        retry(self.store, job_id)
+        expected.state, expected.cancel_requested = State.QUEUED, False
+        expected.not_before, expected.max_attempts = self.clock(), expected.tries + expected.own
 
     @rule(job_id=accepted, paused=st.booleans())
     def pause(self, job_id: str, paused: bool) -> None:

@@ -61,7 +61,8 @@ def test_more_memory_than_allowed_ends_the_job_and_says_so(vm: Farm) -> None:
     assert (ended["state"], ended["reason"]) == ("failed", "out_of_memory")
     assert "150 MB" in ended["error"]
     assert ended["attempt"] == 1
-    assert ended["usage"]["memory_peak_bytes"] <= 150 << 20
+    assert 100 << 20 < ended["usage"]["memory_peak_bytes"] <= 150 << 20
+    assert ended["usage"]["cpu_seconds"] > 0
     vm.machine.wait_until(f"! test -e {scope(job)}")
     assert vm.gone(job)
 
@@ -83,6 +84,23 @@ def test_a_canceled_job_s_scope_is_gone_within_five_seconds(vm: Farm) -> None:
     script = f"for i in $(seq 50); do test -e {scope(job)} || exit 0; sleep 0.1; done; exit 1"
     assert vm.run(script, check=False).returncode == 0
     assert vm.wait_for(job)["state"] == "canceled"
+
+
+BRIEF = """#!/bin/sh
+count=0
+while [ $count -lt 1000 ]; do count=$((count + 1)); done
+exit 1
+"""
+
+
+def test_usage_of_what_lives_for_a_moment_is_known(vm: Farm) -> None:
+    with in_place_of_ffmpeg(vm, BRIEF):
+        ended = vm.wait_for(vm.submit("--scenario", "preview", "--duration", "1"))
+    usage = ended["usage"]
+    assert ended["exit_status"] == 1
+    assert 0 < usage["cpu_seconds"] < 60
+    assert 0 < usage["wall_seconds"] < 60
+    assert 1 << 20 < usage["memory_peak_bytes"] < 512 << 20
 
 
 def test_usage_is_what_the_kernel_counted(vm: Farm) -> None:

@@ -14,9 +14,25 @@ IN_FLIGHT = (
 )
 
 
+#: The kernel kills the worker itself, for its own memory.
+OUT_OF_MEMORY = """
+limit() { systemctl set-property --runtime ffmpeg-worker MemoryMax=$1; }
+limit 16M
+for i in $(seq 600); do
+    journalctl -u ffmpeg-worker -o cat | grep -q "Failed with result 'oom-kill'" && break
+    sleep 0.2
+done
+limit 1G
+systemctl reset-failed ffmpeg-worker
+systemctl start ffmpeg-worker
+journalctl -u ffmpeg-worker -o cat | grep -q "Failed with result 'oom-kill'"
+"""
+
+
 @pytest.mark.parametrize(
     "blow",
-    ["systemctl restart ffmpeg-worker", "systemctl kill -s KILL ffmpeg-worker"],
+    ["systemctl restart ffmpeg-worker", "systemctl kill -s KILL ffmpeg-worker", OUT_OF_MEMORY],
+    ids=["restart", "kill", "out-of-memory"],
 )
 def test_an_encode_outlives_its_worker(vm: Farm, blow: str) -> None:
     output = "/var/lib/ffmpeg-worker/output/outlived.mp4"

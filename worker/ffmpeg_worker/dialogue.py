@@ -23,6 +23,8 @@ from ffmpeg_worker.lease import Lease, boot_seconds
 CLAIM_WAIT_SECONDS: Final = 25.0
 #: Before a master has said how often it wants to hear from us.
 HEARTBEAT_SECONDS: Final = 2.0
+#: A master that is back has orders; to be asked so often is what it is used to.
+HEARTBEAT_RETRY_MAX_SECONDS: Final = 4.0
 
 log = structlog.get_logger()
 
@@ -78,7 +80,7 @@ class Dialogue:
 
     async def heartbeats(self) -> None:
         """Tell the master how it goes, and do what it says."""
-        backoff = Backoff()
+        backoff = Backoff(last_seconds=HEARTBEAT_RETRY_MAX_SECONDS)
         while True:
             self.news.clear()
             try:

@@ -70,7 +70,7 @@ def _became(status: JobStatus, now: datetime) -> tuple[tuple[str, str], ...]:
     enforced = {None: "", True: "yes", False: "no: the worker could not hold it to its limits"}
     exit_status = "" if status.exit_status is None else str(status.exit_status)
     tried = status.attempt - status.given_back
-    tries = f"{tried} of {status.job.max_attempts}" if status.attempt else ""
+    tries = f"{tried} of {status.max_attempts or status.job.max_attempts}" if status.attempt else ""
     if status.given_back:
         tries += f", and {status.given_back} given back"
     far = [words.percent(status), words.pace(progress) if progress else ""]

@@ -1,4 +1,4 @@
-"""``ffmpeg-jobs set-limits``, ``pause`` and ``resume``: what changes while a job runs."""
+"""``ffmpeg-jobs set-limits``, ``pause``, ``resume`` and ``retry``: what changes of a job."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def command_pause(context: click.Context, ids: tuple[str, ...]) -> None:
 
     Every ID is tried; those that cannot be paused are named, and the exit status is then 1.
     """
-    _each(context, ids, True)
+    _each(context, ids, connect(context).pause)
 
 
 @verb("resume")
@@ -87,12 +87,24 @@ def command_resume(context: click.Context, ids: tuple[str, ...]) -> None:
 
     Every ID is tried; those that cannot be resumed are named, and the exit status is then 1.
     """
-    _each(context, ids, False)
+    _each(context, ids, connect(context).resume)
 
 
-def _each(context: click.Context, ids: tuple[str, ...], pause: bool) -> None:
-    client = connect(context)
-    ask: Callable[[str], JobStatus] = client.pause if pause else client.resume
+@verb("retry")
+@click.argument("ids", metavar="ID...", type=JobId(), nargs=-1, required=True)
+@click.pass_context
+def command_retry(context: click.Context, ids: tuple[str, ...]) -> None:
+    """Queue jobs again that failed or were canceled.
+
+    A job keeps its id, and its attempts go on counting up; it has as many tries before it as
+    when it was submitted. One whose deadline has passed is not queued again.
+
+    Every ID is tried; those that cannot be queued are named, and the exit status is then 1.
+    """
+    _each(context, ids, connect(context).retry)
+
+
+def _each(context: click.Context, ids: tuple[str, ...], ask: Callable[[str], JobStatus]) -> None:
     status = exits.Exit.DONE
     for job_id in ids:
         try:

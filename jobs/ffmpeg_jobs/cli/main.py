@@ -26,6 +26,7 @@ VERBS: Final = {
     "pause": ("live", "Have running jobs stand still, without losing work."),
     "resume": ("live", "Have paused jobs go on where they were."),
     "cancel": ("cancel", "Ask for the end of jobs."),
+    "retry": ("live", "Queue jobs again that failed or were canceled."),
     "logs": ("look", "Print ffmpeg's log of a job."),
     "workers": ("listing", "List the workers and what they have."),
 }

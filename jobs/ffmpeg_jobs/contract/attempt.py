@@ -117,6 +117,7 @@ JOB_STATUS = fields(
         "media": MEDIA,
         "enforced": FLAG,
         "given_back": whole(0, 1000, "attempts"),
+        "max_attempts": whole(1, 1000, "attempts"),
     },
     needs="id state job created_at updated_at",
 )

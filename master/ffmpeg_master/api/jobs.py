@@ -20,6 +20,7 @@ from ffmpeg_master.api.call import TEXT, Answer, Call
 from ffmpeg_master.master import Master
 from ffmpeg_master.model import DEFAULT_TENANT, Filters
 from ffmpeg_master.store import intake, jobs, logs, queue, wishes, workers
+from ffmpeg_master.store.retry import retry
 
 log = structlog.get_logger()
 
@@ -122,6 +123,14 @@ def cancel(call: Call) -> Answer:
     log.info("job_cancel_requested", job=status.id, by=call.by, state=status.state.value)
     if ended:
         call.master.ended(status)
+    return Answer(body=views.show(status))
+
+
+def queue_again(call: Call) -> Answer:
+    """POST /jobs/{job_id}/retry"""
+    status = retry(call.master.store, call.path["job_id"])
+    log.info("job_retried", job=status.id, by=call.by)
+    call.master.wakeup.wake()
     return Answer(body=views.show(status))
 
 

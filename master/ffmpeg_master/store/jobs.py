@@ -212,4 +212,5 @@ def _status(row: Any) -> JobStatus:
         media=outcome.media if outcome else None,
         enforced=outcome.enforced if outcome else None,
         given_back=row.given_back,
+        max_attempts=row.max_attempts,
     )

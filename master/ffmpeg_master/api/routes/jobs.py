@@ -95,6 +95,15 @@ ROUTES: Final = (
         problems=(404, 409),
     ),
     Route(
+        "POST",
+        "/jobs/{job_id}/retry",
+        jobs.queue_again,
+        Role.SUBMIT,
+        "Queue a failed or canceled job again; its attempts go on counting up",
+        {200: contract.JOB_STATUS},
+        problems=(404, 409),
+    ),
+    Route(
         "GET",
         "/jobs/{job_id}/logs",
         jobs.show_log,
