@@ -103,6 +103,19 @@ class MasterClient:
         """All workers that ever registered and were not removed."""
         return self._nouns(WorkerStatus, self._call("GET", "/workers"))
 
+    def ask_worker(self, name: str, verb: str) -> None:
+        """Have a worker cordoned, uncordoned or undrained: ``verb`` is the last of the path."""
+        self._call("POST", f"/workers/{_quote(name)}/{verb}")
+
+    def drain(self, name: str, timeout_seconds: int | None = None) -> None:
+        """Have a worker take no new jobs, and give back what runs after ``timeout_seconds``."""
+        body = {} if timeout_seconds is None else {"timeout_seconds": timeout_seconds}
+        self._call("POST", f"/workers/{_quote(name)}/drain", json=body)
+
+    def remove_worker(self, name: str) -> None:
+        """Forget a worker that is gone."""
+        self._call("DELETE", f"/workers/{_quote(name)}")
+
     def health(self) -> dict[str, Any]:
         """The master's health."""
         return dict(self._json(self._call("GET", "/health")))

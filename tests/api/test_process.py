@@ -131,7 +131,7 @@ def test_it_listens_where_it_is_told_without_systemd(tmp_path: Path) -> None:
 
 def test_an_accepted_job_survives_kill_9(launch: Launch) -> None:
     master = launch().ready()
-    status = master.client().submit(JOB)
+    status = master.client().job(master.client().submit(JOB).id)
     for pid in [*_children(master.process.pid), master.process.pid]:
         os.kill(pid, signal.SIGKILL)
     master.process.wait(PATIENCE_SECONDS)

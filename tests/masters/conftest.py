@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,7 +82,7 @@ def farm(url: str, tmp_path: Path, settings: str, environment: dict[str, str]) -
         ports: dict[int, int] = {}
 
         def launch(number: int) -> Outside:
-            listener = socket.create_server(("127.0.0.1", ports.get(number, 0)))
+            listener = _listen(ports[number]) if number in ports else _listen_anywhere()
             stack.callback(listener.close)
             ports[number] = listener.getsockname()[1]
             directory = tmp_path / f"master{number}"
@@ -96,3 +97,15 @@ def farm(url: str, tmp_path: Path, settings: str, environment: dict[str, str]) -
         masters = [launch(0), launch(1)]
         urls = tuple(master.url for master in masters)
         yield Farm(masters, urls, store, secret, launch, sessions)
+
+
+def _listen(port: int) -> socket.socket:
+    return socket.create_server(("127.0.0.1", port))
+
+
+def _listen_anywhere() -> socket.socket:
+    """On a port that nobody gets by chance, while its master is away (ip_local_port_range)."""
+    for port in random.sample(range(20000, 32000), 100):
+        with suppress(OSError):
+            return _listen(port)
+    raise AssertionError("no port is free")

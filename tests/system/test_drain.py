@@ -74,6 +74,20 @@ def test_an_operator_empties_the_machine(container: Farm) -> None:
     container.end(second)
 
 
+def test_the_machine_is_emptied_from_the_master(container: Farm) -> None:
+    name, job = worker(container)["name"], running(container)
+    container.run(["ffmpeg-jobs", "drain", name, "--timeout", "0"], user="root")
+    container.machine.wait_until(f"! test -e {scope(job)}")
+    container.machine.wait_until("systemctl show -P StatusText ffmpeg-worker | grep drained")
+    assert seen(container, job) == UNTRIED
+    container.machine.wait_until(
+        f"{container.ask('/workers')} | jq -e '.[0].held_back == \"drained: asked at the master\"'"
+    )
+    container.run(["ffmpeg-jobs", "undrain", name], user="root")
+    container.started(job)
+    container.end(job)
+
+
 def test_others_cannot(container: Farm) -> None:
     for verb in ("drain", "undrain", "stop-jobs"):
         done = container.run(["ffmpeg-worker", verb], user="nobody", check=False)

@@ -110,6 +110,26 @@ def test_a_signal_of_the_cloud_is_over_with_the_boot(drains: Drains) -> None:
     assert drains.now is None
 
 
+def test_the_master_may_ask_and_take_it_back(drains: Drains) -> None:
+    drains.obey(True, None)
+    assert drains.look()
+    assert drains.now == Drain("drain", "asked at the master")
+    drains.obey(True, 60)
+    assert drains.look()
+    for told in (59, 58.5):  # the same moment, told anew
+        drains.obey(True, told)
+        assert not drains.look()
+    drains.obey(True, 0)
+    assert drains.look()
+    assert drains.now is not None
+    drains.now = drains._master = replace(drains.now, until=time.time() - 60)
+    drains.obey(True, 0)  # it was due before, too
+    assert not drains.look()
+    drains.obey(False, None)
+    assert drains.look()
+    assert drains.now is None
+
+
 def test_the_most_urgent_counts() -> None:
     calm, soon, now = Drain("drain", "a"), Drain("spot", "b", 60.0), Drain("stop-jobs", "c", 0.0)
     assert most_urgent([]) is None

@@ -26,7 +26,7 @@ from ffmpeg_worker.disk import free_mb
 from ffmpeg_worker.encoders import keep_probing
 from ffmpeg_worker.machine import memory_mb
 from ffmpeg_worker.preemption import takes_live
-from ffmpeg_worker.upkeep import Look, in_words, look, unseen
+from ffmpeg_worker.upkeep import in_words, look, unseen
 
 #: The machine is looked at this often: a job may write some hundred MB in that time.
 LOOK_SECONDS: Final = 1.0
@@ -113,11 +113,11 @@ class Agent:
 
     @property
     def held_back(self) -> str | None:
-        """Why no new job is taken now; None: it is."""
+        """Why no new job is taken now; None: it is, if only a live one."""
         drain = self.drains.now
-        if drain is None:
-            return self.seen.held_back
-        return f"{'draining' if len(self.crew) else 'drained'}: {drain.why}"
+        if drain is not None:
+            return f"{'draining' if len(self.crew) else 'drained'}: {drain.why}"
+        return None if self._makes_room() else self.seen.held_back
 
     def health(self) -> dict[str, Any]:
         """What ``/health`` shows."""
@@ -154,19 +154,17 @@ class Agent:
 
     async def _room(self) -> None:
         """Wait until a job may be taken."""
-        while not self._takes(await self._look_after()):
+        await self._look_after()
+        while self.held_back is not None:
             self.changed.clear()
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self.changed.wait(), LOOK_SECONDS)
+            await self._look_after()
 
-    def _takes(self, seen: Look) -> bool:
-        """Whether a job may be taken; of a full machine that preempts, the master knows that it
-        must be a live one."""
-        if self.drains.now is not None:
-            return False
-        if seen.held_back is None:
-            return True
-        preempts = self.config.live_preempts_batch and seen.beside_slots is None
+    def _makes_room(self) -> bool:
+        """Whether a batch job would give way to a live one, which is all that the master gives
+        to a full machine that preempts."""
+        preempts = self.config.live_preempts_batch and self.seen.beside_slots is None
         return preempts and takes_live(self.crew.queues(), self.config.max_concurrent_jobs)
 
     async def _upkeep(self) -> None:
@@ -176,7 +174,7 @@ class Agent:
                 await self._look_after()
             await asyncio.sleep(LOOK_SECONDS)
 
-    async def _look_after(self) -> Look:
+    async def _look_after(self) -> None:
         """Look at the machine, and stop the jobs that fill its disk."""
         before, plans = self.seen, tuple(self.station.plans.values())
         self.seen = await asyncio.to_thread(look, self.config, plans, len(self.crew), before)
@@ -186,7 +184,6 @@ class Agent:
             self._changed()
         elif self.seen.held_back != before.held_back:  # another figure is no news to the master
             self._tell_status()
-        return self.seen
 
     def _changed(self) -> None:
         metrics.set_running(len(self.crew), draining=self.drains.now is not None)

@@ -110,6 +110,7 @@ class Crew:
 
     def obey(self, answer: HeartbeatAnswer, sent_at: float) -> None:
         """Do what the master says of each; the heartbeat was sent at ``sent_at`` (boot seconds)."""
+        self.station.drains.obey(answer.drain, answer.drain_seconds)
         leases = {
             (live.claim.job_id, live.claim.attempt): live.lease for live in self.live.values()
         }

@@ -1,7 +1,7 @@
 """Why the worker takes no new job, and until when those that run may go on.
 
-People ask for it (``control.py``), a cloud announces that it takes the machine back, or the
-machine is shut down. Whoever is the most urgent counts.
+People ask for it, here (``control.py``) or at the master, a cloud announces that it takes the
+machine back, or the machine is shut down. Whoever is the most urgent counts.
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ from ffmpeg_worker.lease import Lease
 
 #: How often the files are looked at.
 LOOK_SECONDS: Final = 1.0
+
+#: Two moments that the master tells are one, if no further apart: it tells how long it is to
+#: then, and its answer takes time.
+SAME_SECONDS: Final = 10.0
 
 SPOT: Final = "the cloud takes this machine back"
 
@@ -55,6 +59,7 @@ class Drains:
         if self._lock is None:
             log.warning("control_not_held", directory=str(self.directory))
         self._machine: Drain | None = None  #: it is being shut down
+        self._master: Drain | None = None  #: somebody asked for it there
         self._answers_ns = 0
         self.look()
 
@@ -63,7 +68,7 @@ class Drains:
         asked = control.requests(self.directory)
         self._answers_ns = max((request.asked_ns for request in asked), default=0)
         rows = [Drain(request.name, request.why, request.until) for request in asked]
-        rows += [row for row in (self._machine, self._spot()) if row is not None]
+        rows += [row for row in (self._machine, self._master, self._spot()) if row is not None]
         before, drain = self.now, most_urgent(rows)
         self.now = drain
         if drain == before:
@@ -97,6 +102,13 @@ class Drains:
         """Have an attempt end whose time is over."""
         if self.now is not None and self.now.due:
             lease.ask_stop(self.now.by)
+
+    def obey(self, drain: bool, seconds: float | None) -> None:
+        """What the master says of it with every heartbeat: whether, and how long jobs may run."""
+        until = None if seconds is None else time.time() + seconds
+        if drain and self._master is not None and _same(self._master.until, until):
+            return
+        self._master = Drain("drain", "asked at the master", until) if drain else None
 
     def on_signal(self) -> None:
         """Drain as if somebody had asked for it with ffmpeg-worker drain."""
@@ -145,3 +157,9 @@ def most_urgent(rows: Iterable[Drain]) -> Drain | None:
 
 def _until(row: Drain) -> float:
     return float("inf") if row.until is None else row.until
+
+
+def _same(one: float | None, other: float | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return abs(one - other) < SAME_SECONDS or max(one, other) <= time.time()

@@ -105,8 +105,13 @@ def _worker(worker: WorkerStatus) -> tuple[str, ...]:
         machine.manager,
         ", ".join(machine.enforced) or "none",
         f"{words.age(worker.last_heartbeat_at, words.now())} ago",
-        worker.held_back or "-",
+        worker.held_back or _set_aside(worker) or "-",
     )
+
+
+def _set_aside(worker: WorkerStatus) -> str:
+    """As long as the worker has not said it itself."""
+    return "draining" if worker.draining else "cordoned" if worker.cordoned else ""
 
 
 def _free(free: Free | None) -> str:

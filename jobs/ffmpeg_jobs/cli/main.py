@@ -29,6 +29,11 @@ VERBS: Final = {
     "retry": ("live", "Queue jobs again that failed or were canceled."),
     "logs": ("look", "Print ffmpeg's log of a job."),
     "workers": ("listing", "List the workers and what they have."),
+    "cordon": ("fleet", "Hand out no new jobs to workers."),
+    "uncordon": ("fleet", "Hand out jobs to workers again."),
+    "drain": ("fleet", "Empty workers: no new jobs, and those that run go on or are given back."),
+    "undrain": ("fleet", "Have drained workers take jobs again."),
+    "remove-worker": ("fleet", "Forget workers that are gone."),
 }
 
 _EPILOG = """\b

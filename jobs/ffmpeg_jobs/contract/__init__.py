@@ -20,6 +20,7 @@ from ffmpeg_jobs.contract.attempt import (
 )
 from ffmpeg_jobs.contract.fleet import (
     CLAIM_REQUEST,
+    DRAIN,
     FREE,
     HEARTBEAT,
     HEARTBEAT_ANSWER,
@@ -50,6 +51,7 @@ __all__ = [
     "CLAIM",
     "CLAIM_REQUEST",
     "CLAIM_WAIT_MAX_SECONDS",
+    "DRAIN",
     "FORMATS",
     "FREE",
     "HEARTBEAT",

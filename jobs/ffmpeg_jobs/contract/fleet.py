@@ -105,9 +105,12 @@ HEARTBEAT_ANSWER = fields(
         "lease_seconds": NUMBER,
         "heartbeat_seconds": NUMBER,
         "drain": FLAG,
+        "drain_seconds": NUMBER,
     },
     needs="orders lease_seconds heartbeat_seconds",
 )
+
+DRAIN = fields({"timeout_seconds": whole(0, 604800, "seconds")})
 
 WORKER_STATUS = fields(
     {

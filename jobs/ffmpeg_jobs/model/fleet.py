@@ -34,8 +34,8 @@ class Machine:
     jobs_memory_mb: int = 0
     jobs_disk_mb: int = 0
     preempts: bool = False  #: full, it still takes live jobs: batch jobs stand still for them
-    labels: Mapping[str, str] = field(default_factory=dict)  #: what jobs may ask of a worker
     require_enforcement: bool = False  #: it refuses what is not enforced, unless the job allows it
+    labels: Mapping[str, str] = field(default_factory=dict)  #: what jobs may ask of a worker
 
 
 @dataclass(frozen=True)
@@ -115,3 +115,4 @@ class HeartbeatAnswer:
     lease_seconds: float
     heartbeat_seconds: float  #: ask again this soon
     drain: bool = False  #: somebody asked at the master that it takes no new jobs
+    drain_seconds: float | None = None  #: what still runs then is given back; None: it may end

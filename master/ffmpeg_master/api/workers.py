@@ -7,7 +7,6 @@ import structlog
 from ffmpeg_jobs.model import Heartbeat, HeartbeatAnswer, HeartbeatOrder, Machine
 from ffmpeg_jobs.schema import from_json
 from ffmpeg_master.api.call import Answer, Call
-from ffmpeg_master.config import Config
 from ffmpeg_master.master import Master
 from ffmpeg_master.store import giveback, queue, workers
 
@@ -21,7 +20,7 @@ def register(call: Call) -> Answer:
     workers.register(master.store, name, machine)
     master.wakeup.dismiss(name)
     log.info("worker_registered", worker=name, by=call.by, version=machine.version)
-    return Answer(body=_answer(master.config, ()))
+    return Answer(body=_answer(master, name, ()))
 
 
 def heartbeat(call: Call) -> Answer:
@@ -32,7 +31,7 @@ def heartbeat(call: Call) -> Answer:
     if told.draining:
         call.master.wakeup.dismiss(name)
     _take_back_unheard(call.master, name, told)
-    return Answer(body=_answer(config, orders))
+    return Answer(body=_answer(call.master, name, orders))
 
 
 def cordon(call: Call) -> Answer:
@@ -54,6 +53,31 @@ def _set_cordoned(call: Call, cordoned: bool) -> Answer:
     return Answer(204)
 
 
+def drain(call: Call) -> Answer:
+    """POST /workers/{name}/drain"""
+    name, timeout_seconds = call.path["name"], call.body.get("timeout_seconds")
+    workers.drain(call.master.store, name, timeout_seconds)
+    log.info("worker_drained", worker=name, by=call.by, timeout_seconds=timeout_seconds)
+    return Answer(204)
+
+
+def undrain(call: Call) -> Answer:
+    """POST /workers/{name}/undrain"""
+    name = call.path["name"]
+    workers.undrain(call.master.store, name)
+    log.info("worker_undrained", worker=name, by=call.by)
+    call.master.wakeup.wake()
+    return Answer(204)
+
+
+def remove(call: Call) -> Answer:
+    """DELETE /workers/{name}"""
+    name = call.path["name"]
+    workers.remove(call.master.store, name, call.master.config.lease_seconds)
+    log.info("worker_removed", worker=name, by=call.by)
+    return Answer(204)
+
+
 def _take_back_unheard(master: Master, name: str, told: Heartbeat) -> None:
     """Answers to claims get lost on their way; their jobs need not wait for the lease."""
     if told.claim_serial is None:
@@ -67,9 +91,11 @@ def _take_back_unheard(master: Master, name: str, told: Heartbeat) -> None:
     master.given_back(lost)
 
 
-def _answer(config: Config, orders: tuple[HeartbeatOrder, ...]) -> HeartbeatAnswer:
+def _answer(master: Master, name: str, orders: tuple[HeartbeatOrder, ...]) -> HeartbeatAnswer:
+    config = master.config
     seconds = config.heartbeat_seconds if orders else config.idle_heartbeat_seconds
-    return HeartbeatAnswer(orders, config.lease_seconds, seconds)
+    drain, drain_seconds = workers.drained(master.store, name)
+    return HeartbeatAnswer(orders, config.lease_seconds, seconds, drain, drain_seconds)
 
 
 def show_all(call: Call) -> Answer:

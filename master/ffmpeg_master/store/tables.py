@@ -146,6 +146,7 @@ workers = Table(
     Column("held_back", Text),
     Column("cordoned", Boolean, nullable=False, server_default=false()),
     Column("drain", Boolean, nullable=False, server_default=false()),  # somebody asked here
+    Column("drain_until", Float),  # Unix seconds; what runs then is given back
 )
 
 keys = Table(

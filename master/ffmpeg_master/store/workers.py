@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from ffmpeg_jobs.model import Free, Machine, WorkerStatus
-from ffmpeg_jobs.problems import NotFound
+from ffmpeg_jobs.problems import Conflict, NotFound
 from ffmpeg_jobs.schema import from_json
 from ffmpeg_master.model import Member, Needs
 from ffmpeg_master.store.engine import Store
@@ -17,6 +17,11 @@ from ffmpeg_master.store.jobs import NEEDS, dump, needs, timestamp
 from ffmpeg_master.store.tables import is_live, jobs, workers
 
 _BY_NAME: Final = select(workers).where(workers.c.name == bindparam("by"))
+#: The same, until the transaction ends for no claim to change.
+_HOLD_BY_NAME: Final = _BY_NAME.with_for_update()
+_DRAIN: Final = select(workers.c.drain, workers.c.drain_until).where(
+    workers.c.name == bindparam("by")
+)
 #: What a worker's jobs were promised, and what all were.
 _RUNNING: Final = select(jobs.c.worker, *NEEDS).where(is_live)
 _RUNNING_ON: Final = _RUNNING.where(jobs.c.worker == bindparam("by"))
@@ -84,10 +89,50 @@ def held(store: Store) -> dict[str, int]:
 
 def set_cordoned(store: Store, name: str, cordoned: bool) -> None:
     """Have a worker get no new jobs, or get them again. Raises NotFound."""
+    _change(store, name, cordoned=cordoned)
+
+
+def drain(store: Store, name: str, timeout_seconds: float | None) -> None:
+    """Have a worker take no new jobs; after ``timeout_seconds`` (None: never) it gives back
+    what still runs. Raises NotFound."""
+    until = None if timeout_seconds is None else store.now() + timeout_seconds
+    _change(store, name, drain=True, drain_until=until)
+
+
+def undrain(store: Store, name: str) -> None:
+    """Have it take jobs again, as far as the master is asked. Raises NotFound."""
+    _change(store, name, drain=False, drain_until=None)
+
+
+def _change(store: Store, name: str, **values: Any) -> None:
     with store.write() as connection:
-        change = update(workers).where(workers.c.name == name).values(cordoned=cordoned)
+        change = update(workers).where(workers.c.name == name).values(values)
         if connection.execute(change).rowcount == 0:
             raise unknown(name)
+
+
+def drained(store: Store, name: str) -> tuple[bool, float | None]:
+    """Whether a worker is to drain, and the seconds until what runs is given back."""
+    with store.read() as connection:
+        row = connection.execute(_DRAIN, {"by": name}).first()
+    if row is None or not row.drain:
+        return False, None
+    return True, None if row.drain_until is None else max(0.0, row.drain_until - store.now())
+
+
+def remove(store: Store, name: str, online_seconds: float) -> None:
+    """Forget a worker. Raises NotFound, or Conflict while it is online or holds jobs."""
+    with store.write() as connection:
+        row = connection.execute(_HOLD_BY_NAME, {"by": name}).first()
+        if row is None:
+            raise unknown(name)
+        if row.last_heartbeat_at >= store.now() - online_seconds:
+            raise Conflict(f"worker {name} is online; stop it first, or drain it", state="online")
+        held = len(connection.execute(_RUNNING_ON, {"by": name}).all())
+        if held:
+            words = f"worker {name} holds {held} of its jobs; they are free when their leases end"
+            raise Conflict(words, state="offline")
+        connection.execute(delete(workers).where(workers.c.name == name))
 
 
 def show_all(store: Store, online_seconds: float, tenant: str | None = None) -> list[WorkerStatus]:
