@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from ffmpeg_jobs.model import Reason
 from ffmpeg_worker.outcome import AttemptError
 from ffmpeg_worker.transfer import fetch, plain_url, upload
+from tests.api.conftest import until
 
 BODY = os.urandom(3_000_000)
 
@@ -64,6 +66,8 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(BODY[:100_000])
             self.wfile.flush()
             self.rfile.read(1)  # until the client goes
+        elif path == "/silent":
+            self.rfile.read(1)
         else:
             self._answer(int(path.strip("/")), 0)
 
@@ -72,6 +76,9 @@ class Handler(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         if self.site.refusals:
             self._answer(self.site.refusals.pop(0), 0)
+        elif path == "/silent":
+            self.site.stored[self.path] = body
+            self.rfile.read(1)  # until the client goes
         elif path == "/out":
             self.site.stored[self.path] = body
             self._answer(201, 0)
@@ -163,15 +170,17 @@ def test_no_more_than_the_job_s_disk(site: Site, tmp_path: Path, path: str) -> N
     assert "max_disk_mb" in got.words
 
 
-def test_a_stop_does_not_wait_for_a_silent_server(site: Site, tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", ["/slow", "/silent"])
+def test_a_stop_does_not_wait_for_a_silent_server(site: Site, tmp_path: Path, path: str) -> None:
     stop = threading.Event()
     threading.Timer(0.3, stop.set).start()
-    got = try_fetch(site.url + "/slow", tmp_path / "input", stop=stop)
+    got = try_fetch(site.url + path, tmp_path / "input", stop=stop)
     assert got == Got(Reason.CANCELED, "canceled while its input was fetched")
 
 
-def test_the_deadline_holds_for_a_silent_server(site: Site, tmp_path: Path) -> None:
-    got = try_fetch(site.url + "/slow", tmp_path / "input", deadline_seconds=0.3)
+@pytest.mark.parametrize("path", ["/slow", "/silent"])
+def test_the_deadline_holds_for_a_silent_server(site: Site, tmp_path: Path, path: str) -> None:
+    got = try_fetch(site.url + path, tmp_path / "input", deadline_seconds=0.3)
     assert got.reason is Reason.TIMEOUT
 
 
@@ -276,10 +285,36 @@ def test_what_is_shown_of_a_url(url: str, shown: str) -> None:
     assert plain_url(url) == shown
 
 
-def test_an_upload_that_is_broken_off(site: Site, staged: Path) -> None:
+def test_an_upload_that_nobody_wants_any_more(site: Site, staged: Path) -> None:
     stop = threading.Event()
     stop.set()
-    with pytest.raises(AttemptError, match="while its output was sent") as refusal:
+    with pytest.raises(AttemptError, match="before its output was sent") as refusal:
         upload(staged, f"{site.url}/out", stop)
     assert refusal.value.reason is Reason.CANCELED
-    assert BODY not in site.stored.values()
+    assert site.stored == {}
+
+
+def test_a_stop_does_not_wait_for_a_server_that_stores(site: Site, staged: Path) -> None:
+    stop = threading.Event()
+    with ThreadPoolExecutor() as pool:
+        sent = pool.submit(upload, staged, f"{site.url}/silent", stop)
+        until(lambda: site.stored)
+        stop.set()
+        with pytest.raises(AttemptError, match="while its output was sent") as refusal:
+            sent.result(10)
+    assert refusal.value.reason is Reason.CANCELED
+
+
+def test_a_stop_breaks_what_is_being_sent(staged: Path) -> None:
+    """To a server that takes no more than its buffers hold."""
+    os.truncate(staged, 1 << 30)
+    stop = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as pool:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        sent = pool.submit(upload, staged, url, stop)
+        peer, _ = server.accept()
+        with peer:
+            peer.recv(10)
+            stop.set()
+            with pytest.raises(AttemptError, match="while its output was sent"):
+                sent.result(10)

@@ -7,12 +7,9 @@ out its query, which may hold a signature, and its user.
 from __future__ import annotations
 
 import os
-import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from io import FileIO
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -20,6 +17,7 @@ from urllib.parse import urlsplit
 import requests
 
 from ffmpeg_jobs.model import Reason
+from ffmpeg_worker.breakable import breakable
 from ffmpeg_worker.outcome import AttemptError
 
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
@@ -51,10 +49,12 @@ def fetch(
         # Not compressed on the way, or Content-Length would not be the file's.
         headers = {"Accept-Encoding": "identity"}
         timeout = (CONNECT_TIMEOUT_SECONDS, SILENCE_SECONDS)
-        with requests.get(url, stream=True, timeout=timeout, headers=headers) as answer:
+        with (
+            breakable(lambda: stop.is_set() or time.monotonic() > deadline) as session,
+            session.get(url, stream=True, timeout=timeout, headers=headers) as answer,
+        ):
             _check(answer, shown, max_bytes)
-            with _breakable(answer, deadline, stop):
-                _copy(answer, target, max_bytes, shown)
+            _copy(answer, target, max_bytes, shown)
     except requests.RequestException as error:
         trouble = _trouble(error, f"{shown} could not be fetched")
     except AttemptError as error:
@@ -80,6 +80,8 @@ def upload(
     """
     shown = plain_url(url)
     for pause in (*pauses_seconds, None):
+        if stop.is_set():
+            raise AttemptError(Reason.CANCELED, "canceled before its output was sent")
         trouble = _put(staged, url, shown, stop)
         if trouble is None:
             return
@@ -99,27 +101,14 @@ def plain_url(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-class _Breakable(FileIO):
-    """A file that cannot be read on when somebody wants the attempt to end."""
-
-    def __init__(self, path: Path, stop: threading.Event) -> None:
-        super().__init__(path)
-        self._stop = stop
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """As FileIO does; raises ConnectionAbortedError, as if the other side had gone."""
-        if self._stop.is_set():
-            raise ConnectionAbortedError("stopped")
-        return super().read(-1 if size is None else size) or b""
-
-
 def _put(staged: Path, url: str, shown: str, stop: threading.Event) -> AttemptError | None:
     """One try; what went wrong."""
     failed = f"the output could not be sent to {shown}"
     try:
         with (
-            _Breakable(staged, stop) as file,
-            requests.put(
+            staged.open("rb") as file,
+            breakable(stop.is_set) as session,
+            session.put(
                 url,
                 data=file,
                 stream=True,  # what the server has to say is not read
@@ -180,30 +169,6 @@ def _copy(answer: requests.Response, target: Path, max_bytes: int, shown: str) -
     if wanted is not None and wanted != got:
         # urllib3 2 notices by itself.
         raise AttemptError(Reason.NETWORK_ERROR, f"{shown} could not be fetched: {_BROKEN_OFF}")
-
-
-@contextmanager
-def _breakable(answer: requests.Response, deadline: float, stop: threading.Event) -> Iterator[None]:
-    """While inside, end the connection when asked to stop or at the deadline: a read that
-    waits for a slow server then returns."""
-    done = threading.Event()
-    connection = socket.socket(fileno=os.dup(answer.raw.fileno()))
-
-    def watch() -> None:
-        while not done.wait(0.2):
-            if stop.is_set() or time.monotonic() > deadline:
-                with suppress(OSError):  # it had just ended by itself
-                    connection.shutdown(socket.SHUT_RDWR)
-                return
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        done.set()
-        watcher.join()
-        connection.close()
 
 
 def _trouble(error: requests.RequestException, words: str) -> AttemptError:
