@@ -52,7 +52,7 @@ class _Adapter(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **more: Any) -> None:
         """As HTTPAdapter does, with connections that tell us of their sockets."""
-        super().init_poolmanager(*args, **more)  # type: ignore[no-untyped-call]
+        super().init_poolmanager(*args, **more)  # type: ignore[no-untyped-call]  # it has no types
         self.poolmanager.pool_classes_by_scheme = {
             "http": self._telling(HTTPConnectionPool),
             "https": self._telling(HTTPSConnectionPool),
@@ -72,7 +72,7 @@ class _Adapter(HTTPAdapter):
     def _telling(self, pool: Any) -> Any:
         sockets = self._sockets
 
-        class Connection(pool.ConnectionCls):  # type: ignore[misc]
+        class Connection(pool.ConnectionCls):  # type: ignore[misc]  # known at run time
             def connect(self) -> None:
                 super().connect()
                 sockets.append(socket.socket(fileno=os.dup(self.sock.fileno())))
