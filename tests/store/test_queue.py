@@ -221,6 +221,18 @@ def test_attempts_run_out(store: Store, clock: Clock) -> None:
     assert status.id == held.job_id
 
 
+def test_a_job_that_kills_its_workers_says_so(store: Store, clock: Clock) -> None:
+    job_id = submit(store, max_attempts=3)
+    for worker in ("ada", "bob", "ada"):
+        assert claim(store, job_id, worker) is not None
+        clock.forward(LEASE + 1)
+        (status,) = expire(store)
+        clock.forward(600)
+    assert status.state is State.FAILED
+    words = "no sign of life for 61 s; 3 attempts ended so (ada, bob): the job may be the cause"
+    assert str(status.error).endswith(words)
+
+
 def test_a_retry_waits(store: Store, clock: Clock) -> None:
     held = claimed(store)
     status = finish(store, held, NETWORK)

@@ -1,4 +1,5 @@
-"""manager = "user": the account's own systemd --user holds the jobs. (None: tests/unmanaged.)"""
+"""The same jobs end the same way whoever holds them: the system, the account's own manager,
+nobody. (More of ``manager = "none"``, without systemd: tests/unmanaged.)"""
 
 from __future__ import annotations
 
@@ -29,28 +30,71 @@ END
 systemctl daemon-reload
 """
 UNDO = """
-cp /root/worker.toml /etc/ffmpeg-worker/worker.toml
-rm /etc/systemd/system/ffmpeg-worker.service.d/user.conf
+mv /root/worker.toml /etc/ffmpeg-worker/worker.toml
+rm -f /etc/systemd/system/ffmpeg-worker.service.d/user.conf
 loginctl disable-linger ffmpeg-worker
 systemctl daemon-reload
 systemctl restart ffmpeg-worker
+"""
+ALONE = """
+cp /etc/ffmpeg-worker/worker.toml /root/worker.toml
+sed -i 's/^#* *max_concurrent_jobs =.*/max_concurrent_jobs = 1/; /^require_enforcement/d' \
+    /etc/ffmpeg-worker/worker.toml
+sed -i '1i manager = "none"\nrequire_enforcement = false' /etc/ffmpeg-worker/worker.toml
 """
 HEALTH = "curl -sf http://127.0.0.1:9091/health"
 LONG = ("--scenario", "preview", "--duration", "3600", "--timeout", "3600")
 
 
+#: Jobs as their users submit them, and how they end; the sleeper is canceled.
+CLIP = "/var/lib/ffmpeg-worker/input/clip.mp4"
+SUITE: dict[str, tuple[tuple[str, ...], tuple[str, str | None]]] = {
+    "a file": (("--input", CLIP, "--scenario", "preview"), ("completed", None)),
+    "no file": (("--input", "/var/lib/ffmpeg-worker/input/no.mp4"), ("failed", "input_error")),
+    "no media": (("--input", "/var/lib/ffmpeg-worker/input/text"), ("failed", "input_error")),
+    "too long": ((*LONG[:4], "--timeout", "3"), ("failed", "timeout")),
+    "too much": (
+        (*LONG[:4], "--crf", "1", "--preset", "ultrafast", "--disk", "1"),
+        ("failed", "disk_full"),
+    ),
+    "sleeper": (LONG, ("canceled", "canceled")),
+}
+
+
 @contextmanager
-def by_user(farm: Farm) -> Iterator[None]:
-    """The machine's worker as a rootless one, and as it was before."""
-    farm.run(SET_UP)
-    farm.machine.wait_until("test -S /run/user/$(id -u ffmpeg-worker)/bus", timeout=120)
+def held_by(farm: Farm, manager: str) -> Iterator[None]:
+    """The machine's worker with another manager, and as it was before."""
+    if manager == "system":
+        yield
+        return
+    farm.run(SET_UP if manager == "user" else ALONE)
+    if manager == "user":
+        farm.machine.wait_until("test -S /run/user/$(id -u ffmpeg-worker)/bus", timeout=120)
     farm.run("systemctl restart ffmpeg-worker")
     try:
-        farm.machine.wait_until(f"{HEALTH} | jq -e '.manager == \"user\"'", timeout=120)
+        farm.machine.wait_until(f"{HEALTH} | jq -e '.manager == \"{manager}\"'", timeout=120)
         yield
     finally:
         farm.run(UNDO)
         farm.machine.wait_until(f"{HEALTH} | jq -e '.manager == \"system\"'", timeout=120)
+
+
+@pytest.mark.parametrize("manager", ["system", "user", "none"])
+def test_the_same_jobs_end_the_same_way(container: Farm, manager: str) -> None:
+    container.machine.write("/var/lib/ffmpeg-worker/input/text", "no media", 0o644)
+    with held_by(container, manager):
+        ends = {}
+        for name, (flags, _) in SUITE.items():
+            job = container.submit(*flags, "--max-attempts", "1")
+            if name == "sleeper":
+                container.wait_for(job, "running")
+                container.run(["ffmpeg-jobs", "cancel", job])
+            shown = container.wait_for(job)
+            ends[name] = (shown["state"], shown.get("reason"))
+            if shown["state"] == "completed":
+                assert shown["usage"]["cpu_seconds"] > 0
+                assert shown["enforced"] is bool(container.machine.enforced and manager != "none")
+    assert ends == {name: end for name, (_, end) in SUITE.items()}
 
 
 def scope_of(farm: Farm, job: str) -> str:
@@ -62,7 +106,7 @@ def scope_of(farm: Farm, job: str) -> str:
 
 
 def test_the_accounts_own_manager_holds_a_job_through_a_restart(container: Farm) -> None:
-    with by_user(container):
+    with held_by(container, "user"):
         job = container.submit(*LONG)
         scope = scope_of(container, job)
         uid = container.run("id -u ffmpeg-worker").stdout.strip()
@@ -77,18 +121,10 @@ def test_the_accounts_own_manager_holds_a_job_through_a_restart(container: Farm)
         assert (ended["state"], ended["attempt"]) == ("canceled", 1)
         container.machine.wait_until(f"! test -e {scope}", timeout=60)
 
-        short = container.submit("--scenario", "preview", "--duration", "1")
-        ended = container.wait_for(short)
-        assert (ended["state"], ended["media"]["video"] != "") == ("completed", True)
-
-        late = container.submit(*LONG[:4], "--timeout", "3")
-        ended = container.wait_for(late)
-        assert (ended["state"], ended["reason"]) == ("failed", "timeout")
-
 
 @pytest.mark.vm
 def test_its_limits_are_enforced_without_root(vm: Farm) -> None:
-    with by_user(vm):
+    with held_by(vm, "user"):
         job = vm.submit(*LONG, "--cpu", "50", "--memory", "256")
         scope = scope_of(vm, job)
         assert vm.run(f"cat {scope}/cpu.max {scope}/memory.max").stdout.split() == [

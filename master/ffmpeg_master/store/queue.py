@@ -90,6 +90,12 @@ _CHANGE_JOB: Final = update(jobs).where(jobs.c.id == bindparam("job_id"))
 _END_ATTEMPT: Final = update(attempts).where(
     attempts.c.job_id == bindparam("of_job"), attempts.c.number == bindparam("at")
 )
+#: The workers that were lost under a job.
+_LOST: Final = (
+    select(attempts.c.worker)
+    .where(attempts.c.job_id == bindparam("of_job"), attempts.c.reason == Reason.WORKER_LOST.value)
+    .order_by(attempts.c.number)
+)
 
 
 def claim(
@@ -217,6 +223,9 @@ def end(
     if then.state is State.CANCELED:
         outcome = replace(outcome, state=State.CANCELED, reason=Reason.CANCELED)
     close(connection, now, row, {"outcome": told, "reported": reported}, outcome.reason)
+    if then.state is State.FAILED and outcome.reason is Reason.WORKER_LOST:
+        lost = connection.execute(_LOST, {"of_job": row.id}).scalars().all()
+        outcome = transitions.suspected(outcome, lost)
     move(connection, now, row, then, outcome=dump(outcome))
 
 

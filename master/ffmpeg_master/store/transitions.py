@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ffmpeg_jobs.model import RETRIED_REASONS, Outcome, Reason, State
@@ -66,6 +67,15 @@ def lost(worker: str, silent_seconds: float) -> Outcome:
     """The outcome of an attempt whose lease ran out."""
     sentence = f"the worker {worker} gave no sign of life for {silent_seconds:.0f} s"
     return Outcome(State.FAILED, Reason.WORKER_LOST, sentence)
+
+
+def suspected(outcome: Outcome, lost: Sequence[str]) -> Outcome:
+    """``outcome`` of a job that has no try left, after it took ``lost`` workers, in turn."""
+    if len(lost) < 2:
+        return outcome
+    names = ", ".join(dict.fromkeys(lost))
+    words = f"{outcome.error}; {len(lost)} attempts ended so ({names}): the job may be the cause"
+    return replace(outcome, error=words)
 
 
 def given_up(why: str) -> Outcome:
