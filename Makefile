@@ -17,11 +17,11 @@ check: debs
 	    PYTEST="$$python -m pytest" check-here check-bookworm check-trixie
 
 check-here:
-	$(PYTEST) $(TESTS) -m "not vm"
+	$(PYTEST) $(TESTS) -m "not vm" --durations=30
 check-bookworm:
-	$(PYTEST) tests -m vm -k "not trixie"
+	$(PYTEST) tests -m vm -k "not trixie" --durations=10
 check-trixie:
-	$(PYTEST) tests -m vm -k trixie
+	$(PYTEST) tests -m vm -k trixie --durations=10
 
 debs:
 	@packaging/setup >/dev/null
