@@ -38,9 +38,9 @@ systemctl restart ffmpeg-worker
 """
 ALONE = """
 cp /etc/ffmpeg-worker/worker.toml /root/worker.toml
-sed -i 's/^#* *max_concurrent_jobs =.*/max_concurrent_jobs = 1/; /^require_enforcement/d' \
+sed -i '/^require_enforcement/d; s/^#* *max_concurrent_jobs =.*/max_concurrent_jobs = 1/' \
     /etc/ffmpeg-worker/worker.toml
-sed -i '1i manager = "none"\nrequire_enforcement = false' /etc/ffmpeg-worker/worker.toml
+sed -i -e '1i manager = "none"' -e '1i require_enforcement = false' /etc/ffmpeg-worker/worker.toml
 """
 HEALTH = "curl -sf http://127.0.0.1:9091/health"
 LONG = ("--scenario", "preview", "--duration", "3600", "--timeout", "3600")
