@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -9,6 +10,7 @@ from urllib.parse import quote
 
 import requests
 
+from ffmpeg_jobs import sse
 from ffmpeg_jobs.line import READ_TIMEOUT_SECONDS, Endpoint, Line
 from ffmpeg_jobs.model import (
     Claim,
@@ -22,6 +24,7 @@ from ffmpeg_jobs.model import (
 from ffmpeg_jobs.problems import MasterUnreachable
 from ffmpeg_jobs.wire import Noun, from_json, to_json
 
+SILENCE_SECONDS: Final = 40.0  #: the master says something every 15 s
 PAGE_LENGTH: Final = 100  #: jobs asked for at once
 TOKEN_HEADER: Final = "Attempt-Token"  # noqa: S105 (the name of a header, no secret)
 
@@ -91,6 +94,26 @@ class MasterClient:
     def resume(self, job_id: str) -> JobStatus:
         """Ask that a paused job goes on."""
         return self._noun(JobStatus, self._call("POST", f"/jobs/{_quote(job_id)}/resume"))
+
+    def changes(
+        self, job_id: str | None = None, after: str | None = None
+    ) -> Iterator[tuple[str, JobStatus]]:
+        """Each change of a job, or of all, as it happens, with its id: the master's events.
+
+        ``after``: the id of the change that was told last. A job's stream begins with how it
+        stands, and ends with its end; any stream ends when the master stops, and from time to
+        time. Raises MasterUnreachable when it breaks off.
+        """
+        path = "/events" if job_id is None else f"/jobs/{_quote(job_id)}/events"
+        headers = {} if after is None else {"Last-Event-ID": after}
+        more = {"headers": headers, "stream": True, "read_timeout": SILENCE_SECONDS}
+        with self._call("GET", path, **more) as answer:
+            try:
+                for event in sse.events(answer.iter_content(None)):
+                    yield event.id, self._build(JobStatus, json.loads(event.data))
+            except (requests.RequestException, json.JSONDecodeError) as error:
+                words = f"the master at {self._line.url} broke off"
+                raise MasterUnreachable(words) from error
 
     def log(self, job_id: str, attempt: int | None = None) -> str:
         """ffmpeg's log of the last attempt, or of the given one."""

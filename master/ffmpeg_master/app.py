@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import select
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final, NoReturn
 
@@ -82,6 +82,8 @@ def _responder(master: Master, route: Route) -> Any:
         call = Call(master, path, query, req.get_header, body, key, address, alive, certified)
         allow(route, call)
         _write(resp, _handle(route, call))
+        if route.method != "GET":
+            master.feed.nudge()
 
     return respond
 
@@ -190,6 +192,9 @@ def _write(resp: Any, answer: Answer) -> None:
         resp.set_header(name, value)
     if answer.body is not None:
         resp.content_type = answer.media
+    if isinstance(answer.body, Iterator):
+        resp.stream = answer.body
+    elif answer.body is not None:
         is_bytes = isinstance(answer.body, bytes)
         resp.data = answer.body if is_bytes else json.dumps(to_json(answer.body)).encode()
 

@@ -10,6 +10,7 @@ from typing import Final
 from ffmpeg_jobs.model import JobStatus
 from ffmpeg_master.auth import Gate
 from ffmpeg_master.config import Config
+from ffmpeg_master.feed import Feed
 from ffmpeg_master.metrics import Metrics
 from ffmpeg_master.relay import Relay
 from ffmpeg_master.store import attendance, schema
@@ -29,6 +30,7 @@ class Master:
     gate: Gate
     relay: Relay
     wakeup: Wakeup
+    feed: Feed
     metrics: Metrics
 
     def ended(self, status: JobStatus) -> None:
@@ -53,7 +55,8 @@ def open_master(config: Config, clock: Callable[[], float] | None = None) -> Mas
     away_seconds = _OTHERS_NOTE_SECONDS if store.shared else 0
     attendance.attend(store, away_seconds, config.lease_seconds)
     relay = Relay(store)
-    return Master(config, store, Gate(store), relay, Wakeup(relay.tell), Metrics(store))
+    rooms = Gate(store), relay, Wakeup(relay.tell), Feed(store), Metrics(store)
+    return Master(config, store, *rooms)
 
 
 def _duration_seconds(status: JobStatus) -> float | None:

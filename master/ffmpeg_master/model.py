@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from ffmpeg_jobs.model import Machine, Role
+from ffmpeg_jobs.model import JobStatus, Machine, Role
 
 
 @dataclass(frozen=True)
@@ -100,3 +100,13 @@ class Filters:
     label: tuple[str, str] | None = None  #: name and value
     tenant: str | None = None
     before: int | None = None  #: the cursor: only jobs older than this number
+
+
+@dataclass(frozen=True)
+class Change:
+    """A job, as it stands since it changed last."""
+
+    at: float  #: Unix seconds, by the database's clock
+    number: int  #: the job's
+    tenant: str
+    status: JobStatus

@@ -39,10 +39,11 @@ class Serving:
         self._master.relay.start(wakeup.hears, connected=wakeup.wake_all)
 
     def stop(self) -> None:
-        """End held claims and the housekeeping; requests in flight go on."""
+        """End held claims, who watches and the housekeeping; requests in flight go on."""
         self._housekeeping.stop()
         self._master.relay.stop()
         self._master.wakeup.close()
+        self._master.feed.close()
 
 
 def _open(config: Config) -> Master:

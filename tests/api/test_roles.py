@@ -25,6 +25,8 @@ MAY: dict[tuple[str, str], set[Role | None]] = {
     ("GET", "/workers"): {Role.READ, Role.SUBMIT, Role.ADMIN},
     ("PUT", "/workers/{name}"): {Role.WORKER, Role.ADMIN},
     ("POST", "/workers/{name}/heartbeat"): {Role.WORKER, Role.ADMIN},
+    ("GET", "/jobs/{job_id}/events"): {Role.READ, Role.SUBMIT, Role.ADMIN},
+    ("GET", "/events"): {Role.READ, Role.SUBMIT, Role.ADMIN},
     ("POST", "/workers/{name}/cordon"): {Role.ADMIN},
     ("POST", "/workers/{name}/uncordon"): {Role.ADMIN},
     ("POST", "/workers/{name}/drain"): {Role.ADMIN},
@@ -52,6 +54,7 @@ def test_roles(inside: Inside, route: Route, role: Role | None) -> None:
         if (":int" not in route.path)
         else route.path.replace("{attempt:int}", "1").format(job_id="abcdefghijkl")
     )
+    inside.master.feed.close()  # or a stream of events would not end
     status = inside.call(route.method, path, role).status_code
     refusal = 401 if role is None else 403
     assert (status != refusal) is (role in MAY[route.method, route.path])

@@ -20,7 +20,7 @@ from ffmpeg_master import auth
 from ffmpeg_master.model import Grant
 from ffmpeg_master.store import keys
 from ffmpeg_master.store.engine import Store
-from tests.api.conftest import PATIENCE_SECONDS, Outside, start
+from tests.api.conftest import PATIENCE_SECONDS, Outside, start, until
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,21 @@ class Farm:
         for pid in processes:
             os.kill(pid, signal.SIGKILL)
         master.process.wait(PATIENCE_SECONDS)
+        until(lambda: not any(map(_has_port, processes)))
         master.listener.close()
 
 
 def children(pid: int) -> list[int]:
     text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     return [int(word) for word in text.split()]
+
+
+def _has_port(pid: int) -> bool:
+    """Whether the process is not over yet: what it listens on is closed a little after a kill."""
+    try:
+        return any(Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:  # it is gone, or nothing is left of it but its exit status
+        return False
 
 
 @pytest.fixture

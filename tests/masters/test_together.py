@@ -66,6 +66,15 @@ def listeners(postgres: Postgres) -> list[str]:
     return [row for row in postgres.sql(asking, "postgres").split() if row]
 
 
+def test_who_watches_at_one_is_told_of_a_change_at_the_other(farm: Farm) -> None:
+    here, there = (farm.client(master.ready().url) for master in farm.masters)
+    job_id = here.submit(JOB).id
+    seen = here.changes(job_id)
+    assert next(seen)[1].state is State.QUEUED
+    there.cancel(job_id)
+    assert next(seen)[1].state is State.CANCELED
+
+
 def test_a_claim_at_one_is_woken_by_a_submit_at_the_other(
     pair: list[Master], postgres: Postgres
 ) -> None:

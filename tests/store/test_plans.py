@@ -10,7 +10,7 @@ from sqlalchemy import event
 
 from ffmpeg_jobs.model import Heartbeat, Job
 from ffmpeg_master.model import Filters, Needs
-from ffmpeg_master.store import attendance, intake, jobs, queue, workers
+from ffmpeg_master.store import attendance, changes, intake, jobs, queue, workers
 from ffmpeg_master.store.engine import Store
 
 #: How to ask for a statement's plan, and the steps that read or sort all of a large table.
@@ -55,6 +55,7 @@ def test_no_statement_reads_all_jobs(store: Store, scans: list[str]) -> None:
     attendance.attend(store, 0, 60)
     jobs.counts(store)
     jobs.due(store, 0, 1)
+    changes.since(store, 0)
     jobs.page(store, Filters(state="failed"), 10)
     queue.cancel(store, status.id)
     queue.forget(store, 1, 100)

@@ -28,6 +28,7 @@ VERBS: Final = {
     "cancel": ("cancel", "Ask for the end of jobs."),
     "retry": ("live", "Queue jobs again that failed or were canceled."),
     "logs": ("look", "Print ffmpeg's log of a job."),
+    "events": ("events", "Tell each change of any job as it happens."),
     "workers": ("listing", "List the workers and what they have."),
     "cordon": ("fleet", "Hand out no new jobs to workers."),
     "uncordon": ("fleet", "Hand out jobs to workers again."),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import chain
 from typing import Final, TextIO
 
 import click
@@ -14,9 +17,9 @@ from ffmpeg_jobs.cli.verb import JobId, json_option, print_json, verb
 from ffmpeg_jobs.cli.views import View, open_view
 from ffmpeg_jobs.client import MasterClient
 from ffmpeg_jobs.model import FINAL_STATES, JobStatus
-from ffmpeg_jobs.problems import MasterUnreachable, Problem
+from ffmpeg_jobs.problems import MasterUnreachable, Problem, Unavailable
 
-POLL_SECONDS: Final = 1.0  #: a worker reports about every 2 s
+AGAIN_SECONDS: Final = 1.0  #: after a stream of events broke off
 PATIENCE_SECONDS: Final = 600  #: a reboot of the master's machine, and then some
 
 _EPILOG = """\b
@@ -56,18 +59,28 @@ def _follow(client: MasterClient, job_id: str, view: View, patience_seconds: flo
     heard_at: float | None = None
     while True:
         try:
-            job = client.job(job_id)
+            # First as it stands: where a proxy keeps the events back, this is what is seen.
+            for job in chain(_now(client, job_id), _changes(client, job_id)):
+                heard_at = time.monotonic()
+                view.show(job)
+                if job.state in FINAL_STATES:
+                    return job
         except (MasterUnreachable, Problem) as error:
             passing = isinstance(error, MasterUnreachable) or error.status >= 500
             if not passing or heard_at is None or time.monotonic() - heard_at > patience_seconds:
                 raise
             view.silent()
-        else:
-            heard_at = time.monotonic()
-            view.show(job)
-            if job.state in FINAL_STATES:
-                return job
-        time.sleep(POLL_SECONDS)
+        time.sleep(AGAIN_SECONDS)
+
+
+def _now(client: MasterClient, job_id: str) -> Iterator[JobStatus]:
+    yield client.job(job_id)
+
+
+def _changes(client: MasterClient, job_id: str) -> Iterator[JobStatus]:
+    """Until the stream ends or breaks off; then asking how the job stands tells more."""
+    with suppress(MasterUnreachable, Unavailable):
+        yield from (job for _, job in client.changes(job_id))
 
 
 @verb("watch", epilog=_EPILOG)

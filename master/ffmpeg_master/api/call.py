@@ -13,6 +13,7 @@ from ffmpeg_master.model import DEFAULT_TENANT, Key
 
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
+EVENTS = "text/event-stream"  #: Server-Sent Events (WHATWG HTML, section 9.2)
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Answer:
-    """What goes back: ``body`` is a noun or JSON, or bytes of ``media``."""
+    """What goes back: ``body`` is a noun or JSON, or bytes of ``media``, or what yields them."""
 
     status: int = 200
     body: Any = None

@@ -25,9 +25,9 @@ NEVER: Final = 1e12
 
 # What runs often is built once: building a statement takes longer than running it.
 #: One job.
-_BY_ID: Final = select(jobs).where(jobs.c.id == bindparam("job_id"))
+BY_ID: Final = select(jobs).where(jobs.c.id == bindparam("job_id"))
 #: The same, until the transaction ends for nobody else to change.
-_HOLD_BY_ID: Final = _BY_ID.with_for_update()
+_HOLD_BY_ID: Final = BY_ID.with_for_update()
 _DUE_AT: Final = select(jobs.c.not_before).where(jobs.c.id == bindparam("job_id"))
 _TENANT: Final = select(jobs.c.tenant).where(jobs.c.id == bindparam("job_id"))
 #: The lines that jobs wait in, each found by one step in an index (a loose index scan).
@@ -77,21 +77,22 @@ def _timestamp_or_none(seconds: float | None) -> str | None:
 
 def get(connection: Connection, job_id: str) -> JobStatus:
     """One job, inside a transaction; in one that writes, it is held. Raises NotFound."""
-    query = _HOLD_BY_ID if writes(connection) else _BY_ID
+    query = _HOLD_BY_ID if writes(connection) else BY_ID
     row = connection.execute(query, {"job_id": job_id}).first()
     if row is None:
-        raise _unknown(job_id)
-    return _status(row)
+        raise unknown(job_id)
+    return status_of(row)
 
 
 def check_tenant(store: Store, job_id: str, tenant: str) -> None:
     """Raises NotFound for a job of another tenant, in the words for one that is not there."""
     with store.read() as connection:
         if connection.execute(_TENANT, {"job_id": job_id}).scalar() != tenant:
-            raise _unknown(job_id)
+            raise unknown(job_id)
 
 
-def _unknown(job_id: str) -> NotFound:
+def unknown(job_id: str) -> NotFound:
+    """For a job that is not there."""
     return NotFound(f"there is no job {job_id}")
 
 
@@ -114,7 +115,7 @@ def page(store: Store, filters: Filters, limit: int) -> tuple[list[JobStatus], i
         query = select(jobs).where(*_conditions(filters)).order_by(jobs.c.number.desc())
         rows = connection.execute(query.limit(limit + 1)).all()
     following = rows[limit - 1].number if len(rows) > limit else None
-    return [_status(row) for row in rows[:limit]], following
+    return [status_of(row) for row in rows[:limit]], following
 
 
 def _conditions(filters: Filters) -> list[Any]:
@@ -186,7 +187,8 @@ def due(store: Store, after: float, until: float) -> int:
         return int(connection.execute(query).scalar_one())
 
 
-def _status(row: Any) -> JobStatus:
+def status_of(row: Any) -> JobStatus:
+    """The job of a row of the table."""
     outcome = from_json(Outcome, json.loads(row.outcome)) if row.outcome else None
     running = from_json(Usage, json.loads(row.usage)) if row.usage else None
     return JobStatus(

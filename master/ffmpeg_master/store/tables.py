@@ -90,6 +90,7 @@ jobs = Table(
     Index("jobs_held", "worker", "lease_until", sqlite_where=_LIVE, postgresql_where=_LIVE),
     Index("jobs_by_state", "state", "number"),
     Index("jobs_by_end", "finished_at"),
+    Index("jobs_by_change", "updated_at", "number"),
     Index("jobs_by_tenant", "tenant", "number"),
     sqlite_autoincrement=True,  # a number is never used twice
 )

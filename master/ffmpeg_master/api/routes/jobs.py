@@ -7,11 +7,12 @@ from typing import Final
 from ffmpeg_jobs import contract
 from ffmpeg_jobs.contract import JsonSchema
 from ffmpeg_jobs.model import Role
-from ffmpeg_master.api import jobs
-from ffmpeg_master.api.call import JSON, TEXT, Route
+from ffmpeg_master.api import events, jobs
+from ffmpeg_master.api.call import EVENTS, JSON, TEXT, Route
 from ffmpeg_master.api.routes.parameters import LIST_QUERY, LOG_QUERY
 
 JOBS: Final[JsonSchema] = {"type": "array", "items": contract.JOB_STATUS}
+_RESUME: Final = {"Last-Event-ID": "the id of the event that was told last; goes on from there"}
 
 ROUTES: Final = (
     Route(
@@ -55,6 +56,28 @@ ROUTES: Final = (
         "Show a job",
         {200: contract.JOB_STATUS},
         problems=(404,),
+    ),
+    Route(
+        "GET",
+        "/jobs/{job_id}/events",
+        events.of_job,
+        Role.READ,
+        "Tell how a job stands, and each change as it happens, until it ended",
+        {200: None},
+        gives=EVENTS,
+        headers=_RESUME,
+        problems=(404, 503),
+    ),
+    Route(
+        "GET",
+        "/events",
+        events.of_all,
+        Role.READ,
+        "Tell each change of any job as it happens",
+        {200: None},
+        gives=EVENTS,
+        headers=_RESUME,
+        problems=(503,),
     ),
     Route(
         "POST",

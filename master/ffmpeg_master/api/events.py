@@ -1,0 +1,112 @@
+"""Jobs, told as they change: Server-Sent Events (WHATWG HTML, section 9.2)."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from ffmpeg_jobs.model import FINAL_STATES, JobStatus
+from ffmpeg_jobs.problems import InvalidField
+from ffmpeg_master.api import views
+from ffmpeg_master.api.call import EVENTS, Answer, Call
+from ffmpeg_master.feed import OVERLAP_SECONDS, Feed, read
+from ffmpeg_master.model import Change
+from ffmpeg_master.store import changes
+
+#: Said when there is nothing to tell, so that proxies and clients know that we are there.
+KEEP_ALIVE_SECONDS: Final = 15.0
+#: A stream ends after this long and the client comes again, with a key that is still good.
+STREAM_SECONDS: Final = 600.0
+#: When it may come again.
+_RETRY_MILLISECONDS: Final = 1000
+#: nginx would keep what we say until there is enough of it.
+_HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+Wants = Callable[[Change], bool]
+
+
+def of_job(call: Call) -> Answer:
+    """GET /jobs/{job_id}/events"""
+    store, job_id, told = call.master.store, call.path["job_id"], _told(call)
+    changes.last(store, job_id)  # refused before the stream begins
+
+    def first() -> Iterator[Change]:
+        change = changes.last(store, job_id)
+        if change.at != told or change.status.state in FINAL_STATES:
+            yield change
+
+    def wants(change: Change) -> bool:
+        return bool(change.status.id == job_id)
+
+    return _answer(_stream(call.master.feed, wants, first, ends=True))
+
+
+def of_all(call: Call) -> Answer:
+    """GET /events"""
+    store, sees, told = call.master.store, call.sees, _told(call)
+
+    def wants(change: Change) -> bool:
+        return sees is None or change.tenant == sees
+
+    def first() -> Iterator[Change]:
+        if told is not None:
+            yield from filter(wants, read(store, told - OVERLAP_SECONDS))
+
+    return _answer(_stream(call.master.feed, wants, first, ends=False))
+
+
+def _told(call: Call) -> float | None:
+    """The change that the client was told of last."""
+    text = call.header("Last-Event-ID")
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        raise InvalidField.of("Last-Event-ID", text, "the id of an event") from None
+
+
+def _answer(stream: Iterator[bytes]) -> Answer:
+    # What it refuses is refused now, not in the midst of an answer.
+    return Answer(body=_chain(next(stream), stream), headers=_HEADERS, media=EVENTS)
+
+
+def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from rest
+
+
+def _stream(
+    feed: Feed, wants: Wants, first: Callable[[], Iterator[Change]], *, ends: bool
+) -> Iterator[bytes]:
+    """Events, until the client goes, the master stops or, with ``ends``, the job ended."""
+    stops_at = time.monotonic() + STREAM_SECONDS
+    told: dict[int, tuple[float, tuple[object, ...]]] = {}
+    with feed.watcher(wants) as watcher:
+        yield f"retry: {_RETRY_MILLISECONDS}\n\n".encode()
+        news = list(first())
+        while True:
+            for change in news:
+                before = told.get(change.number, (0.0, ()))
+                if change.at > before[0]:  # else it was read twice
+                    stands = _stands(change.status)
+                    told[change.number] = change.at, stands
+                    yield _event(change, "progress" if stands == before[1] else "state")
+                if ends and change.status.state in FINAL_STATES:
+                    return
+            if feed.closed or time.monotonic() > stops_at:
+                return
+            news = watcher.take(KEEP_ALIVE_SECONDS)
+            if not news:
+                yield b":\n\n"
+
+
+def _stands(status: JobStatus) -> tuple[object, ...]:
+    """Where the job stands; while that is the same, it only went further on."""
+    asked = status.cancel_requested, status.pause_requested, status.job.resource_limits
+    return status.state, status.attempt, status.worker, status.in_force, status.unmet, *asked
+
+
+def _event(change: Change, name: str) -> bytes:
+    data = json.dumps(views.show(change.status), separators=(",", ":"))
+    return f"id: {change.at!r}\nevent: {name}\ndata: {data}\n\n".encode()

@@ -1,0 +1,50 @@
+"""What changed of jobs, in the order of its time: for those who watch."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import bindparam, select, tuple_
+
+from ffmpeg_master.model import Change
+from ffmpeg_master.store.engine import Store
+from ffmpeg_master.store.jobs import BY_ID, status_of, unknown
+from ffmpeg_master.store.tables import jobs
+
+#: Changes read at once.
+PAGE: Final = 500
+
+_SINCE: Final = (
+    select(jobs)
+    .where(
+        tuple_(jobs.c.updated_at, jobs.c.number)
+        > tuple_(bindparam("after"), bindparam("after_number"))
+    )
+    .order_by(jobs.c.updated_at, jobs.c.number)
+    .limit(PAGE)
+)
+
+
+def since(store: Store, after: float, number: int = 0) -> list[Change]:
+    """Up to PAGE jobs that changed after that Unix time, as they stand now, oldest change first;
+    of those that changed just then, the jobs after ``number``.
+
+    A change is only seen when its transaction ends: who goes on from the newest has to look
+    back by as long as a transaction may take.
+    """
+    values = {"after": after, "after_number": number}
+    with store.read() as connection:
+        return [_change(row) for row in connection.execute(_SINCE, values)]
+
+
+def last(store: Store, job_id: str) -> Change:
+    """A job's last change. Raises NotFound."""
+    with store.read() as connection:
+        row = connection.execute(BY_ID, {"job_id": job_id}).first()
+    if row is None:
+        raise unknown(job_id)
+    return _change(row)
+
+
+def _change(row: Any) -> Change:
+    return Change(row.updated_at, row.number, row.tenant, status_of(row))

@@ -1,0 +1,22 @@
+"""Server-Sent Events in whatever pieces they come."""
+
+from __future__ import annotations
+
+import pytest
+
+from ffmpeg_jobs.sse import Event, events
+
+STREAM = (
+    b"retry: 1000\n\n: hello\nid: 7\nevent: state\ndata: {}\n\ndata: a\ndata:b\n\n:\n\ndata: cut"
+)
+FOUND = [Event("state", "7", "{}"), Event("message", "7", "a\nb")]
+
+
+@pytest.mark.parametrize("length", [1, 2, 7, 1000])
+def test_pieces_of_any_length(length: int) -> None:
+    pieces = [STREAM[at : at + length] for at in range(0, len(STREAM), length)]
+    assert list(events(pieces)) == FOUND
+
+
+def test_lines_as_windows_ends_them() -> None:
+    assert list(events([STREAM.replace(b"\n", b"\r\n")])) == FOUND
