@@ -13,6 +13,7 @@ import requests
 from ffmpeg_jobs import sse
 from ffmpeg_jobs.line import READ_TIMEOUT_SECONDS, Endpoint, Line
 from ffmpeg_jobs.model import (
+    AuditEntry,
     Claim,
     Heartbeat,
     HeartbeatAnswer,
@@ -62,12 +63,23 @@ class MasterClient:
 
         ``filters`` are those of ``GET /jobs``: state, queue, worker, label ("title=42").
         """
+        return self._pages(JobStatus, "/jobs", limit, filters)
+
+    def audit(self, limit: int | None = None, **filters: str) -> Iterator[AuditEntry]:
+        """Who did what, newest first, over all pages; ``limit`` is how many at most.
+
+        ``filters`` are those of ``GET /audit``: job, worker, key, who, action, since, until.
+        """
+        return self._pages(AuditEntry, "/audit", limit, filters)
+
+    def _pages(
+        self, cls: type[Noun], path: str, limit: int | None, filters: Mapping[str, str]
+    ) -> Iterator[Noun]:
         left = limit
         params: dict[str, Any] = {"limit": min(limit or PAGE_LENGTH, PAGE_LENGTH), **filters}
-        path = "/jobs"
         while path and left != 0:
             answer = self._call("GET", path, params=params)
-            page = self._nouns(JobStatus, answer)[:left]
+            page = self._nouns(cls, answer)[:left]
             yield from page
             left = None if left is None else left - len(page)
             # A place on this same master: the key goes nowhere else, and a proxy's

@@ -72,14 +72,15 @@ def _responder(master: Master, route: Route) -> Any:
         key = None
         if route.role is not None:
             key = master.gate.admit(req.get_header("Authorization"), route.role, address)
-        _tell_log(key, address)
+        _tell_log(key, address, route)
         check(PATH, path)
         query = _query(req, route)
         body = _body(req, route)
         sock = req.env.get("gunicorn.socket")
         certified = tls.showed_certificate(sock)
         alive = _listens(sock)
-        call = Call(master, path, query, req.get_header, body, key, address, alive, certified)
+        who = (key, address, alive, certified, route.audited)
+        call = Call(master, path, query, req.get_header, body, *who)
         allow(route, call)
         _write(resp, _handle(route, call))
         if route.method != "GET":
@@ -96,12 +97,13 @@ def _handle(route: Route, call: Call) -> Answer:
     return route.handler(call)
 
 
-def _tell_log(key: Key | None, address: str) -> None:
-    """Have each line of the log that this request writes say from where, and for whom."""
+def _tell_log(key: Key | None, address: str, route: Route) -> None:
+    """Have each line of the log that this request writes say from where, for whom, and what."""
     structlog.contextvars.clear_contextvars()
     if key is not None:
         who = {"role": key.role.value, "tenant": key.grant.tenant, "from_address": address}
-        structlog.contextvars.bind_contextvars(**who)
+        what = {} if route.audited is None else {"action": route.audited.value}
+        structlog.contextvars.bind_contextvars(**who, **what)
 
 
 def _address(master: Master, req: Any) -> str:

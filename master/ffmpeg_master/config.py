@@ -140,6 +140,13 @@ SETTINGS: Final = (
         "how long ended jobs and their logs are kept",
     ),
     Setting(
+        "retention",
+        "retain_audit_days",
+        whole(1, 3650, "days"),
+        90,
+        "how long it is kept who did what",
+    ),
+    Setting(
         "tls",
         "tls_certificate",
         PATH,
@@ -179,6 +186,7 @@ class Config:
     aging_seconds: int
     fair_share: tuple[tuple[str, int], ...]
     retain_days: int
+    retain_audit_days: int
     tls_certificate: Path | None
     tls_key: Path | None
     tls_client_ca: Path | None

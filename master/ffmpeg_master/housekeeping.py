@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 
 from ffmpeg_master.master import Master
-from ffmpeg_master.store import attendance, jobs, queue, workers
+from ffmpeg_master.store import attendance, audit, jobs, queue, workers
 
 log = structlog.get_logger()
 
@@ -19,6 +19,8 @@ ROUND_SECONDS: Final = 1.0
 _AWAY_SECONDS: Final = 10.0
 #: Jobs deleted per round: a transaction of a few milliseconds.
 _FORGET_MOST: Final = 100
+#: Entries of the audit log, likewise.
+_FORGET_ENTRIES_MOST: Final = 1000
 
 
 class Housekeeping:
@@ -81,3 +83,5 @@ class Housekeeping:
             log.info("jobs_forgotten", count=forgotten)
         for name in workers.forget(self._master.store, before):
             log.info("worker_forgotten", worker=name)
+        before = now - self._master.config.retain_audit_days * 86400
+        audit.forget(self._master.store, before, _FORGET_ENTRIES_MOST)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import pwd
 import re
 import sys
 from collections.abc import Iterator
@@ -14,11 +15,11 @@ from pathlib import Path
 from typing import Final
 
 from ffmpeg_jobs.contract import WORKER_NAME_PATTERN
-from ffmpeg_jobs.model import Role
+from ffmpeg_jobs.model import Action, Role
 from ffmpeg_jobs.problems import InvalidField, Problem
 from ffmpeg_master import auth
 from ffmpeg_master.config import Config
-from ffmpeg_master.model import DEFAULT_TENANT, Grant, Key
+from ffmpeg_master.model import DEFAULT_TENANT, Act, Grant, Key
 from ffmpeg_master.owner import as_owner_of
 from ffmpeg_master.store import keys, schema
 from ffmpeg_master.store.engine import Store
@@ -75,7 +76,7 @@ def run(options: argparse.Namespace, config: Config) -> int:
             _list(config, as_json=options.json)
         else:
             with _store(config) as store:
-                keys.revoke(store, options.name)
+                keys.revoke(store, options.name, _act(Action.KEY_REVOKED))
     except (Problem, schema.SchemaTooNew, OSError) as error:
         sys.stderr.write(f"ffmpeg-master: {error}\n")
         return 1
@@ -112,7 +113,17 @@ def _enter(config: Config, options: argparse.Namespace, secret: str) -> None:
     with _store(config) as store:
         expires_at_seconds = _end(options.expires, store.now())
         grant = Grant(Role(options.role), options.tenant, options.worker, expires_at_seconds)
-        keys.create(store, options.name, grant, auth.digest(secret))
+        mark, act = auth.digest(secret), _act(Action.KEY_CREATED)
+        keys.create(store, options.name, grant, mark, act)
+
+
+def _act(action: Action) -> Act:
+    """What the audit log says of whoever runs this command."""
+    uid = os.getuid()  # the real one: root acts as the owner of the files
+    try:
+        return Act(pwd.getpwuid(uid).pw_name[:63], action)
+    except KeyError:
+        return Act(f"uid {uid}", action)
 
 
 def _end(words: str | None, now_seconds: float) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from ffmpeg_jobs.model import JobStatus, Machine, Role
+from ffmpeg_jobs.model import Action, JobStatus, Machine, Role
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,29 @@ class Key:
     def sees(self) -> str | None:
         """The tenant whose jobs it sees; None: all."""
         return None if self.role is Role.ADMIN else self.grant.tenant
+
+
+@dataclass(frozen=True)
+class Act:
+    """Somebody does something, as the audit log names them."""
+
+    who: str  #: the name of the key, or of the account at this machine
+    action: Action
+    role: Role | None = None  #: of the key; None: an account
+    tenant: str | None = None  #: likewise
+    address: str | None = None  #: likewise
+
+
+@dataclass(frozen=True)
+class AuditFilters:
+    """Which entries a list shows; None is all. Times are Unix seconds."""
+
+    subject: tuple[str, str] | None = None  #: its kind, and its id or name
+    who: str | None = None
+    action: str | None = None
+    since_seconds: float | None = None
+    until_seconds: float | None = None
+    before: int | None = None  #: the cursor: only entries older than this one
 
 
 @dataclass(frozen=True)

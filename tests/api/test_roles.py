@@ -36,6 +36,7 @@ MAY: dict[tuple[str, str], set[Role | None]] = {
     ("POST", "/jobs/{job_id}/attempts/{attempt:int}/result"): {Role.WORKER, Role.ADMIN},
     ("POST", "/jobs/{job_id}/attempts/{attempt:int}/release"): {Role.WORKER, Role.ADMIN},
     ("PUT", "/jobs/{job_id}/attempts/{attempt:int}/log"): {Role.WORKER, Role.ADMIN},
+    ("GET", "/audit"): {Role.ADMIN},
     ("GET", "/health"): {None, *Role},
     ("GET", "/metrics"): {Role.READ, Role.SUBMIT, Role.ADMIN},
     ("GET", "/openapi.json"): {None, *Role},

@@ -16,10 +16,12 @@ OURS = {module.name: module for module in modules(*PRODUCT)}
 PURE = (
     "ffmpeg_jobs.model",
     "ffmpeg_jobs.model.attempt",
+    "ffmpeg_jobs.model.audit",
     "ffmpeg_jobs.model.fleet",
     "ffmpeg_jobs.model.job",
     "ffmpeg_jobs.contract",
     "ffmpeg_jobs.contract.attempt",
+    "ffmpeg_jobs.contract.audit",
     "ffmpeg_jobs.contract.fleet",
     "ffmpeg_jobs.contract.job",
     "ffmpeg_jobs.contract.words",

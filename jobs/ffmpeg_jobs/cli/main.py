@@ -35,6 +35,7 @@ VERBS: Final = {
     "drain": ("fleet", "Empty workers: no new jobs, and those that run go on or are given back."),
     "undrain": ("fleet", "Have drained workers take jobs again."),
     "remove-worker": ("fleet", "Forget workers that are gone."),
+    "audit": ("audit", "List who did what, newest first."),
 }
 
 _EPILOG = """\b

@@ -18,6 +18,7 @@ from ffmpeg_jobs.contract.attempt import (
     TERMS,
     USAGE,
 )
+from ffmpeg_jobs.contract.audit import ACTION, AUDIT_ENTRY
 from ffmpeg_jobs.contract.fleet import (
     CLAIM_REQUEST,
     DRAIN,
@@ -37,6 +38,7 @@ from ffmpeg_jobs.contract.words import (
     INPUT_PATTERN,
     JOB_ID_PATTERN,
     LOG_MAX_BYTES,
+    MOMENT,
     TUNES,
     VIDEO_ENCODERS,
     WORKER_NAME_PATTERN,
@@ -44,7 +46,9 @@ from ffmpeg_jobs.contract.words import (
 )
 
 __all__ = [
+    "ACTION",
     "AUDIO_ENCODERS",
+    "AUDIT_ENTRY",
     "BATCH",
     "BATCH_MAX_JOBS",
     "BODY_MAX_BYTES",
@@ -65,6 +69,7 @@ __all__ = [
     "LOG_MAX_BYTES",
     "MACHINE",
     "MEDIA",
+    "MOMENT",
     "NEW_LIMITS",
     "OUTCOME",
     "PARAMETERS",

@@ -7,6 +7,7 @@ Frozen values only: a noun is made once, by the room that owns it, and changed b
 from __future__ import annotations
 
 from ffmpeg_jobs.model.attempt import Claim, JobStatus, Media, Outcome, Progress, Terms, Usage
+from ffmpeg_jobs.model.audit import Action, AuditEntry
 from ffmpeg_jobs.model.fleet import (
     Free,
     Heartbeat,
@@ -39,6 +40,8 @@ __all__ = [
     "DEFAULT_TIMEOUT_SECONDS",
     "FINAL_STATES",
     "RETRIED_REASONS",
+    "Action",
+    "AuditEntry",
     "Claim",
     "Free",
     "Heartbeat",

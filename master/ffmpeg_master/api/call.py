@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ffmpeg_jobs.contract import BODY_MAX_BYTES, JsonSchema
-from ffmpeg_jobs.model import Role
+from ffmpeg_jobs.model import Action, Role
 from ffmpeg_master.master import Master
-from ffmpeg_master.model import DEFAULT_TENANT, Key
+from ffmpeg_master.model import DEFAULT_TENANT, Act, Key
 
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
@@ -29,6 +29,7 @@ class Call:
     address: str  #: where the request comes from
     connected: Callable[[], bool]  #: whether the client still listens
     certified: bool = False  #: whether it showed a certificate of tls_client_ca's
+    audited: Action | None = None  #: what its route is in the audit log
 
     @property
     def by(self) -> str:
@@ -39,6 +40,14 @@ class Call:
     def sees(self) -> str | None:
         """The tenant whose jobs the caller sees; None: everybody's."""
         return DEFAULT_TENANT if self.key is None else self.key.sees
+
+    @property
+    def act(self) -> Act | None:
+        """What the audit log says of it, if its route is in it."""
+        if self.key is None or self.audited is None:
+            return None
+        grant = self.key.grant
+        return Act(self.by, self.audited, grant.role, grant.tenant, self.address or "unix")
 
 
 @dataclass(frozen=True)
@@ -67,4 +76,5 @@ class Route:
     gives: str = JSON
     headers: Mapping[str, str] = field(default_factory=dict)  #: name: what it is for
     problems: tuple[int, ...] = ()  #: beyond those of every route
+    audited: Action | None = None  #: what the audit log calls it; None: it is not in it
     body_max_bytes: int = BODY_MAX_BYTES

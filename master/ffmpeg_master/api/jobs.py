@@ -6,8 +6,6 @@ import json
 import re
 from dataclasses import replace
 from hashlib import sha256
-from typing import Any
-from urllib.parse import urlencode
 
 import structlog
 
@@ -17,6 +15,7 @@ from ffmpeg_jobs.schema import parse_batch, parse_job
 from ffmpeg_master import scheduling
 from ffmpeg_master.api import views
 from ffmpeg_master.api.call import TEXT, Answer, Call
+from ffmpeg_master.api.pages import following_page
 from ffmpeg_master.master import Master
 from ffmpeg_master.model import DEFAULT_TENANT, Filters
 from ffmpeg_master.store import intake, jobs, logs, queue, wishes, workers
@@ -31,7 +30,7 @@ def submit(call: Call) -> Answer:
     """POST /jobs"""
     job = parse_job(call.body)
     submission = _submission(call, job, _digest(call), None)
-    status, created = intake.submit(call.master.store, submission)
+    status, created = intake.submit(call.master.store, submission, call.act)
     if created:
         log.info("job_submitted", job=status.id, by=call.by, queue=job.queue.value)
         call.master.wakeup.wake()
@@ -42,7 +41,7 @@ def submit_batch(call: Call) -> Answer:
     """POST /jobs/batch"""
     batch, digest = parse_batch(call.body), _digest(call)
     submissions = [_submission(call, job, digest, place) for place, job in enumerate(batch)]
-    accepted, created = intake.submit_batch(call.master.store, submissions)
+    accepted, created = intake.submit_batch(call.master.store, submissions, call.act)
     if created:
         for status in accepted:
             log.info("job_submitted", job=status.id, by=call.by, queue=status.job.queue.value)
@@ -91,14 +90,8 @@ def show_page(call: Call) -> Answer:
         query.get("cursor"),
     )
     found, following = jobs.page(call.master.store, filters, limit)
-    headers = {"Link": _link(query, limit, following)} if following is not None else {}
+    headers = following_page("/jobs", query, limit, following)
     return Answer(body=[views.show(status) for status in found], headers=headers)
-
-
-def _link(query: Any, limit: int, following: int) -> str:
-    # RFC 8288; relative, so that it holds behind a proxy.
-    target = urlencode({**query, "limit": limit, "cursor": following})
-    return f'</jobs?{target}>; rel="next"'
 
 
 def show(call: Call) -> Answer:
@@ -119,7 +112,7 @@ def _waits_for(master: Master, status: JobStatus) -> str:
 
 def cancel(call: Call) -> Answer:
     """POST /jobs/{job_id}/cancel"""
-    status, ended = queue.cancel(call.master.store, call.path["job_id"])
+    status, ended = queue.cancel(call.master.store, call.path["job_id"], call.act)
     log.info("job_cancel_requested", job=status.id, by=call.by, state=status.state.value)
     if ended:
         call.master.ended(status)
@@ -128,7 +121,7 @@ def cancel(call: Call) -> Answer:
 
 def queue_again(call: Call) -> Answer:
     """POST /jobs/{job_id}/retry"""
-    status = retry(call.master.store, call.path["job_id"])
+    status = retry(call.master.store, call.path["job_id"], call.act)
     log.info("job_retried", job=status.id, by=call.by)
     call.master.wakeup.wake()
     return Answer(body=views.show(status))
@@ -137,7 +130,8 @@ def queue_again(call: Call) -> Answer:
 def set_limits(call: Call) -> Answer:
     """POST /jobs/{job_id}/limits"""
     limits = {name: int(value) for name, value in call.body.items()}
-    status, changed = wishes.set_limits(call.master.store, call.path["job_id"], limits)
+    store, job_id = call.master.store, call.path["job_id"]
+    status, changed = wishes.set_limits(store, job_id, limits, call.act)
     if changed:
         log.info("job_limits_changed", job=status.id, by=call.by, **limits)
         call.master.wakeup.wake()  # it may fit a worker now that it did not fit
@@ -155,7 +149,8 @@ def resume(call: Call) -> Answer:
 
 
 def _set_paused(call: Call, paused: bool) -> Answer:
-    status, changed = wishes.set_paused(call.master.store, call.path["job_id"], paused)
+    store, job_id = call.master.store, call.path["job_id"]
+    status, changed = wishes.set_paused(store, job_id, paused, call.act)
     if changed:
         log.info("job_pause_changed", job=status.id, by=call.by, pause=paused)
     return Answer(body=views.show(status))

@@ -33,6 +33,7 @@ _NAMED: Final = {
     "HeartbeatAnswer": contract.HEARTBEAT_ANSWER,
     "Outcome": contract.OUTCOME,
     "WorkerStatus": contract.WORKER_STATUS,
+    "AuditEntry": contract.AUDIT_ENTRY,
     "Problem": _PROBLEM,
 }
 

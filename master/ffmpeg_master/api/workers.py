@@ -46,7 +46,7 @@ def uncordon(call: Call) -> Answer:
 
 def _set_cordoned(call: Call, cordoned: bool) -> Answer:
     name = call.path["name"]
-    workers.set_cordoned(call.master.store, name, cordoned)
+    workers.set_cordoned(call.master.store, name, cordoned, call.act)
     log.info("worker_cordon_changed", worker=name, by=call.by, cordoned=cordoned)
     if not cordoned:
         call.master.wakeup.wake()  # jobs may wait for it alone
@@ -56,7 +56,7 @@ def _set_cordoned(call: Call, cordoned: bool) -> Answer:
 def drain(call: Call) -> Answer:
     """POST /workers/{name}/drain"""
     name, timeout_seconds = call.path["name"], call.body.get("timeout_seconds")
-    workers.drain(call.master.store, name, timeout_seconds)
+    workers.drain(call.master.store, name, timeout_seconds, call.act)
     log.info("worker_drained", worker=name, by=call.by, timeout_seconds=timeout_seconds)
     return Answer(204)
 
@@ -64,7 +64,7 @@ def drain(call: Call) -> Answer:
 def undrain(call: Call) -> Answer:
     """POST /workers/{name}/undrain"""
     name = call.path["name"]
-    workers.undrain(call.master.store, name)
+    workers.undrain(call.master.store, name, call.act)
     log.info("worker_undrained", worker=name, by=call.by)
     call.master.wakeup.wake()
     return Answer(204)
@@ -73,7 +73,7 @@ def undrain(call: Call) -> Answer:
 def remove(call: Call) -> Answer:
     """DELETE /workers/{name}"""
     name = call.path["name"]
-    workers.remove(call.master.store, name, call.master.config.lease_seconds)
+    workers.remove(call.master.store, name, call.master.config.lease_seconds, call.act)
     log.info("worker_removed", worker=name, by=call.by)
     return Answer(204)
 

@@ -15,7 +15,8 @@ from sqlalchemy import insert, select
 from ffmpeg_jobs.model import Job, JobStatus, State
 from ffmpeg_jobs.problems import Conflict
 from ffmpeg_jobs.schema import unix_seconds
-from ffmpeg_master.model import DEFAULT_TENANT, Needs
+from ffmpeg_master.model import DEFAULT_TENANT, Act, Needs
+from ffmpeg_master.store import audit
 from ffmpeg_master.store.engine import Connection, Store
 from ffmpeg_master.store.jobs import dump, get
 from ffmpeg_master.store.tables import jobs, labels
@@ -36,7 +37,7 @@ class Submission:
     place: int | None = None  #: in its batch; None: it came alone
 
 
-def submit(store: Store, submission: Submission) -> tuple[JobStatus, bool]:
+def submit(store: Store, submission: Submission, act: Act | None = None) -> tuple[JobStatus, bool]:
     """Accept a job durably; False: it is the one that came with this idempotency key before.
 
     Raises Conflict if another job came with that key.
@@ -45,10 +46,15 @@ def submit(store: Store, submission: Submission) -> tuple[JobStatus, bool]:
         earlier = _by_idempotency_key(connection, submission)
         if earlier is not None:
             return get(connection, earlier), False
-        return _accept(connection, submission, store.now()), True
+        now = store.now()
+        status = _accept(connection, submission, now)
+        audit.note(connection, now, act, status.id)
+        return status, True
 
 
-def submit_batch(store: Store, submissions: Sequence[Submission]) -> tuple[list[JobStatus], bool]:
+def submit_batch(
+    store: Store, submissions: Sequence[Submission], act: Act | None = None
+) -> tuple[list[JobStatus], bool]:
     """Accept all of a batch or nothing, durably; False: it came with this key before.
 
     Of one that came before, the jobs that are still kept. Raises Conflict if another batch
@@ -60,7 +66,9 @@ def submit_batch(store: Store, submissions: Sequence[Submission]) -> tuple[list[
         if earlier:
             return [get(connection, job_id) for job_id in earlier], False
         now = store.now()
-        return [_accept(connection, submission, now) for submission in submissions], True
+        accepted = [_accept(connection, submission, now) for submission in submissions]
+        audit.note(connection, now, act, *(status.id for status in accepted))
+        return accepted, True
 
 
 def _accept(connection: Connection, submission: Submission, now: float) -> JobStatus:

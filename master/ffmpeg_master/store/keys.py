@@ -8,12 +8,13 @@ from sqlalchemy import insert, select, update
 
 from ffmpeg_jobs.model import Role
 from ffmpeg_jobs.problems import Conflict, NotFound
-from ffmpeg_master.model import Grant, Key
+from ffmpeg_master.model import Act, Grant, Key
+from ffmpeg_master.store import audit
 from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.tables import keys
 
 
-def create(store: Store, name: str, grant: Grant, digest: str) -> None:
+def create(store: Store, name: str, grant: Grant, digest: str, act: Act | None = None) -> None:
     """Enter a key by its digest (SHA-256, hexadecimal). Raises Conflict if the name is taken."""
     with store.write() as connection:
         if connection.execute(select(keys.c.name).where(keys.c.name == name)).first():
@@ -28,6 +29,8 @@ def create(store: Store, name: str, grant: Grant, digest: str) -> None:
             "created_at": store.now(),
         }
         connection.execute(insert(keys).values(values))
+        granted = {name: values[name] for name in ("role", "tenant", "worker", "expires_at")}
+        audit.note(connection, store.now(), act, name, **granted)
 
 
 def find(store: Store, digest: str) -> Key | None:
@@ -51,12 +54,13 @@ def show_all(store: Store) -> list[Key]:
         return [_key(row) for row in connection.execute(select(keys).order_by(keys.c.name))]
 
 
-def revoke(store: Store, name: str) -> None:
+def revoke(store: Store, name: str, act: Act | None = None) -> None:
     """End a key's validity; masters notice within seconds. Raises NotFound."""
     with store.write() as connection:
         mine = update(keys).where(keys.c.name == name, keys.c.revoked_at.is_(None))
         if connection.execute(mine.values(revoked_at=store.now())).rowcount == 0:
             raise NotFound(f"no valid key is named {name}")
+        audit.note(connection, store.now(), act, name)
 
 
 def _key(row: Any) -> Key:

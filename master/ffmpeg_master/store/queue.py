@@ -31,7 +31,8 @@ from ffmpeg_jobs.model import (
 )
 from ffmpeg_jobs.problems import Conflict
 from ffmpeg_jobs.schema import from_json
-from ffmpeg_master.store import fence, transitions
+from ffmpeg_master.model import Act
+from ffmpeg_master.store import audit, fence, transitions
 from ffmpeg_master.store.engine import Connection, Store
 from ffmpeg_master.store.jobs import dump, get
 from ffmpeg_master.store.tables import attempts, is_live, is_queued, jobs, workers
@@ -256,7 +257,7 @@ def move(connection: Connection, now: float, row: Any, then: transitions.Next, *
     connection.execute(_CHANGE_JOB, values | more)
 
 
-def cancel(store: Store, job_id: str) -> tuple[JobStatus, bool]:
+def cancel(store: Store, job_id: str, act: Act | None = None) -> tuple[JobStatus, bool]:
     """End a queued job now, ask for the end of a running one; whether this ended it.
 
     A repeat changes nothing. Raises NotFound or Conflict.
@@ -277,6 +278,7 @@ def cancel(store: Store, job_id: str) -> tuple[JobStatus, bool]:
             outcome = Outcome(State.CANCELED, Reason.CANCELED, "canceled before it ran")
             values |= {"state": State.CANCELED.value, "finished_at": now, "outcome": dump(outcome)}
         connection.execute(_CHANGE_JOB, values | {"job_id": job_id})
+        audit.note(connection, now, act, job_id)
         return get(connection, job_id), ends
 
 

@@ -8,6 +8,8 @@ from sqlalchemy import bindparam, select, update
 
 from ffmpeg_jobs.model import JobStatus, State
 from ffmpeg_jobs.problems import Conflict
+from ffmpeg_master.model import Act
+from ffmpeg_master.store import audit
 from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.jobs import get, timestamp
 from ffmpeg_master.store.tables import jobs
@@ -37,7 +39,7 @@ _QUEUE: Final = (
 )
 
 
-def retry(store: Store, job_id: str) -> JobStatus:
+def retry(store: Store, job_id: str, act: Act | None = None) -> JobStatus:
     """Queue a failed or canceled job again, with all of its tries before it.
 
     Raises NotFound, or Conflict for a job in another state or past its deadline.
@@ -48,6 +50,7 @@ def retry(store: Store, job_id: str) -> JobStatus:
         _check(status, row.attempt, row.deadline, now)
         most = row.attempt - row.given_back + status.job.max_attempts
         connection.execute(_QUEUE, {"of_job": job_id, "now": now, "most": most})
+        audit.note(connection, now, act, job_id)
         return get(connection, job_id)
 
 

@@ -164,6 +164,25 @@ keys = Table(
     Column("last_used_at", Float),  # to the minute
 )
 
+# What people did; it outlasts the jobs, workers and keys that it speaks of.
+audit = Table(
+    "audit",
+    METADATA,
+    Column("id", _NUMBER, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("who", String(63), nullable=False),
+    Column("role", String(16)),  # NULL: an account at the machine
+    Column("tenant", String(63)),
+    Column("address", String(64)),
+    Column("action", String(32), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("subject", String(63), nullable=False),
+    Column("detail", Text),  # JSON; NULL: there is nothing more to say
+    Index("audit_by_subject", "kind", "subject", "id"),
+    Index("audit_by_time", "at"),
+    sqlite_autoincrement=True,
+)
+
 # One row: when a master of this database was there last.
 attendance = Table(
     "attendance",

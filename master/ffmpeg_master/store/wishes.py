@@ -14,6 +14,8 @@ from sqlalchemy import bindparam, update
 
 from ffmpeg_jobs.model import FINAL_STATES, Job, JobStatus, State
 from ffmpeg_jobs.problems import Conflict
+from ffmpeg_master.model import Act
+from ffmpeg_master.store import audit
 from ffmpeg_master.store.engine import Connection, Store
 from ffmpeg_master.store.jobs import dump, get
 from ffmpeg_master.store.tables import jobs
@@ -21,7 +23,9 @@ from ffmpeg_master.store.tables import jobs
 _CHANGE: Final = update(jobs).where(jobs.c.id == bindparam("job_id"))
 
 
-def set_limits(store: Store, job_id: str, limits: Mapping[str, int]) -> tuple[JobStatus, bool]:
+def set_limits(
+    store: Store, job_id: str, limits: Mapping[str, int], act: Act | None = None
+) -> tuple[JobStatus, bool]:
     """Change fields of a job's resource limits; whether that changed anything.
 
     Raises NotFound, or Conflict for a job that has ended, and for the timeout of one that runs.
@@ -40,7 +44,9 @@ def set_limits(store: Store, job_id: str, limits: Mapping[str, int]) -> tuple[Jo
                 "timeout_sec can change only while it is queued, because systemd fixes "
                 "RuntimeMaxSec when the scope starts",
             )
-        return _change(connection, status, store.now(), **_limits(job)), True
+        now = store.now()
+        audit.note(connection, now, act, job_id, **limits)
+        return _change(connection, status, now, **_limits(job)), True
 
 
 def _limits(job: Job) -> dict[str, Any]:
@@ -50,7 +56,9 @@ def _limits(job: Job) -> dict[str, Any]:
     return {"job": dump(job), **needs}
 
 
-def set_paused(store: Store, job_id: str, paused: bool) -> tuple[JobStatus, bool]:
+def set_paused(
+    store: Store, job_id: str, paused: bool, act: Act | None = None
+) -> tuple[JobStatus, bool]:
     """Ask that a running job stands still, or goes on; whether that was not asked before.
 
     Raises NotFound, or Conflict for a job that no worker holds, or that is being canceled.
@@ -63,7 +71,9 @@ def set_paused(store: Store, job_id: str, paused: bool) -> tuple[JobStatus, bool
             raise _conflict(status, "it is being canceled")
         if status.pause_requested is paused:
             return status, False
-        return _change(connection, status, store.now(), pause_requested=paused), True
+        now = store.now()
+        audit.note(connection, now, act, job_id)
+        return _change(connection, status, now, pause_requested=paused), True
 
 
 def _change(connection: Connection, status: JobStatus, now: float, **values: Any) -> JobStatus:

@@ -11,7 +11,8 @@ from sqlalchemy import bindparam, delete, func, insert, select, update
 from ffmpeg_jobs.model import Free, Machine, WorkerStatus
 from ffmpeg_jobs.problems import Conflict, NotFound
 from ffmpeg_jobs.schema import from_json
-from ffmpeg_master.model import Member, Needs
+from ffmpeg_master.model import Act, Member, Needs
+from ffmpeg_master.store import audit
 from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.jobs import NEEDS, dump, needs, timestamp
 from ffmpeg_master.store.tables import is_live, jobs, workers
@@ -87,28 +88,32 @@ def held(store: Store) -> dict[str, int]:
         return {row.submitter or "": int(row.percent) for row in connection.execute(_HELD)}
 
 
-def set_cordoned(store: Store, name: str, cordoned: bool) -> None:
+def set_cordoned(store: Store, name: str, cordoned: bool, act: Act | None = None) -> None:
     """Have a worker get no new jobs, or get them again. Raises NotFound."""
-    _change(store, name, cordoned=cordoned)
+    _change(store, name, act, {"cordoned": cordoned})
 
 
-def drain(store: Store, name: str, timeout_seconds: float | None) -> None:
+def drain(store: Store, name: str, timeout_seconds: float | None, act: Act | None = None) -> None:
     """Have a worker take no new jobs; after ``timeout_seconds`` (None: never) it gives back
     what still runs. Raises NotFound."""
     until = None if timeout_seconds is None else store.now() + timeout_seconds
-    _change(store, name, drain=True, drain_until=until)
+    values = {"drain": True, "drain_until": until}
+    _change(store, name, act, values, timeout_seconds=timeout_seconds)
 
 
-def undrain(store: Store, name: str) -> None:
+def undrain(store: Store, name: str, act: Act | None = None) -> None:
     """Have it take jobs again, as far as the master is asked. Raises NotFound."""
-    _change(store, name, drain=False, drain_until=None)
+    _change(store, name, act, {"drain": False, "drain_until": None})
 
 
-def _change(store: Store, name: str, **values: Any) -> None:
+def _change(
+    store: Store, name: str, act: Act | None, values: dict[str, Any], **detail: Any
+) -> None:
     with store.write() as connection:
         change = update(workers).where(workers.c.name == name).values(values)
         if connection.execute(change).rowcount == 0:
             raise unknown(name)
+        audit.note(connection, store.now(), act, name, **detail)
 
 
 def drained(store: Store, name: str) -> tuple[bool, float | None]:
@@ -120,7 +125,7 @@ def drained(store: Store, name: str) -> tuple[bool, float | None]:
     return True, None if row.drain_until is None else max(0.0, row.drain_until - store.now())
 
 
-def remove(store: Store, name: str, online_seconds: float) -> None:
+def remove(store: Store, name: str, online_seconds: float, act: Act | None = None) -> None:
     """Forget a worker. Raises NotFound, or Conflict while it is online or holds jobs."""
     with store.write() as connection:
         row = connection.execute(_HOLD_BY_NAME, {"by": name}).first()
@@ -133,6 +138,7 @@ def remove(store: Store, name: str, online_seconds: float) -> None:
             words = f"worker {name} holds {held} of its jobs; they are free when their leases end"
             raise Conflict(words, state="offline")
         connection.execute(delete(workers).where(workers.c.name == name))
+        audit.note(connection, store.now(), act, name)
 
 
 def show_all(store: Store, online_seconds: float, tenant: str | None = None) -> list[WorkerStatus]:

@@ -6,7 +6,7 @@ from typing import Final
 
 from ffmpeg_jobs import contract
 from ffmpeg_jobs.contract import JsonSchema
-from ffmpeg_jobs.model import Role
+from ffmpeg_jobs.model import Action, Role
 from ffmpeg_master.api import events, jobs
 from ffmpeg_master.api.call import EVENTS, JSON, TEXT, Route
 from ffmpeg_master.api.routes.parameters import LIST_QUERY, LOG_QUERY
@@ -26,6 +26,7 @@ ROUTES: Final = (
         takes=JSON,
         headers={"Idempotency-Key": "makes a repeated submit the same job"},
         problems=(409,),
+        audited=Action.JOB_SUBMITTED,
     ),
     Route(
         "POST",
@@ -38,6 +39,7 @@ ROUTES: Final = (
         takes=JSON,
         headers={"Idempotency-Key": "makes a repeated submit the same jobs"},
         problems=(409,),
+        audited=Action.JOB_SUBMITTED,
     ),
     Route(
         "GET",
@@ -87,6 +89,7 @@ ROUTES: Final = (
         "Ask for a job's end; a queued job ends at once",
         {200: contract.JOB_STATUS},
         problems=(404, 409),
+        audited=Action.JOB_CANCELED,
     ),
     Route(
         "POST",
@@ -98,6 +101,7 @@ ROUTES: Final = (
         body=contract.NEW_LIMITS,
         takes=JSON,
         problems=(404, 409),
+        audited=Action.JOB_LIMITS_CHANGED,
     ),
     Route(
         "POST",
@@ -107,6 +111,7 @@ ROUTES: Final = (
         "Ask that a running job stands still; it is paused once its worker says so",
         {200: contract.JOB_STATUS},
         problems=(404, 409),
+        audited=Action.JOB_PAUSED,
     ),
     Route(
         "POST",
@@ -116,6 +121,7 @@ ROUTES: Final = (
         "Ask that a paused job goes on",
         {200: contract.JOB_STATUS},
         problems=(404, 409),
+        audited=Action.JOB_RESUMED,
     ),
     Route(
         "POST",
@@ -125,6 +131,7 @@ ROUTES: Final = (
         "Queue a failed or canceled job again; its attempts go on counting up",
         {200: contract.JOB_STATUS},
         problems=(404, 409),
+        audited=Action.JOB_RETRIED,
     ),
     Route(
         "GET",

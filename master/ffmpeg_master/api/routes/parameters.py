@@ -6,6 +6,7 @@ from typing import Final
 
 from ffmpeg_jobs import contract
 from ffmpeg_jobs.contract import JsonSchema
+from ffmpeg_jobs.shapes import text
 
 STATUS: Final = contract.JOB_STATUS["properties"]
 WORKER_NAME: Final = contract.WORKER_STATUS["properties"]["name"]
@@ -43,6 +44,19 @@ LIST_QUERY: Final = table(
             "description": "a label and its value, as NAME=VALUE",
         },
         "limit": number(1, 1000, "a whole number of jobs, 1 to 1000"),
+        "cursor": number(0, (1 << 63) - 1, "the cursor of the Link header of the page before"),
+    }
+)
+AUDIT_QUERY: Final = table(
+    {
+        "job": STATUS["id"],
+        "worker": WORKER_NAME,
+        "key": text(contract.WORKER_NAME_PATTERN, 63, "a key's name"),
+        "who": text(r"^[^\x00]{1,63}$", 63, "the name of a key, or of an account"),
+        "action": contract.ACTION,
+        "since": contract.MOMENT,
+        "until": contract.MOMENT,
+        "limit": number(1, 1000, "a whole number of entries, 1 to 1000"),
         "cursor": number(0, (1 << 63) - 1, "the cursor of the Link header of the page before"),
     }
 )

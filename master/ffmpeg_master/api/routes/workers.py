@@ -6,7 +6,7 @@ from typing import Final
 
 from ffmpeg_jobs import contract
 from ffmpeg_jobs.contract import JsonSchema
-from ffmpeg_jobs.model import Role
+from ffmpeg_jobs.model import Action, Role
 from ffmpeg_master.api import workers
 from ffmpeg_master.api.call import JSON, Route
 
@@ -50,6 +50,7 @@ ROUTES: Final = (
         "Hand out no new jobs to a worker; those that run go on",
         {204: None},
         problems=(404,),
+        audited=Action.WORKER_CORDONED,
     ),
     Route(
         "POST",
@@ -59,6 +60,7 @@ ROUTES: Final = (
         "Hand out jobs to a worker again",
         {204: None},
         problems=(404,),
+        audited=Action.WORKER_UNCORDONED,
     ),
     Route(
         "POST",
@@ -70,6 +72,7 @@ ROUTES: Final = (
         body=contract.DRAIN,
         takes=JSON,
         problems=(404,),
+        audited=Action.WORKER_DRAINED,
     ),
     Route(
         "POST",
@@ -79,6 +82,7 @@ ROUTES: Final = (
         "Have a drained worker take jobs again",
         {204: None},
         problems=(404,),
+        audited=Action.WORKER_UNDRAINED,
     ),
     Route(
         "DELETE",
@@ -88,5 +92,6 @@ ROUTES: Final = (
         "Forget a worker that is gone",
         {204: None},
         problems=(404, 409),
+        audited=Action.WORKER_REMOVED,
     ),
 )
