@@ -109,15 +109,16 @@ def _object(data: object) -> dict[str, Any]:
     return data
 
 
-def parse_job(data: object) -> Job:
+def parse_job(data: object, place: int = 0) -> Job:
     """A submitted job: validated, scenario's defaults filled in, fields held against each other.
 
-    Raises InvalidField or InvalidJson.
+    ``place``: how many stand before it in its batch. Raises InvalidField or InvalidJson.
     """
     check(contract.JOB, _object(data))
     job = from_json(Job, with_defaults(_object(data)))
     for name in ("not_before", "deadline"):
         _check_moment(name, getattr(job, name))
+    _check_dependencies(job, place)
     _check_together(job)
     return job
 
@@ -133,7 +134,7 @@ def parse_batch(data: object) -> list[Job]:
 
 def _parse_nth(index: int, data: object) -> Job:
     try:
-        return parse_job(data)
+        return parse_job(data, index)
     except InvalidField as problem:
         errors = [e | {"field": f"jobs[{index}].{e['field']}"} for e in problem.members["errors"]]
         raise InvalidField(f"jobs[{index}].{problem.detail}", errors=errors) from None
@@ -151,6 +152,15 @@ def _check_moment(name: str, moment: str | None) -> None:
     except (ValueError, OverflowError):
         allowed = str(contract.JOB["properties"][name]["description"])
         raise InvalidField.of(name, moment, allowed) from None
+
+
+def _check_dependencies(job: Job, place: int) -> None:
+    for index, other in enumerate(job.depends_on):
+        if other.startswith("#") and int(other[1:]) >= place:
+            earlier = (
+                f', or of its batch "#0" to "#{place - 1}", who stand before it' if place else ""
+            )
+            raise InvalidField.of(f"depends_on[{index}]", other, f"the id of a job{earlier}")
 
 
 def _check_together(job: Job) -> None:

@@ -57,6 +57,7 @@ class Housekeeping:
         for status in queue.overdue(master.store):
             log.warning("deadline_passed", job=status.id)
             master.ended(status)
+        master.settle()  # what a master that died left
         # Retries, and what another master was told of and could not tell.
         master.wakeup.wake_here(jobs.due(master.store, before, now))
         self._forget(now)

@@ -7,18 +7,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from ffmpeg_jobs.model import JobStatus
+import structlog
+
+from ffmpeg_jobs.model import FINAL_STATES, JobStatus
 from ffmpeg_master.auth import Gate
 from ffmpeg_master.config import Config
 from ffmpeg_master.feed import Feed
 from ffmpeg_master.metrics import Metrics
 from ffmpeg_master.relay import Relay
-from ffmpeg_master.store import attendance, schema
+from ffmpeg_master.store import attendance, dependencies, schema
 from ffmpeg_master.store.engine import Store
 from ffmpeg_master.wakeup import Wakeup
 
 #: Other masters of the same database note that they are there more often than this.
 _OTHERS_NOTE_SECONDS: Final = 2 * attendance.NOTE_SECONDS
+#: Transactions of ``settle`` at once, of some milliseconds each.
+_SETTLE_MOST: Final = 100
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -34,8 +40,22 @@ class Master:
     metrics: Metrics
 
     def ended(self, status: JobStatus) -> None:
-        """Count a job whose state changed, if it ended."""
+        """Count a job whose state changed, if it ended, and tell those who wait for it."""
         self.metrics.ended(status, _duration_seconds(status))
+        if status.awaited and status.state in FINAL_STATES:
+            self.settle()
+
+    def settle(self) -> None:
+        """Start or end what waits for jobs that ended; very many go on in the next rounds."""
+        for _ in range(_SETTLE_MOST):
+            done = dependencies.settle(self.store)
+            for status in done.failed:
+                log.info("dependency_failed", job=status.id, error=status.error)
+                self.metrics.ended(status, _duration_seconds(status))
+            if done.ready:
+                self.wakeup.wake(done.ready)
+            if done.steps == 0:
+                return
 
     def given_back(self, statuses: list[JobStatus]) -> None:
         """Offer jobs that workers gave back to those who wait."""

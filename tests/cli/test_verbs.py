@@ -40,6 +40,23 @@ def test_an_idempotency_key_submits_once(cli: Cli) -> None:
     assert first.stdout == second.stdout
 
 
+def test_a_job_that_depends_on_another_says_so(cli: Cli, new_job: NewJob) -> None:
+    first, second = new_job(), new_job()
+    last = cli.run("submit", *JOB, "--depends-on", first, "--depends-on", second).stdout.strip()
+    shown = cli.run("show", last).stdout
+    assert f"  depends on  {first} {second}\n" in shown
+    assert f"  waits for   jobs {', '.join(sorted((first, second)))}\n" in shown
+    assert "awaited     yes" in cli.run("show", first).stdout
+    cli.run("cancel", second, first)
+    assert f"{last} failed (dependency_failed)" in cli.run("show", last).stdout
+    run = cli.run("retry", last)
+    assert (run.returncode, run.stdout) == (1, "")
+    assert "which it depends on, is canceled" in run.stderr
+    run = cli.run("submit", *JOB, "--depends-on", "aaaaaaaaaaaa")
+    assert run.returncode == 1
+    assert "depends_on[0]: there is no job aaaaaaaaaaaa" in run.stderr
+
+
 def test_list_filters(cli: Cli, new_job: NewJob, worker: Worker) -> None:
     waiting, done = new_job(labels={"kind": "l"}), new_job(labels={"kind": "l"})
     cli.run("cancel", done)

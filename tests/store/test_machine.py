@@ -26,7 +26,6 @@ from sqlalchemy import delete, select
 
 from ffmpeg_jobs.model import (
     FINAL_STATES,
-    RETRIED_REASONS,
     Claim,
     Heartbeat,
     Job,
@@ -39,9 +38,9 @@ from ffmpeg_jobs.model import (
     State,
     Terms,
 )
-from ffmpeg_jobs.problems import Conflict, StaleAttempt
+from ffmpeg_jobs.problems import Conflict, InvalidField, StaleAttempt
 from ffmpeg_master.model import Needs
-from ffmpeg_master.store import giveback, intake, jobs, logs, queue, wishes, workers
+from ffmpeg_master.store import dependencies, giveback, intake, jobs, logs, queue, wishes, workers
 from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.retry import retry
 from ffmpeg_master.store.tables import attempts
@@ -49,51 +48,12 @@ from ffmpeg_master.store.tables import jobs as jobs_table
 from ffmpeg_master.store.tables import workers as workers_table
 from ffmpeg_master.store.transitions import GIVE_BACKS_MAX
 from tests.store.conftest import Clock
+from tests.store.expected import LEASE, LIVE, OUTCOMES, RETRY, Expected
 
-LEASE = 60.0
-RETRY = 5.0
 MOST = 2  #: jobs that a worker may hold
 NAMES = ("ada", "bob", "cyd")
-OUTCOMES = (
-    Outcome(State.COMPLETED),
-    Outcome(State.FAILED, Reason.ENCODER_ERROR, "no such encoder"),
-    Outcome(State.FAILED, Reason.NETWORK_ERROR, "the server broke off"),
-    Outcome(State.CANCELED, Reason.CANCELED, "as asked"),
-)
-LIVE = (State.RUNNING, State.PAUSED)
 #: Examples and their steps: many where they are quick.
 EFFORT = {"sqlite": (60, 50), "postgresql": (25, 50)}
-
-
-class Expected:
-    """A job as the promises have it."""
-
-    def __init__(self, max_attempts: int, now: float) -> None:
-        self.max_attempts = self.own = max_attempts
-        self.state = State.QUEUED
-        self.attempt = 0
-        self.tries = 0
-        self.given_back = 0
-        self.worker: str | None = None
-        self.lease_until = 0.0
-        self.cancel_requested = False
-        self.told: Outcome | str | None = None  #: what the worker of the last attempt told
-        self.not_before = now
-
-    def ends(self, outcome: Outcome, now: float) -> None:
-        """The attempt that is live ends so."""
-        again = outcome.reason in RETRIED_REASONS and self.tries < self.max_attempts
-        if outcome.state is State.COMPLETED:
-            self.state = State.COMPLETED
-        elif self.cancel_requested or outcome.state is State.CANCELED:
-            self.state = State.CANCELED
-        else:
-            self.state = State.QUEUED if again else State.FAILED
-        # Twice as long each time, and up to a quarter more.
-        self.not_before = now + RETRY * 2 ** (self.tries - 1)
-
-    def live(self, claim: Claim) -> bool:
-        return self.state in LIVE and self.attempt == claim.attempt
 
 
 class Life(RuleBasedStateMachine):
@@ -135,6 +95,20 @@ class Life(RuleBasedStateMachine):
         self.model[status.id] = Expected(most, self.clock())
         return status.id
 
+    @rule(target=accepted, on=st.lists(accepted, min_size=1, max_size=3, unique=True))
+    def submit_dependent(self, on: list[str]) -> Any:
+        job = Job(max_attempts=1, depends_on=tuple(on))
+        states = {other: self.model[other].state for other in on}
+        sent = intake.Submission(job, Needs(), 4, "digest")
+        if {State.FAILED, State.CANCELED} & set(states.values()):
+            with pytest.raises(InvalidField):
+                intake.submit(self.store, sent)
+            return multiple()
+        status, _ = intake.submit(self.store, sent)
+        self.model[status.id] = expected = Expected(1, self.clock(), tuple(on))
+        expected.waits = {o for o, state in states.items() if state is not State.COMPLETED}
+        return status.id
+
     @rule(job_id=accepted)
     def cancel(self, job_id: str) -> None:
         expected = self.model[job_id]
@@ -149,10 +123,14 @@ class Life(RuleBasedStateMachine):
     @rule(job_id=accepted)
     def retry(self, job_id: str) -> None:
         expected = self.model[job_id]
-        if expected.state not in (State.FAILED, State.CANCELED):
+        never_ran = expected.depends_on if expected.attempt == 0 else ()
+        states = {other: self.model[other].state for other in never_ran}
+        hopeless = {State.FAILED, State.CANCELED} & set(states.values())
+        if hopeless or expected.state not in (State.FAILED, State.CANCELED):
             self.refused(Conflict, lambda: retry(self.store, job_id), job_id)
             return
         retry(self.store, job_id)
+        expected.waits = {o for o, state in states.items() if state is not State.COMPLETED}
         expected.state, expected.cancel_requested = State.QUEUED, False
         expected.not_before, expected.max_attempts = self.clock(), expected.tries + expected.own
 
@@ -171,7 +149,8 @@ class Life(RuleBasedStateMachine):
         expected, now = self.model[job_id], self.clock()
         held = queue.claim(self.store, job_id, worker, most=MOST, lease_seconds=LEASE)
         has_room = sum(j.worker == worker and j.state in LIVE for j in self.model.values()) < MOST
-        if expected.state is not State.QUEUED or not has_room or expected.not_before > now:
+        may = expected.state is State.QUEUED and not expected.waits
+        if not may or not has_room or expected.not_before > now:
             assert held is None
             return multiple()
         if held is None:  # not sooner than without, nor later than with the spread
@@ -318,6 +297,21 @@ class Life(RuleBasedStateMachine):
         for job_id in late:
             self.model[job_id].ends(Outcome(State.FAILED, Reason.WORKER_LOST), now)
 
+    @rule()
+    def settle(self) -> None:
+        """Whoever waits for jobs that ended is told, in however many steps."""
+        ready, failed = 0, list[JobStatus]()
+        while (done := dependencies.settle(self.store)).steps:
+            ready, failed = ready + done.ready, [*failed, *done.failed]
+        states = {other: job.state for other, job in self.model.items()}
+        assert ready == sum(job.hears(self.model, self.clock()) for job in self.model.values())
+        ended = {i for i, job in self.model.items() if job.state is not states[i]}
+        assert {status.id for status in failed} == ended
+        for status in failed:
+            assert status.reason is Reason.DEPENDENCY_FAILED
+            (first,) = (i for i in self.model if i in (status.error or ""))
+            assert states[first] in (State.FAILED, State.CANCELED)
+
     # What always holds.
 
     def refused(self, problem: type[Exception], act: Callable[[], object], job_id: str) -> None:
@@ -336,6 +330,15 @@ class Life(RuleBasedStateMachine):
             job_id: (expected.state, expected.attempt, expected.cancel_requested)
             for job_id, expected in self.model.items()
         }
+        blocked = {row.id for row in rows if row.state == "queued" and row.blocked}
+        queued = {i: job for i, job in self.model.items() if job.state is State.QUEUED}
+        assert blocked == {job_id for job_id, expected in queued.items() if expected.waits}
+
+    @invariant()
+    def nothing_runs_before_all_it_depends_on_completed(self) -> None:
+        for expected in self.model.values():
+            states = {self.model[other].state for other in expected.depends_on}
+            assert expected.attempt == 0 or states <= {State.COMPLETED}
 
     @invariant()
     def attempts_count_up_and_at_most_the_last_is_live(self) -> None:
@@ -350,9 +353,10 @@ class Life(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Every accepted job ends, if there is one honest worker and enough time."""
-        for _ in range(20):
+        for _ in range(100):
             self.clock.forward(1000)
             self.expire()
+            self.settle()
             for waiting in list(jobs.waiting(self.store)):
                 held = self.claim(waiting.job_id, "ada")
                 assert isinstance(held, Claim)

@@ -8,16 +8,17 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from ffmpeg_jobs.model import Heartbeat, Job
+from ffmpeg_jobs.model import Heartbeat, Job, Outcome, State
 from ffmpeg_master.model import Filters, Needs
-from ffmpeg_master.store import attendance, changes, intake, jobs, queue, workers
+from ffmpeg_master.store import attendance, changes, dependencies, intake, jobs, queue, workers
 from ffmpeg_master.store.engine import Store
 
 #: How to ask for a statement's plan, and the steps that read or sort all of a large table.
 #: PostgreSQL would read small tables whole, so that is made to look expensive.
 EXPLAIN = {"sqlite": ("EXPLAIN QUERY PLAN", 3), "postgresql": ("EXPLAIN (COSTS off)", 0)}
 WHOLE = re.compile(
-    "SCAN (jobs|attempts)$|USE TEMP B-TREE FOR ORDER BY|Seq Scan on (jobs|attempts)|Sort Key"
+    "SCAN (jobs|attempts|dependencies)$|USE TEMP B-TREE FOR ORDER BY|"
+    "Seq Scan on (jobs|attempts|dependencies)|Sort Key"
 )
 
 
@@ -57,6 +58,12 @@ def test_no_statement_reads_all_jobs(store: Store, scans: list[str]) -> None:
     jobs.due(store, 0, 1)
     changes.since(store, 0)
     jobs.page(store, Filters(state="failed"), 10)
+    after = Job(depends_on=(status.id,))
+    intake.submit(store, intake.Submission(after, Needs(), 4, "d"))
     queue.cancel(store, status.id)
+    queue.finish(
+        store, status.id, 1, token=held.token, outcome=Outcome(State.COMPLETED), retry_seconds=5
+    )
+    assert dependencies.settle(store).ready == 1
     queue.forget(store, 1, 100)
     assert scans == []

@@ -135,8 +135,9 @@ def test_every_field_of_a_job_has_its_flag() -> None:
     tables = {"": JOB, "parameters": PARAMETERS, "resource_limits": LIMITS}
     fields = {(t, n) for t, schema in tables.items() for n in schema["properties"]}
     fields -= {("", "parameters"), ("", "resource_limits")}
-    # labels, worker_labels and require_enforcement have flags of another shape
-    fields -= {("", n) for n in ("labels", "worker_labels", "require_enforcement")}
+    # of another shape
+    others = ("labels", "worker_labels", "require_enforcement", "depends_on")
+    fields -= {("", name) for name in others}
     assert {(row.table, row.name) for row in FIELDS} == fields
 
 

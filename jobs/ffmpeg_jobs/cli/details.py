@@ -38,6 +38,7 @@ def _asked(job: Job) -> tuple[tuple[str, str], ...]:
         ("parameters", " ".join(f"{name}={value}" for name, value in asked.items())),
         ("limits", limits(job.resource_limits)),
         ("queue", f"{job.queue.value}, priority {job.priority.value}"),
+        ("depends on", " ".join(job.depends_on)),
         ("labels", " ".join(f"{name}={text}" for name, text in job.labels.items())),
     )
 
@@ -82,6 +83,7 @@ def _became(status: JobStatus, now: datetime) -> tuple[tuple[str, str], ...]:
         ("finished", _when(status.finished_at, now)),
         ("in force", _terms(status.in_force) if status.in_force else ""),
         ("waits for", status.waiting_for or ""),
+        ("awaited", "yes: other jobs start when it has completed" if status.awaited else ""),
         ("unmet", status.unmet or ""),
         ("progress", ", ".join(part for part in far if part)),
         ("usage", words.used(usage) if usage else ""),

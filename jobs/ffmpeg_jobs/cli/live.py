@@ -99,6 +99,9 @@ def command_retry(context: click.Context, ids: tuple[str, ...]) -> None:
     A job keeps its id, and its attempts go on counting up; it has as many tries before it as
     when it was submitted. One whose deadline has passed is not queued again.
 
+    One that ended because a job that it depends on did not complete waits for it again: retry
+    that one first. A retry brings back no job that depends on it by itself.
+
     Every ID is tried; those that cannot be queued are named, and the exit status is then 1.
     """
     _each(context, ids, connect(context).retry)

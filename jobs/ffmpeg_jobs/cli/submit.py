@@ -12,7 +12,7 @@ import click
 
 from ffmpeg_jobs.cli import exits, watch
 from ffmpeg_jobs.cli.connect import connect
-from ffmpeg_jobs.cli.verb import json_option, print_json, verb
+from ffmpeg_jobs.cli.verb import JobId, json_option, print_json, verb
 from ffmpeg_jobs.contract import JOB, LIMITS, PARAMETERS
 from ffmpeg_jobs.problems import InvalidField, InvalidJson
 from ffmpeg_jobs.scenarios import SCENARIOS
@@ -80,6 +80,7 @@ Examples:
   ffmpeg-jobs submit --scenario 1080p-h264 --input https://media.example/in.mp4 \\
       --output /srv/out.mp4 --cpu 200 --memory 2048 --watch
   id=$(ffmpeg-jobs submit --duration 30 --encoder libx264)   # a synthetic load
+  ffmpeg-jobs submit --scenario preview --input /srv/out.mp4 --depends-on "$id"
 
 \b
 Scenarios:
@@ -111,6 +112,13 @@ def _fields(command: Callable[..., Any]) -> Callable[..., Any]:
     help="Run only on a worker with this label; may be repeated.",
 )
 @click.option(
+    "--depends-on",
+    metavar="ID",
+    multiple=True,
+    type=JobId(),
+    help="Start when this job has completed, end if it does not; may be repeated.",
+)
+@click.option(
     "--require-enforcement/--no-require-enforcement",
     default=None,
     help="Whether to run only where the kernel enforces the limits.",
@@ -130,6 +138,7 @@ def command_submit(
     file: TextIO | None,
     labels: tuple[str, ...],
     worker_labels: tuple[str, ...],
+    depends_on: tuple[str, ...],
     idempotency_key: str | None,
     then_watch: bool,
     as_json: bool,
@@ -148,6 +157,8 @@ def command_submit(
     if worker_labels and isinstance(job.get("worker_labels", {}), dict):
         asked = _labels(worker_labels, "--worker-label")
         job["worker_labels"] = {**job.get("worker_labels", {}), **asked}
+    if depends_on:
+        job["depends_on"] = list(depends_on)
     _check(job, given)
     client = connect(context)
     status = client.submit(job, idempotency_key)

@@ -118,6 +118,7 @@ JOB_STATUS = fields(
         "enforced": FLAG,
         "given_back": whole(0, 1000, "attempts"),
         "max_attempts": whole(1, 1000, "attempts"),
+        "awaited": FLAG,
     },
     needs="id state job created_at updated_at",
 )

@@ -6,6 +6,8 @@ from ffmpeg_jobs.contract.words import (
     AUDIO_ENCODERS,
     BATCH_MAX_JOBS,
     BITRATE,
+    DEPENDENCY,
+    DEPENDS_ON_MAX,
     FLAG,
     FORMATS,
     MOMENT,
@@ -86,6 +88,10 @@ JOB = fields(
         "worker_labels": LABELS,
         "not_before": MOMENT,
         "deadline": MOMENT,
+        "depends_on": items(
+            DEPENDENCY, DEPENDS_ON_MAX, f"a list of at most {DEPENDS_ON_MAX} different jobs"
+        )
+        | {"uniqueItems": True},
     }
 )
 

@@ -17,6 +17,8 @@ BODY_MAX_BYTES: Final = 1 << 20
 CLAIM_WAIT_MAX_SECONDS: Final = 50
 #: Most jobs of one batch: what one transaction writes in a fraction of a second.
 BATCH_MAX_JOBS: Final = 1000
+#: Most jobs that one depends on.
+DEPENDS_ON_MAX: Final = 32
 
 # fmt: off
 VIDEO_ENCODERS: Final = [
@@ -58,6 +60,12 @@ MOMENT = text(
     "a time as in RFC 3339, such as 2027-01-31T18:00:00Z",
 )
 JOB_ID = text(JOB_ID_PATTERN, 12, "a job id: 12 of the characters a-z and 2-7")
+#: In a batch, a job that stands before this one has no id yet: "#0" is the first.
+DEPENDENCY = text(
+    "^([a-z2-7]{12}|#(0|[1-9][0-9]{0,2}))$",
+    12,
+    'the id of a job that may still complete, or in a batch "#0" for its first job',
+)
 TOKEN = text("^[A-Za-z0-9_-]{16,64}$", 64, "the token that came with the claim")
 WORKER_NAME = text(
     WORKER_NAME_PATTERN, 63, "a worker's name: letters, digits, '.', '_', '-', at most 63"

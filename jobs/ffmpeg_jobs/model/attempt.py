@@ -112,3 +112,4 @@ class JobStatus:
     enforced: bool | None = None
     given_back: int = 0  #: of the attempts; they do not count against max_attempts
     max_attempts: int | None = None  #: the job's, and once more for each time it was retried
+    awaited: bool = False  #: other jobs depend on it and have not started

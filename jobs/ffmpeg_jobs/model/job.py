@@ -34,6 +34,7 @@ class Reason(str, Enum):
     WORKER_LOST = "worker_lost"  #: its worker vanished, or somebody killed its processes
     INTERNAL_ERROR = "internal_error"  #: the machine could not run it as asked
     DEADLINE_PASSED = "deadline_passed"  #: no worker was free before its deadline
+    DEPENDENCY_FAILED = "dependency_failed"  #: a job that it waited for did not complete
 
 
 #: Reasons that another try, best on another machine, can mend.
@@ -107,3 +108,4 @@ class Job:
     worker_labels: Mapping[str, str] = field(default_factory=dict)  #: its worker must have them
     not_before: str | None = None  #: RFC 3339; it does not start earlier
     deadline: str | None = None  #: RFC 3339; it does not start later, and then ends failed
+    depends_on: tuple[str, ...] = ()  #: ids of jobs; it does not start before all completed

@@ -18,7 +18,7 @@ from ffmpeg_master.api.call import TEXT, Answer, Call
 from ffmpeg_master.api.pages import following_page
 from ffmpeg_master.master import Master
 from ffmpeg_master.model import DEFAULT_TENANT, Filters
-from ffmpeg_master.store import intake, jobs, logs, queue, wishes, workers
+from ffmpeg_master.store import dependencies, intake, jobs, logs, queue, wishes, workers
 from ffmpeg_master.store.retry import retry
 
 log = structlog.get_logger()
@@ -103,6 +103,9 @@ def show(call: Call) -> Answer:
 
 
 def _waits_for(master: Master, status: JobStatus) -> str:
+    others = dependencies.waits_for(master.store, status.id) if status.job.depends_on else []
+    if others:
+        return f"job{'s' if len(others) > 1 else ''} {', '.join(others)}"
     due_at = jobs.due_at(master.store, status.id)
     if due_at > master.store.now():
         return f"its time, {jobs.timestamp(due_at)}"

@@ -5,18 +5,19 @@ from __future__ import annotations
 import base64
 import json
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import insert, select
 
+from ffmpeg_jobs.contract import DEPENDENCY
 from ffmpeg_jobs.model import Job, JobStatus, State
-from ffmpeg_jobs.problems import Conflict
+from ffmpeg_jobs.problems import Conflict, InvalidField
 from ffmpeg_jobs.schema import unix_seconds
 from ffmpeg_master.model import DEFAULT_TENANT, Act, Needs
-from ffmpeg_master.store import audit
+from ffmpeg_master.store import audit, dependencies
 from ffmpeg_master.store.engine import Connection, Store
 from ffmpeg_master.store.jobs import dump, get
 from ffmpeg_master.store.tables import jobs, labels
@@ -40,14 +41,15 @@ class Submission:
 def submit(store: Store, submission: Submission, act: Act | None = None) -> tuple[JobStatus, bool]:
     """Accept a job durably; False: it is the one that came with this idempotency key before.
 
-    Raises Conflict if another job came with that key.
+    Raises Conflict if another job came with that key; InvalidField if it depends on one that
+    is not there or cannot complete.
     """
     with store.write() as connection:
         earlier = _by_idempotency_key(connection, submission)
         if earlier is not None:
             return get(connection, earlier), False
         now = store.now()
-        status = _accept(connection, submission, now)
+        (status,) = _accept(connection, [submission], now)
         audit.note(connection, now, act, status.id)
         return status, True
 
@@ -58,7 +60,7 @@ def submit_batch(
     """Accept all of a batch or nothing, durably; False: it came with this key before.
 
     Of one that came before, the jobs that are still kept. Raises Conflict if another batch
-    came with that key.
+    came with that key; InvalidField as ``submit`` does.
     """
     with store.write() as connection:
         found = (_by_idempotency_key(connection, submission) for submission in submissions)
@@ -66,20 +68,72 @@ def submit_batch(
         if earlier:
             return [get(connection, job_id) for job_id in earlier], False
         now = store.now()
-        accepted = [_accept(connection, submission, now) for submission in submissions]
+        accepted = _accept(connection, submissions, now)
         audit.note(connection, now, act, *(status.id for status in accepted))
         return accepted, True
 
 
-def _accept(connection: Connection, submission: Submission, now: float) -> JobStatus:
-    job_id = _new_id()
-    row = connection.execute(insert(jobs), _row(submission, job_id, now))
+def _accept(
+    connection: Connection, submissions: Sequence[Submission], now: float
+) -> list[JobStatus]:
+    ids = [_new_id() for _ in submissions]
+    named = [_by_id(submission, ids) for submission in submissions]
+    waiting = _waiting(connection, dict(zip(ids, named, strict=True)))
+    for job_id, submission in zip(ids, named, strict=True):
+        _insert(connection, submission, _row(submission, job_id, now, job_id in waiting))
+    dependencies.block(connection, waiting)
+    return [get(connection, job_id) for job_id in ids]
+
+
+def _insert(connection: Connection, submission: Submission, columns: dict[str, Any]) -> None:
+    row = connection.execute(insert(jobs), columns)
     pairs = submission.job.labels.items()
     if pairs:
         number = row.inserted_primary_key[0]
         values = [{"job_number": number, "name": n, "value": v} for n, v in pairs]
         connection.execute(insert(labels), values)
-    return get(connection, job_id)
+
+
+def _by_id(submission: Submission, batch: Sequence[str]) -> Submission:
+    """A submission that names jobs of its own batch by their ids."""
+    asked = submission.job.depends_on
+    if not asked:
+        return submission
+    ids = tuple(batch[int(other[1:])] if other.startswith("#") else other for other in asked)
+    return replace(submission, job=replace(submission.job, depends_on=ids))
+
+
+def _waiting(connection: Connection, submissions: Mapping[str, Submission]) -> dict[str, list[str]]:
+    """Which of these jobs, by their ids, wait for which; those are held. Raises InvalidField."""
+    asked = (other for one in submissions.values() for other in one.job.depends_on)
+    found = dependencies.hold(connection, set(asked) - submissions.keys())
+    waiting = {}
+    for job_id, submission in submissions.items():
+        for index, other in enumerate(submission.job.depends_on):
+            if other not in submissions:
+                _check(submission, index, found.get(other))
+        left = [
+            other
+            for other in submission.job.depends_on
+            if other in submissions or found[other].state is not State.COMPLETED
+        ]
+        if left:
+            waiting[job_id] = left
+    return waiting
+
+
+def _check(submission: Submission, index: int, found: dependencies.Found | None) -> None:
+    """Raises InvalidField for a job that cannot be depended on."""
+    other = submission.job.depends_on[index]
+    if found is None or found.tenant != submission.tenant:
+        what = f"there is no job {other}"
+    elif found.state in (State.FAILED, State.CANCELED):
+        what = f"job {other} is {found.state.value}"
+    else:
+        return
+    batch = "" if submission.place is None else f"jobs[{submission.place}]."
+    field, allowed = f"{batch}depends_on[{index}]", str(DEPENDENCY["description"])
+    raise InvalidField.of(field, other, allowed, f"{field}: {what}; allowed is {allowed}")
 
 
 def _new_id() -> str:
@@ -115,7 +169,7 @@ def _idempotency_key(submission: Submission) -> str | None:
     return f"{submission.tenant} {sha256(key.encode()).hexdigest()}"
 
 
-def _row(submission: Submission, job_id: str, now: float) -> dict[str, Any]:
+def _row(submission: Submission, job_id: str, now: float, blocked: bool) -> dict[str, Any]:
     job, needs = submission.job, submission.needs
     return {
         "id": job_id,
@@ -132,6 +186,7 @@ def _row(submission: Submission, job_id: str, now: float) -> dict[str, Any]:
         "worker_labels": json.dumps(dict(needs.labels)) if needs.labels else None,
         "line": submission.line or f"{submission.rank}/",
         "deadline": None if job.deadline is None else unix_seconds(job.deadline),
+        "blocked": blocked,
         "created_at": now,
         "updated_at": now,
         "not_before": now if job.not_before is None else max(now, unix_seconds(job.not_before)),

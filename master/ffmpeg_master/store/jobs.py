@@ -15,13 +15,11 @@ from ffmpeg_jobs.problems import NotFound
 from ffmpeg_jobs.schema import from_json, to_json
 from ffmpeg_master.model import Filters, Needs, Waiting
 from ffmpeg_master.store.engine import Connection, Store, writes
-from ffmpeg_master.store.tables import is_live, is_queued, jobs, labels
+from ffmpeg_master.store.tables import is_live, is_queued, is_ready, jobs, labels
 
 #: Rows fetched of a line while looking for a job that fits: mostly one of the first does.
 _WAITING_FIRST: Final = 8
 _WAITING_MOST: Final = 512
-#: A time that never comes, in Unix seconds: of what waits for something else.
-NEVER: Final = 1e12
 
 # What runs often is built once: building a statement takes longer than running it.
 #: One job.
@@ -32,11 +30,11 @@ _DUE_AT: Final = select(jobs.c.not_before).where(jobs.c.id == bindparam("job_id"
 _TENANT: Final = select(jobs.c.tenant).where(jobs.c.id == bindparam("job_id"))
 #: The lines that jobs wait in, each found by one step in an index (a loose index scan).
 _FIRST_LINE: Final = (
-    select(func.min(jobs.c.line).label("line")).where(is_queued).cte("lines", recursive=True)
+    select(func.min(jobs.c.line).label("line")).where(is_ready).cte("lines", recursive=True)
 )
 _NEXT_LINE: Final = (
     select(func.min(jobs.c.line))
-    .where(is_queued, jobs.c.line > _FIRST_LINE.c.line)
+    .where(is_ready, jobs.c.line > _FIRST_LINE.c.line)
     .scalar_subquery()
 )
 _LINES_CTE: Final = _FIRST_LINE.union_all(select(_NEXT_LINE).where(_FIRST_LINE.c.line.is_not(None)))
@@ -46,11 +44,11 @@ NEEDS: Final = (
     *(jobs.c.encoder, jobs.c.cpu_percent, jobs.c.memory_mb, jobs.c.disk_mb, jobs.c.worker_labels),
     *(jobs.c.enforced, jobs.c.unenforced),
 )
-#: The queued jobs of a line whose time has come, longest first.
+#: The ready jobs of a line whose time has come, longest first.
 _DUE: Final = (
     select(jobs.c.id, *NEEDS, jobs.c.avoid_worker, jobs.c.queue, jobs.c.rank, jobs.c.number)
     .add_columns(jobs.c.submitter, jobs.c.not_before)
-    .where(is_queued, jobs.c.line == bindparam("of"), jobs.c.not_before <= bindparam("now"))
+    .where(is_ready, jobs.c.line == bindparam("of"), jobs.c.not_before <= bindparam("now"))
     .order_by(jobs.c.not_before, jobs.c.number)
 )
 _DUE_FIRST: Final = _DUE.limit(_WAITING_FIRST)
@@ -182,7 +180,7 @@ def counts(store: Store) -> tuple[int, int]:
 def due(store: Store, after: float, until: float) -> int:
     """How many waiting jobs became due in that span of Unix time."""
     span = (jobs.c.not_before > after, jobs.c.not_before <= until)
-    query = select(func.count()).where(is_queued, *span)
+    query = select(func.count()).where(is_ready, *span)
     with store.read() as connection:
         return int(connection.execute(query).scalar_one())
 
@@ -215,4 +213,5 @@ def status_of(row: Any) -> JobStatus:
         enforced=outcome.enforced if outcome else None,
         given_back=row.given_back,
         max_attempts=row.max_attempts,
+        awaited=row.awaited,
     )

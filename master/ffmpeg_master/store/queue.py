@@ -35,10 +35,11 @@ from ffmpeg_master.model import Act
 from ffmpeg_master.store import audit, fence, transitions
 from ffmpeg_master.store.engine import Connection, Store
 from ffmpeg_master.store.jobs import dump, get
-from ffmpeg_master.store.tables import attempts, is_live, is_queued, jobs, workers
+from ffmpeg_master.store.tables import attempts, is_live, is_queued, is_ready, jobs, workers
 from ffmpeg_master.store.workers import unknown
 
 _LIVE: Final = (State.RUNNING.value, State.PAUSED.value)
+_STILL_BLOCKED: Final = "jobs that it depends on had not completed in time"
 
 
 # What runs often is built once: building a statement takes longer than running it.
@@ -47,10 +48,10 @@ _HOLD_WORKER: Final = (
     select(workers.c.name).where(workers.c.name == bindparam("by")).with_for_update()
 )
 _HELD: Final = select(func.count()).where(jobs.c.worker == bindparam("by"), is_live)
-#: A queued job whose time has come; who is at it now decides about it, and nobody waits for that.
+#: A ready job whose time has come; who is at it now decides about it, and nobody waits for that.
 _HOLD_DUE: Final = (
     select(jobs.c.attempt, jobs.c.job)
-    .where(jobs.c.id == bindparam("job_id"), is_queued, jobs.c.not_before <= bindparam("now"))
+    .where(jobs.c.id == bindparam("job_id"), is_ready, jobs.c.not_before <= bindparam("now"))
     .where(or_(jobs.c.deadline.is_(None), jobs.c.deadline > bindparam("now")))
     .with_for_update(skip_locked=True)
 )
@@ -82,7 +83,7 @@ _LATE: Final = (
 )
 #: Queued jobs that would start later than they may.
 _OVERDUE: Final = (
-    select(jobs.c.id)
+    select(jobs.c.id, jobs.c.blocked)
     .where(is_queued, jobs.c.deadline <= bindparam("now"))
     .limit(100)
     .with_for_update(skip_locked=True)
@@ -299,10 +300,11 @@ def overdue(store: Store) -> list[JobStatus]:
     with store.write() as connection:
         now = store.now()
         rows = connection.execute(_OVERDUE, {"now": now}).all()
-        outcome = Outcome(State.FAILED, Reason.DEADLINE_PASSED, "no worker was free in time")
         ended = {"state": State.FAILED.value, "updated_at": now, "finished_at": now}
         for row in rows:
-            connection.execute(_CHANGE_JOB, {"job_id": row.id, "outcome": dump(outcome), **ended})
+            why = _STILL_BLOCKED if row.blocked else "no worker was free in time"
+            outcome = dump(Outcome(State.FAILED, Reason.DEADLINE_PASSED, why))
+            connection.execute(_CHANGE_JOB, {"job_id": row.id, "outcome": outcome, **ended})
         return [get(connection, row.id) for row in rows]
 
 
@@ -314,6 +316,7 @@ def renew(connection: Connection, until: float) -> int:
 def forget(store: Store, ended_before: float, most: int) -> int:
     """Delete up to ``most`` jobs that ended before that Unix time; how many they were."""
     with store.write() as connection:
-        old = select(jobs.c.number).where(jobs.c.finished_at < ended_before).limit(most)
+        over = (jobs.c.finished_at < ended_before, ~jobs.c.awaited)
+        old = select(jobs.c.number).where(*over).limit(most)
         gone = jobs.delete().where(jobs.c.number.in_(old.with_for_update(skip_locked=True)))
         return int(connection.execute(gone).rowcount)

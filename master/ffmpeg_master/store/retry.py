@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, select, update
 from ffmpeg_jobs.model import JobStatus, State
 from ffmpeg_jobs.problems import Conflict
 from ffmpeg_master.model import Act
-from ffmpeg_master.store import audit
+from ffmpeg_master.store import audit, dependencies
 from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.jobs import get, timestamp
 from ffmpeg_master.store.tables import jobs
@@ -35,6 +35,7 @@ _QUEUE: Final = (
         usage=None,
         cancel_requested=False,
         max_attempts=bindparam("most"),
+        blocked=bindparam("waits"),
     )
 )
 
@@ -42,14 +43,19 @@ _QUEUE: Final = (
 def retry(store: Store, job_id: str, act: Act | None = None) -> JobStatus:
     """Queue a failed or canceled job again, with all of its tries before it.
 
-    Raises NotFound, or Conflict for a job in another state or past its deadline.
+    It waits again for what it depends on. Raises NotFound, or Conflict for a job in another
+    state, past its deadline, or depending on one that cannot complete any more.
     """
+    with store.read() as connection:
+        depends_on = get(connection, job_id).job.depends_on
     with store.write() as connection:
+        dependencies.hold(connection, (job_id, *depends_on))
         status = get(connection, job_id)
         row, now = connection.execute(_ROW, {"job_id": job_id}).one(), store.now()
         _check(status, row.attempt, row.deadline, now)
         most = row.attempt - row.given_back + status.job.max_attempts
-        connection.execute(_QUEUE, {"of_job": job_id, "now": now, "most": most})
+        waits = dependencies.block_again(connection, status)
+        connection.execute(_QUEUE, {"of_job": job_id, "now": now, "most": most, "waits": waits})
         audit.note(connection, now, act, job_id)
         return get(connection, job_id)
 

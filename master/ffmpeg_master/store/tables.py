@@ -21,6 +21,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    and_,
     false,
     literal_column,
     text,
@@ -33,6 +34,8 @@ _BIG: Any = BigInteger()
 _NUMBER: Final = _BIG.with_variant(Integer, "sqlite")
 
 _QUEUED: Final = text("state = 'queued'")
+_READY: Final = text("state = 'queued' AND NOT blocked")
+_OVER: Final = text("awaited AND finished_at IS NOT NULL")
 _LIVE: Final = text("state IN ('running', 'paused')")
 
 jobs = Table(
@@ -55,6 +58,8 @@ jobs = Table(
     # Jobs of one rank, submitter and kind of need wait in a line of their own.
     Column("line", String(96), nullable=False, server_default=""),
     Column("deadline", Float),  # queued: not handed out later
+    Column("blocked", Boolean, nullable=False, server_default=false()),  # it waits for other jobs
+    Column("awaited", Boolean, nullable=False, server_default=false()),  # others wait for it
     Column("created_at", Float, nullable=False),
     Column("updated_at", Float, nullable=False),
     Column("started_at", Float),
@@ -83,9 +88,10 @@ jobs = Table(
         "line",
         "not_before",
         "number",
-        sqlite_where=_QUEUED,
-        postgresql_where=_QUEUED,
+        sqlite_where=_READY,
+        postgresql_where=_READY,
     ),
+    Index("jobs_over", "id", sqlite_where=_OVER, postgresql_where=_OVER),
     Index("jobs_by_deadline", "deadline", sqlite_where=_QUEUED, postgresql_where=_QUEUED),
     Index("jobs_held", "worker", "lease_until", sqlite_where=_LIVE, postgresql_where=_LIVE),
     Index("jobs_by_state", "state", "number"),
@@ -97,7 +103,20 @@ jobs = Table(
 
 # Written out, not bound: SQLite uses a partial index only if it sees its condition.
 is_queued: Final = jobs.c.state == literal_column("'queued'")
+#: Nothing but its time and a worker is missing.
+is_ready: Final = and_(is_queued, literal_column("NOT jobs.blocked"))
+#: It ended, and who waits for it has not been told.
+is_over: Final = and_(literal_column("jobs.awaited"), jobs.c.finished_at.is_not(None))
 is_live: Final = jobs.c.state.in_([literal_column("'running'"), literal_column("'paused'")])
+
+#: What blocks a job: a row for each job that it waits for, until that one ended.
+dependencies = Table(
+    "dependencies",
+    METADATA,
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("on_id", String(12), primary_key=True),
+    Index("dependencies_by_on", "on_id"),
+)
 
 labels = Table(
     "labels",
