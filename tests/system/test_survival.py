@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.farm import Farm
+from tests.system.farm import PATIENCE_SECONDS, Farm
 
 pytestmark = pytest.mark.lab
 
@@ -76,7 +76,9 @@ def test_a_worker_that_dies_at_any_step_loses_nothing(container: Farm, step: str
     container.run(f"rm -f /root/killed; {command}")
     container.machine.wait_until("grep -q ready /root/killed", timeout=30, interval=0.1)
     job, output = submit(container, "survived")
-    container.machine.wait_until("grep -q killed /root/killed", timeout=60, interval=0.2)
+    container.machine.wait_until(
+        "grep -q killed /root/killed", timeout=PATIENCE_SECONDS, interval=0.2
+    )
     ended = check(container, job, output)
     assert ended["attempt"] == 1 or ended["given_back"] == ended["attempt"] - 1
     container.run("systemctl reset-failed ffmpeg-worker")
