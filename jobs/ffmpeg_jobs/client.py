@@ -15,6 +15,7 @@ from ffmpeg_jobs.line import READ_TIMEOUT_SECONDS, Endpoint, Line
 from ffmpeg_jobs.model import (
     AuditEntry,
     Claim,
+    Group,
     Heartbeat,
     HeartbeatAnswer,
     JobStatus,
@@ -89,6 +90,14 @@ class MasterClient:
     def cancel(self, job_id: str) -> JobStatus:
         """Ask for a job's end."""
         return self._noun(JobStatus, self._call("POST", f"/jobs/{_quote(job_id)}/cancel"))
+
+    def group(self, name: str) -> Group:
+        """The jobs of a group together."""
+        return self._noun(Group, self._call("GET", f"/groups/{_quote(name)}"))
+
+    def cancel_group(self, name: str) -> Group:
+        """Ask for the end of all jobs of a group."""
+        return self._noun(Group, self._call("POST", f"/groups/{_quote(name)}/cancel"))
 
     def retry(self, job_id: str) -> JobStatus:
         """Have a failed or canceled job queued again."""

@@ -123,6 +123,7 @@ class Filters:
     label: tuple[str, str] | None = None  #: name and value
     tenant: str | None = None
     before: int | None = None  #: the cursor: only jobs older than this number
+    group: str | None = None
 
 
 @dataclass(frozen=True)

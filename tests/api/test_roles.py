@@ -22,6 +22,8 @@ MAY: dict[tuple[str, str], set[Role | None]] = {
     ("POST", "/jobs/{job_id}/pause"): {Role.SUBMIT, Role.ADMIN},
     ("POST", "/jobs/{job_id}/resume"): {Role.SUBMIT, Role.ADMIN},
     ("GET", "/jobs/{job_id}/logs"): {Role.READ, Role.SUBMIT, Role.ADMIN},
+    ("GET", "/groups/{group}"): {Role.READ, Role.SUBMIT, Role.ADMIN},
+    ("POST", "/groups/{group}/cancel"): {Role.SUBMIT, Role.ADMIN},
     ("GET", "/workers"): {Role.READ, Role.SUBMIT, Role.ADMIN},
     ("PUT", "/workers/{name}"): {Role.WORKER, Role.ADMIN},
     ("POST", "/workers/{name}/heartbeat"): {Role.WORKER, Role.ADMIN},
@@ -51,7 +53,7 @@ def test_the_table_here_is_complete() -> None:
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
 def test_roles(inside: Inside, route: Route, role: Role | None) -> None:
     path = (
-        route.path.format(job_id="abcdefghijkl", name="ada", attempt=1)
+        route.path.format(job_id="abcdefghijkl", name="ada", group="night", attempt=1)
         if (":int" not in route.path)
         else route.path.replace("{attempt:int}", "1").format(job_id="abcdefghijkl")
     )

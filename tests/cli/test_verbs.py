@@ -57,6 +57,21 @@ def test_a_job_that_depends_on_another_says_so(cli: Cli, new_job: NewJob) -> Non
     assert "depends_on[0]: there is no job aaaaaaaaaaaa" in run.stderr
 
 
+def test_a_group_has_one_bar_and_one_cancel(cli: Cli) -> None:
+    first, second = (cli.run("submit", *JOB, "--group", "night").stdout.strip() for _ in range(2))
+    cli.run("cancel", first)
+    run = cli.run("group", "night")
+    assert run.stdout == f"night [{'#' * 15}{'-' * 15}] 50.0 % of 2 jobs: 1 queued, 1 canceled\n"
+    assert json.loads(cli.run("group", "night", "--json").stdout)["percent"] == 50
+    assert second in cli.run("list", "--group", "night", "--state", "queued").stdout
+    run = cli.run("cancel", "--group", "night")
+    assert run.stdout == f"night [{'#' * 30}] 100.0 % of 2 jobs: 2 canceled\n"
+    assert cli.run("cancel").returncode == 2
+    run = cli.run("group", "nobody")
+    assert (run.returncode, run.stdout) == (1, "")
+    assert "there is no job of a group nobody" in run.stderr
+
+
 def test_list_filters(cli: Cli, new_job: NewJob, worker: Worker) -> None:
     waiting, done = new_job(labels={"kind": "l"}), new_job(labels={"kind": "l"})
     cli.run("cancel", done)

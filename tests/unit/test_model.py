@@ -12,6 +12,8 @@ from ffmpeg_jobs import contract, model
 
 PAIRS: list[tuple[Any, dict[str, Any]]] = [
     (model.Job, contract.JOB),
+    (model.AuditEntry, contract.AUDIT_ENTRY),
+    (model.Group, contract.GROUP),
     (model.Parameters, contract.PARAMETERS),
     (model.Limits, contract.LIMITS),
     (model.Terms, contract.TERMS),

@@ -38,6 +38,7 @@ def _asked(job: Job) -> tuple[tuple[str, str], ...]:
         ("parameters", " ".join(f"{name}={value}" for name, value in asked.items())),
         ("limits", limits(job.resource_limits)),
         ("queue", f"{job.queue.value}, priority {job.priority.value}"),
+        ("group", job.group or ""),
         ("depends on", " ".join(job.depends_on)),
         ("labels", " ".join(f"{name}={text}" for name, text in job.labels.items())),
     )

@@ -25,6 +25,7 @@ Examples:
 )
 @click.option("--queue", type=click.Choice([q.value for q in Queue]), help="Only jobs of it.")
 @click.option("--worker", metavar="NAME", help="Only jobs that it runs, or ran last.")
+@click.option("--group", metavar="NAME", help="Only jobs of this group.")
 @click.option("--label", metavar="NAME=TEXT", help="Only jobs with this label.")
 @click.option(
     "--limit",

@@ -22,6 +22,7 @@ VERBS: Final = {
     "list": ("listing", "List jobs, newest first."),
     "show": ("look", "Show all there is to know about a job."),
     "watch": ("watch", "Watch a job until it ends."),
+    "group": ("group", "Show how far a group of jobs is."),
     "set-limits": ("live", "Change the limits of a job."),
     "pause": ("live", "Have running jobs stand still, without losing work."),
     "resume": ("live", "Have paused jobs go on where they were."),

@@ -69,6 +69,7 @@ FIELDS: Final = (
     Field("--priority", "", "priority", "NAME", words="inside the queue"),
     Field("--not-before", "", "not_before", "TIME", words="it does not start earlier"),
     Field("--deadline", "", "deadline", "TIME", words="it does not start later"),
+    Field("--group", "", "group", "NAME", words="of jobs with one progress"),
     Field("--max-attempts", "", "max_attempts", "N", int, "tries when worker or network fail"),
 )
 

@@ -28,7 +28,7 @@ from ffmpeg_jobs.contract.fleet import (
     MACHINE,
     WORKER_STATUS,
 )
-from ffmpeg_jobs.contract.job import BATCH, JOB, LABELS, LIMITS, NEW_LIMITS, PARAMETERS
+from ffmpeg_jobs.contract.job import BATCH, GROUP, JOB, LABELS, LIMITS, NEW_LIMITS, PARAMETERS
 from ffmpeg_jobs.contract.words import (
     AUDIO_ENCODERS,
     BATCH_MAX_JOBS,
@@ -37,6 +37,7 @@ from ffmpeg_jobs.contract.words import (
     DEPENDENCY,
     DEPENDS_ON_MAX,
     FORMATS,
+    GROUP_NAME,
     INPUT_PATTERN,
     JOB_ID_PATTERN,
     LOG_MAX_BYTES,
@@ -62,6 +63,8 @@ __all__ = [
     "DRAIN",
     "FORMATS",
     "FREE",
+    "GROUP",
+    "GROUP_NAME",
     "HEARTBEAT",
     "HEARTBEAT_ANSWER",
     "INPUT_PATTERN",

@@ -6,11 +6,14 @@ from ffmpeg_jobs.contract.words import (
     AUDIO_ENCODERS,
     BATCH_MAX_JOBS,
     BITRATE,
+    COUNT,
     DEPENDENCY,
     DEPENDS_ON_MAX,
     FLAG,
     FORMATS,
+    GROUP_NAME,
     MOMENT,
+    NUMBER,
     PLACE,
     SHORT,
     SIDE,
@@ -19,7 +22,7 @@ from ffmpeg_jobs.contract.words import (
     WORKER_NAME_PATTERN,
     JsonSchema,
 )
-from ffmpeg_jobs.model import Priority, Queue
+from ffmpeg_jobs.model import Priority, Queue, State
 from ffmpeg_jobs.scenarios import SCENARIOS
 from ffmpeg_jobs.shapes import choice, fields, items, number, text, whole
 
@@ -88,6 +91,7 @@ JOB = fields(
         "worker_labels": LABELS,
         "not_before": MOMENT,
         "deadline": MOMENT,
+        "group": GROUP_NAME,
         "depends_on": items(
             DEPENDENCY, DEPENDS_ON_MAX, f"a list of at most {DEPENDS_ON_MAX} different jobs"
         )
@@ -99,4 +103,15 @@ JOB = fields(
 BATCH = fields(
     {"jobs": items(JOB, BATCH_MAX_JOBS, f"a list of 1 to {BATCH_MAX_JOBS} jobs") | {"minItems": 1}},
     needs="jobs",
+)
+
+#: The jobs of one group together.
+GROUP = fields(
+    {
+        "name": GROUP_NAME,
+        "jobs": COUNT,
+        "states": fields({state.value: COUNT for state in State}),
+        "percent": NUMBER | {"maximum": 100},
+    },
+    needs="name jobs states percent",
 )

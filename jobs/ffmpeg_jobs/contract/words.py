@@ -70,6 +70,9 @@ TOKEN = text("^[A-Za-z0-9_-]{16,64}$", 64, "the token that came with the claim")
 WORKER_NAME = text(
     WORKER_NAME_PATTERN, 63, "a worker's name: letters, digits, '.', '_', '-', at most 63"
 )
+GROUP_NAME = text(
+    WORKER_NAME_PATTERN, 63, "a group's name: letters, digits, '.', '_', '-', at most 63"
+)
 ATTEMPT = whole(1, 1000, "attempts")
 PLACE = text(INPUT_PATTERN, 4096, "an http, https, rtmp or rtmps URL, or an absolute path")
 BITRATE = text("^[1-9][0-9]{0,8}[kM]?$", 10, 'bits per second, such as "4M", "800k" or "96000"')

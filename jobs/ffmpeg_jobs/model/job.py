@@ -108,4 +108,17 @@ class Job:
     worker_labels: Mapping[str, str] = field(default_factory=dict)  #: its worker must have them
     not_before: str | None = None  #: RFC 3339; it does not start earlier
     deadline: str | None = None  #: RFC 3339; it does not start later, and then ends failed
+    group: str | None = None  #: jobs of one group have one progress, and are canceled together
     depends_on: tuple[str, ...] = ()  #: ids of jobs; it does not start before all completed
+
+
+@dataclass(frozen=True)
+class Group:
+    """The jobs that came with one ``group``."""
+
+    name: str
+    jobs: int
+    states: Mapping[str, int]  #: how many of them are in each state
+    #: 0 to 100: the mean over all jobs; who ended, however, counts 100, who runs its own
+    #: progress, who waits 0. A long job counts as much as a short one.
+    percent: float

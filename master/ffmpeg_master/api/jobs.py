@@ -88,6 +88,7 @@ def show_page(call: Call) -> Answer:
         (name, value) if name else None,
         call.sees,
         query.get("cursor"),
+        query.get("group"),
     )
     found, following = jobs.page(call.master.store, filters, limit)
     headers = following_page("/jobs", query, limit, following)

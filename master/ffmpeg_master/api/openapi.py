@@ -22,6 +22,7 @@ _PROBLEM: Final[JsonSchema] = {
 #: Nouns that stand under a name; all else is written where it is used.
 _NAMED: Final = {
     "Batch": contract.BATCH,
+    "Group": contract.GROUP,
     "Job": contract.JOB,
     "JobStatus": contract.JOB_STATUS,
     "NewLimits": contract.NEW_LIMITS,

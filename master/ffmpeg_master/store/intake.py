@@ -187,6 +187,7 @@ def _row(submission: Submission, job_id: str, now: float, blocked: bool) -> dict
         "line": submission.line or f"{submission.rank}/",
         "deadline": None if job.deadline is None else unix_seconds(job.deadline),
         "blocked": blocked,
+        "group_name": job.group,
         "created_at": now,
         "updated_at": now,
         "not_before": now if job.not_before is None else max(now, unix_seconds(job.not_before)),

@@ -118,7 +118,7 @@ def page(store: Store, filters: Filters, limit: int) -> tuple[list[JobStatus], i
 
 def _conditions(filters: Filters) -> list[Any]:
     same = {"state": filters.state, "queue": filters.queue, "worker": filters.worker}
-    same["tenant"] = filters.tenant
+    same |= {"tenant": filters.tenant, "group_name": filters.group}
     conditions = [jobs.c[name] == value for name, value in same.items() if value is not None]
     if filters.before is not None:
         conditions.append(jobs.c.number < filters.before)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import random
 import secrets
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Final
 
@@ -272,15 +273,25 @@ def cancel(store: Store, job_id: str, act: Act | None = None) -> tuple[JobStatus
             )
         if status.cancel_requested:
             return status, False
-        now = store.now()
-        values: dict[str, Any] = {"cancel_requested": True, "updated_at": now}
-        ends = status.state is State.QUEUED
-        if ends:
-            outcome = Outcome(State.CANCELED, Reason.CANCELED, "canceled before it ran")
-            values |= {"state": State.CANCELED.value, "finished_at": now, "outcome": dump(outcome)}
-        connection.execute(_CHANGE_JOB, values | {"job_id": job_id})
-        audit.note(connection, now, act, job_id)
-        return get(connection, job_id), ends
+        return _cancel(connection, status, store.now(), act), status.state is State.QUEUED
+
+
+def cancel_all(store: Store, ids: Iterable[str], act: Act | None = None) -> list[JobStatus]:
+    """Cancel those of the jobs that can be, in one transaction; they, as they stand now."""
+    with store.write() as connection:
+        found = [get(connection, job_id) for job_id in sorted(ids)]
+        live = [job for job in found if job.state not in FINAL_STATES and not job.cancel_requested]
+        return [_cancel(connection, status, store.now(), act) for status in live]
+
+
+def _cancel(connection: Connection, status: JobStatus, now: float, act: Act | None) -> JobStatus:
+    values: dict[str, Any] = {"cancel_requested": True, "updated_at": now}
+    if status.state is State.QUEUED:
+        outcome = Outcome(State.CANCELED, Reason.CANCELED, "canceled before it ran")
+        values |= {"state": State.CANCELED.value, "finished_at": now, "outcome": dump(outcome)}
+    connection.execute(_CHANGE_JOB, values | {"job_id": status.id})
+    audit.note(connection, now, act, status.id)
+    return get(connection, status.id)
 
 
 def expire(store: Store, lease_seconds: float, retry_seconds: float) -> list[JobStatus]:

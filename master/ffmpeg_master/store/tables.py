@@ -36,6 +36,7 @@ _NUMBER: Final = _BIG.with_variant(Integer, "sqlite")
 _QUEUED: Final = text("state = 'queued'")
 _READY: Final = text("state = 'queued' AND NOT blocked")
 _OVER: Final = text("awaited AND finished_at IS NOT NULL")
+_GROUPED: Final = text("group_name IS NOT NULL")
 _LIVE: Final = text("state IN ('running', 'paused')")
 
 jobs = Table(
@@ -60,6 +61,7 @@ jobs = Table(
     Column("deadline", Float),  # queued: not handed out later
     Column("blocked", Boolean, nullable=False, server_default=false()),  # it waits for other jobs
     Column("awaited", Boolean, nullable=False, server_default=false()),  # others wait for it
+    Column("group_name", String(63)),
     Column("created_at", Float, nullable=False),
     Column("updated_at", Float, nullable=False),
     Column("started_at", Float),
@@ -98,6 +100,15 @@ jobs = Table(
     Index("jobs_by_end", "finished_at"),
     Index("jobs_by_change", "updated_at", "number"),
     Index("jobs_by_tenant", "tenant", "number"),
+    Index(
+        "jobs_by_group",
+        "group_name",
+        "number",
+        "tenant",
+        "state",
+        sqlite_where=_GROUPED,
+        postgresql_where=_GROUPED,
+    ),
     sqlite_autoincrement=True,  # a number is never used twice
 )
 

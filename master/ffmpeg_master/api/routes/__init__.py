@@ -7,7 +7,7 @@ from typing import Final
 from ffmpeg_jobs.contract import JsonSchema
 from ffmpeg_master.api import openapi
 from ffmpeg_master.api.call import Answer, Call, Route
-from ffmpeg_master.api.routes import about, attempts, audit, jobs, workers
+from ffmpeg_master.api.routes import about, attempts, audit, groups, jobs, workers
 from ffmpeg_master.api.routes.parameters import PATH
 
 _ANY: Final[JsonSchema] = {"type": "object"}
@@ -19,6 +19,7 @@ def _describe(_call: Call) -> Answer:
 
 ROUTES: Final = (
     *jobs.ROUTES,
+    *groups.ROUTES,
     *workers.ROUTES,
     *attempts.ROUTES,
     *audit.ROUTES,

@@ -30,7 +30,9 @@ def table(properties: dict[str, JsonSchema]) -> JsonSchema:
 ATTEMPT: Final = number(1, 1000, "a whole number of attempts, 1 to 1000")
 
 #: What stands in a path's braces.
-PATH: Final = table({"job_id": STATUS["id"], "attempt": ATTEMPT, "name": WORKER_NAME})
+PATH: Final = table(
+    {"job_id": STATUS["id"], "attempt": ATTEMPT, "name": WORKER_NAME, "group": contract.GROUP_NAME}
+)
 
 LIST_QUERY: Final = table(
     {
@@ -38,6 +40,7 @@ LIST_QUERY: Final = table(
         "status": STATUS["state"],
         "queue": contract.JOB["properties"]["queue"],
         "worker": WORKER_NAME,
+        "group": contract.GROUP_NAME,
         "label": {
             "type": "string",
             "pattern": r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}=[^\x00]{0,255}$",
