@@ -8,6 +8,7 @@ import typing
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import jsonschema
 
@@ -119,6 +120,7 @@ def parse_job(data: object, place: int = 0) -> Job:
     for name in ("not_before", "deadline"):
         _check_moment(name, getattr(job, name))
     _check_dependencies(job, place)
+    _check_callback(job.callback_url)
     _check_together(job)
     return job
 
@@ -161,6 +163,18 @@ def _check_dependencies(job: Job, place: int) -> None:
                 f', or of its batch "#0" to "#{place - 1}", who stand before it' if place else ""
             )
             raise InvalidField.of(f"depends_on[{index}]", other, f"the id of a job{earlier}")
+
+
+def _check_callback(url: str | None) -> None:
+    try:
+        parts = urlsplit(url or "http://none")
+        good = bool(parts.hostname) and parts.port != 0 and parts.username is None
+        (parts.hostname or "").encode("idna")
+    except ValueError:  # of the port, or of an IPv6 address; UnicodeError: no name of a host
+        good = False
+    if not good or (url is not None and not url.isascii()):
+        allowed = str(contract.JOB["properties"]["callback_url"]["description"])
+        raise InvalidField.of("callback_url", url, allowed)
 
 
 def _check_together(job: Job) -> None:

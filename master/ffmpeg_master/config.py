@@ -147,6 +147,21 @@ SETTINGS: Final = (
         "how long it is kept who did what",
     ),
     Setting(
+        "webhooks",
+        "secret_file",
+        PATH,
+        None,
+        "a file with what signs webhooks, whsec_ and base64 on each line; without it, a job's "
+        "callback_url is refused",
+    ),
+    Setting(
+        "webhooks",
+        "allow_private",
+        FLAG,
+        False,
+        "send webhooks also to addresses of this machine and of private networks",
+    ),
+    Setting(
         "tls",
         "tls_certificate",
         PATH,
@@ -187,6 +202,8 @@ class Config:
     fair_share: tuple[tuple[str, int], ...]
     retain_days: int
     retain_audit_days: int
+    secret_file: Path | None
+    allow_private: bool
     tls_certificate: Path | None
     tls_key: Path | None
     tls_client_ca: Path | None

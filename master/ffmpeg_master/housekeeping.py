@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -23,13 +24,24 @@ _FORGET_MOST: Final = 100
 _FORGET_ENTRIES_MOST: Final = 1000
 
 
+def repeat(stopped: threading.Event, wait_seconds: float, work: Callable[[], None]) -> None:
+    """One round of ``work`` after the other, until ``stopped``."""
+    while not stopped.wait(wait_seconds):
+        # The process's one broad handler: the loop outlives whatever a round meets.
+        try:
+            work()
+        except Exception:
+            log.exception("housekeeping_failed")
+
+
 class Housekeeping:
     """One round after another, until ``stop``."""
 
     def __init__(self, master: Master) -> None:
         self._master = master
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._loop, name="housekeeping", daemon=True)
+        work = (self._stopped, ROUND_SECONDS, self.round)
+        self._thread = threading.Thread(target=repeat, args=work, name="housekeeping", daemon=True)
         self._last = master.store.now()
 
     def start(self) -> None:
@@ -39,14 +51,6 @@ class Housekeeping:
     def stop(self) -> None:
         """End after the round that runs."""
         self._stopped.set()
-
-    def _loop(self) -> None:
-        while not self._stopped.wait(ROUND_SECONDS):
-            # The process's one broad handler: the loop outlives whatever a round meets.
-            try:
-                self.round()
-            except Exception:
-                log.exception("housekeeping_failed")
 
     def round(self) -> None:
         """One round, by the store's clock."""

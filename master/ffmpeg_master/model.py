@@ -102,6 +102,17 @@ class Act:
 
 
 @dataclass(frozen=True)
+class Webhook:
+    """What a job's callback_url is to be told."""
+
+    id: str  #: the same at each try
+    type: str  #: as ``job.completed``
+    made_at_seconds: float  #: Unix time
+    status: JobStatus  #: the job as it stood then
+    tries: int  #: with this one
+
+
+@dataclass(frozen=True)
 class AuditFilters:
     """Which entries a list shows; None is all. Times are Unix seconds."""
 

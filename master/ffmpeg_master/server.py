@@ -22,7 +22,7 @@ from gunicorn.errors import AppImportError
 
 from ffmpeg_jobs.daemon import tell_systemd, watchdog_seconds
 from ffmpeg_jobs.settings import ConfigError
-from ffmpeg_master import tls
+from ffmpeg_master import signing, tls
 from ffmpeg_master.config import Config
 
 log = structlog.get_logger()
@@ -53,7 +53,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         self._read_config = read_config
         self._config = read_config()
         self._bind = self._config.bind
-        tls.check(self._config)
+        _check(self._config)
         self._serving: Any = None
         super().__init__()
 
@@ -90,7 +90,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         """Take the configuration as it is now; False: it cannot be used, nothing changes."""
         try:
             config = self._read_config()
-            tls.check(config)
+            _check(config)
         except ConfigError as error:
             log.error("reload_refused", detail=str(error))
             return False
@@ -149,6 +149,13 @@ class _Main(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         """End the serving process."""
         tell_systemd(STOPPING=1)
         super().stop(graceful)
+
+
+def _check(config: Config) -> None:
+    """Raises ConfigError for files that do not serve what they are for."""
+    tls.check(config)
+    if config.secret_file is not None:
+        signing.read_secrets(config.secret_file)
 
 
 def ask_health(address: Any, family: int, encrypted: bool) -> int | None:

@@ -17,6 +17,7 @@ from ffmpeg_master.housekeeping import Housekeeping
 from ffmpeg_master.master import Master, open_master
 from ffmpeg_master.store.engine import Unreachable
 from ffmpeg_master.store.schema import SchemaTooNew
+from ffmpeg_master.webhooks import Webhooks
 
 log = structlog.get_logger()
 
@@ -33,14 +34,17 @@ class Serving:
         """Waits for a database that does not answer. Raises SchemaTooNew or Unavailable."""
         self._master = _open(config)
         self._housekeeping = Housekeeping(self._master)
+        self._webhooks = Webhooks(self._master)
         self.app: Any = make_app(self._master)
         self._housekeeping.start()
+        self._webhooks.start()
         wakeup = self._master.wakeup
         self._master.relay.start(wakeup.hears, connected=wakeup.wake_all)
 
     def stop(self) -> None:
         """End held claims, who watches and the housekeeping; requests in flight go on."""
         self._housekeeping.stop()
+        self._webhooks.stop()
         self._master.relay.stop()
         self._master.wakeup.close()
         self._master.feed.close()

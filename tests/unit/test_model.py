@@ -23,6 +23,8 @@ PAIRS: list[tuple[Any, dict[str, Any]]] = [
     (model.Media, contract.MEDIA),
     (model.Outcome, contract.OUTCOME),
     (model.JobStatus, contract.JOB_STATUS),
+    (model.Callback, contract.JOB_STATUS["properties"]["callback"]),
+    (model.AuditEntry, contract.AUDIT_ENTRY),
     (model.Machine, contract.MACHINE),
     (model.Free, contract.FREE),
     (model.WorkerStatus, contract.WORKER_STATUS),

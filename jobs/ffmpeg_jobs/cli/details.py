@@ -11,6 +11,7 @@ from ffmpeg_jobs.model import (
     DEFAULT_DISK_MB,
     DEFAULT_MEMORY_MB,
     DEFAULT_TIMEOUT_SECONDS,
+    Callback,
     Job,
     JobStatus,
     Limits,
@@ -92,7 +93,14 @@ def _became(status: JobStatus, now: datetime) -> tuple[tuple[str, str], ...]:
         ("media", words.made(media) if media else ""),
         ("error", status.error or ""),
         ("exit status", exit_status),
+        ("callback", _callback(status.callback) if status.callback else ""),
     )
+
+
+def _callback(callback: Callback) -> str:
+    tries = f", {callback.tries} tries" if callback.tries > 1 else ""
+    error = f": {callback.last_error}" if callback.last_error else ""
+    return f"{callback.type} {callback.state.value.replace('_', ' ')}{tries}{error}"
 
 
 def _when(time: str | None, now: datetime) -> str:

@@ -70,6 +70,7 @@ FIELDS: Final = (
     Field("--not-before", "", "not_before", "TIME", words="it does not start earlier"),
     Field("--deadline", "", "deadline", "TIME", words="it does not start later"),
     Field("--group", "", "group", "NAME", words="of jobs with one progress"),
+    Field("--callback-url", "", "callback_url", "URL", words="told of start and end"),
     Field("--max-attempts", "", "max_attempts", "N", int, "tries when worker or network fail"),
 )
 

@@ -17,7 +17,7 @@ from ffmpeg_jobs.contract.words import (
     TOKEN,
     WORKER_NAME,
 )
-from ffmpeg_jobs.model import Reason, State
+from ffmpeg_jobs.model import CallbackState, Reason, State
 from ffmpeg_jobs.shapes import choice, fields, items, whole
 
 #: How an attempt is held, wanted or in force.
@@ -92,6 +92,19 @@ CLAIM = fields(
     needs="job_id attempt token lease_seconds job",
 )
 
+#: What a job's callback_url was told last.
+CALLBACK_STATUS = fields(
+    {
+        "id": SHORT,
+        "type": choice("job.started", "job.completed", "job.failed", "job.canceled"),
+        "timestamp": TIME,
+        "state": choice(*(s.value for s in CallbackState)),
+        "tries": COUNT,
+        "last_error": SENTENCE,
+    },
+    needs="id type timestamp state",
+)
+
 JOB_STATUS = fields(
     {
         "id": JOB_ID,
@@ -119,6 +132,7 @@ JOB_STATUS = fields(
         "given_back": whole(0, 1000, "attempts"),
         "max_attempts": whole(1, 1000, "attempts"),
         "awaited": FLAG,
+        "callback": CALLBACK_STATUS,
     },
     needs="id state job created_at updated_at",
 )

@@ -6,6 +6,7 @@ from ffmpeg_jobs.contract.words import (
     AUDIO_ENCODERS,
     BATCH_MAX_JOBS,
     BITRATE,
+    CALLBACK,
     COUNT,
     DEPENDENCY,
     DEPENDS_ON_MAX,
@@ -96,6 +97,7 @@ JOB = fields(
             DEPENDENCY, DEPENDS_ON_MAX, f"a list of at most {DEPENDS_ON_MAX} different jobs"
         )
         | {"uniqueItems": True},
+        "callback_url": CALLBACK,
     }
 )
 

@@ -75,6 +75,11 @@ GROUP_NAME = text(
 )
 ATTEMPT = whole(1, 1000, "attempts")
 PLACE = text(INPUT_PATTERN, 4096, "an http, https, rtmp or rtmps URL, or an absolute path")
+CALLBACK = text(
+    r"^https?://[^\s\x00-\x1f\x7f]+$",
+    2048,
+    "an http or https URL with a host and no user, at most 2048 characters",
+)
 BITRATE = text("^[1-9][0-9]{0,8}[kM]?$", 10, 'bits per second, such as "4M", "800k" or "96000"')
 SIDE = whole(16, 8192, "pixels") | {
     "multipleOf": 2,

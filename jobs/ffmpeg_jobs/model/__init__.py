@@ -6,7 +6,17 @@ Frozen values only: a noun is made once, by the room that owns it, and changed b
 
 from __future__ import annotations
 
-from ffmpeg_jobs.model.attempt import Claim, JobStatus, Media, Outcome, Progress, Terms, Usage
+from ffmpeg_jobs.model.attempt import (
+    Callback,
+    CallbackState,
+    Claim,
+    JobStatus,
+    Media,
+    Outcome,
+    Progress,
+    Terms,
+    Usage,
+)
 from ffmpeg_jobs.model.audit import Action, AuditEntry
 from ffmpeg_jobs.model.fleet import (
     Free,
@@ -43,6 +53,8 @@ __all__ = [
     "RETRIED_REASONS",
     "Action",
     "AuditEntry",
+    "Callback",
+    "CallbackState",
     "Claim",
     "Free",
     "Group",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 from ffmpeg_jobs.model.job import Job, Reason, State
 
@@ -84,6 +85,26 @@ class Outcome:
     enforced: bool = True  #: False: this machine could not hold it to its limits
 
 
+class CallbackState(str, Enum):
+    """Whether a webhook arrived."""
+
+    PENDING = "pending"  #: it is sent, or will be tried again
+    DELIVERED = "delivered"
+    GIVEN_UP = "given_up"  #: nobody took it in time
+
+
+@dataclass(frozen=True)
+class Callback:
+    """What a job's callback_url was told last."""
+
+    id: str  #: the webhook-id
+    type: str  #: as job.completed
+    timestamp: str  #: RFC 3339, UTC: when that was
+    state: CallbackState
+    tries: int = 0
+    last_error: str | None = None
+
+
 @dataclass(frozen=True)
 class JobStatus:
     """A job as the API shows it."""
@@ -113,3 +134,4 @@ class JobStatus:
     given_back: int = 0  #: of the attempts; they do not count against max_attempts
     max_attempts: int | None = None  #: the job's, and once more for each time it was retried
     awaited: bool = False  #: other jobs depend on it and have not started
+    callback: Callback | None = None  #: told where one job is shown

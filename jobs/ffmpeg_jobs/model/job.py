@@ -110,6 +110,7 @@ class Job:
     deadline: str | None = None  #: RFC 3339; it does not start later, and then ends failed
     group: str | None = None  #: jobs of one group have one progress, and are canceled together
     depends_on: tuple[str, ...] = ()  #: ids of jobs; it does not start before all completed
+    callback_url: str | None = None  #: is told of its start and its end
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from ffmpeg_master.api.call import TEXT, Answer, Call
 from ffmpeg_master.api.pages import following_page
 from ffmpeg_master.master import Master
 from ffmpeg_master.model import DEFAULT_TENANT, Filters
-from ffmpeg_master.store import dependencies, intake, jobs, logs, queue, wishes, workers
+from ffmpeg_master.store import dependencies, intake, jobs, logs, outbox, queue, wishes, workers
 from ffmpeg_master.store.retry import retry
 
 log = structlog.get_logger()
@@ -29,6 +29,7 @@ LIST_DEFAULT = 100
 def submit(call: Call) -> Answer:
     """POST /jobs"""
     job = parse_job(call.body)
+    _check_callback(call.master, "callback_url", job)
     submission = _submission(call, job, _digest(call), None)
     status, created = intake.submit(call.master.store, submission, call.act)
     if created:
@@ -40,6 +41,8 @@ def submit(call: Call) -> Answer:
 def submit_batch(call: Call) -> Answer:
     """POST /jobs/batch"""
     batch, digest = parse_batch(call.body), _digest(call)
+    for place, job in enumerate(batch):
+        _check_callback(call.master, f"jobs[{place}].callback_url", job)
     submissions = [_submission(call, job, digest, place) for place, job in enumerate(batch)]
     accepted, created = intake.submit_batch(call.master.store, submissions, call.act)
     if created:
@@ -47,6 +50,12 @@ def submit_batch(call: Call) -> Answer:
             log.info("job_submitted", job=status.id, by=call.by, queue=status.job.queue.value)
         call.master.wakeup.wake(len(accepted))
     return Answer(201, [views.show(status) for status in accepted])
+
+
+def _check_callback(master: Master, field: str, job: Job) -> None:
+    if job.callback_url is not None and master.config.secret_file is None:
+        allowed = "none, because this master has no secret to sign with ([webhooks] secret_file)"
+        raise InvalidField.of(field, views.redact(job.callback_url), allowed)
 
 
 def _submission(call: Call, job: Job, digest: str, place: int | None) -> intake.Submission:
@@ -97,7 +106,10 @@ def show_page(call: Call) -> Answer:
 
 def show(call: Call) -> Answer:
     """GET /jobs/{job_id}"""
-    status = jobs.show(call.master.store, call.path["job_id"])
+    store = call.master.store
+    status = jobs.show(store, call.path["job_id"])
+    if status.job.callback_url is not None:
+        status = replace(status, callback=outbox.last(store, status.id))
     if status.state is State.QUEUED:
         status = replace(status, waiting_for=_waits_for(call.master, status))
     return Answer(body=views.show(status))

@@ -39,7 +39,7 @@ def hide(text: str, job: Job) -> str:
 
 def _secrets(job: Job) -> set[str]:
     found: set[str] = set()
-    for place in (job.input, job.output):
+    for place in (job.input, job.output, job.callback_url):
         if place is None or place.startswith("/"):
             continue
         parts = urlsplit(place)
@@ -55,7 +55,12 @@ def show(status: JobStatus) -> dict[str, Any]:
     job = status.job
     shown = replace(
         status,
-        job=replace(job, input=redact(job.input), output=redact(job.output)),
+        job=replace(
+            job,
+            input=redact(job.input),
+            output=redact(job.output),
+            callback_url=redact(job.callback_url),
+        ),
         error=None if status.error is None else hide(status.error, job),
         log_tail=tuple(hide(line, job) for line in status.log_tail),
     )

@@ -16,6 +16,7 @@ from sqlalchemy import and_, bindparam, case, delete, exists, insert, select, up
 
 from ffmpeg_jobs.model import JobStatus, Outcome, Reason, State
 from ffmpeg_jobs.problems import Conflict
+from ffmpeg_master.store import outbox
 from ffmpeg_master.store.engine import Connection, Store
 from ffmpeg_master.store.jobs import dump, get
 from ffmpeg_master.store.tables import dependencies, is_over, is_queued, jobs
@@ -128,7 +129,9 @@ def settle(store: Store) -> Settled:
             if connection.execute(_ANY_WAITING.limit(1), {"over": job_id}).first() is None:
                 connection.execute(_CHANGE, {"over": job_id, "awaited": False})
                 steps += 1
-        return Settled(steps, ready, tuple(get(connection, job_id) for job_id in failed))
+        now = store.now()
+        told = (outbox.tell(connection, now, get(connection, job_id)) for job_id in failed)
+        return Settled(steps, ready, tuple(told))
 
 
 def _unlink(connection: Connection, over: str, waiting: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import and_, bindparam, select
 
 from ffmpeg_jobs.model import JobStatus, Outcome, Reason, State
-from ffmpeg_master.store import fence, queue, transitions
+from ffmpeg_master.store import fence, outbox, queue, transitions
 from ffmpeg_master.store.engine import Connection, Store
 from ffmpeg_master.store.jobs import dump, get
 from ffmpeg_master.store.tables import attempts, is_live, jobs
@@ -35,8 +35,9 @@ def release(
     with store.write() as connection:
         found = fence.held(connection, job_id, number, token)
         if found.ended_at is None:
-            _give_back(connection, store.now(), found, why, retry_seconds, reported=True)
-            return get(connection, job_id)
+            now = store.now()
+            _give_back(connection, now, found, why, retry_seconds, reported=True)
+            return outbox.tell(connection, now, get(connection, job_id))
         if found.told is not None:  # it was told how it ended
             raise fence.stale(job_id, number)
         return None
@@ -62,9 +63,10 @@ def unheard(
     with store.write() as connection:
         rows = connection.execute(_HOLD_OF_EARLIER_CLAIMS, asked).all()
         lost = [row for row in rows if _key(row) not in reported]
+        now = store.now()
         for row in lost:
-            _give_back(connection, store.now(), row, why, retry_seconds, reported=False)
-        return [get(connection, row.id) for row in lost]
+            _give_back(connection, now, row, why, retry_seconds, reported=False)
+        return [outbox.tell(connection, now, get(connection, row.id)) for row in lost]
 
 
 def _key(row: Any) -> tuple[str, int]:

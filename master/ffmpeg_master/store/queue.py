@@ -33,7 +33,7 @@ from ffmpeg_jobs.model import (
 from ffmpeg_jobs.problems import Conflict
 from ffmpeg_jobs.schema import from_json
 from ffmpeg_master.model import Act
-from ffmpeg_master.store import audit, fence, transitions
+from ffmpeg_master.store import audit, fence, outbox, transitions
 from ffmpeg_master.store.engine import Connection, Store
 from ffmpeg_master.store.jobs import dump, get
 from ffmpeg_master.store.tables import attempts, is_live, is_queued, is_ready, jobs, workers
@@ -129,7 +129,10 @@ def claim(
         attempt |= {"started_at": now, "token_hash": fence.hash_token(token)}
         attempt |= {"reported": False, "claim_serial": serial}
         connection.execute(insert(attempts), attempt)
-    job = from_json(Job, json.loads(row.job))
+        job = from_json(Job, json.loads(row.job))
+        if job.callback_url is not None:
+            outbox.tell(connection, now, get(connection, job_id))
+            job = replace(job, callback_url=None)  # no concern of the worker's
     return Claim(job_id, row.attempt + 1, token, lease_seconds, job)
 
 
@@ -200,8 +203,9 @@ def finish(
             if found.told != dump(outcome):
                 raise fence.stale(job_id, number)
             return None
-        end(connection, store.now(), found, outcome, retry_seconds, reported=True)
-        return get(connection, job_id)
+        now = store.now()
+        end(connection, now, found, outcome, retry_seconds, reported=True)
+        return outbox.tell(connection, now, get(connection, job_id))
 
 
 def end(
@@ -291,7 +295,8 @@ def _cancel(connection: Connection, status: JobStatus, now: float, act: Act | No
         values |= {"state": State.CANCELED.value, "finished_at": now, "outcome": dump(outcome)}
     connection.execute(_CHANGE_JOB, values | {"job_id": status.id})
     audit.note(connection, now, act, status.id)
-    return get(connection, status.id)
+    after = get(connection, status.id)
+    return outbox.tell(connection, now, after) if after.state is State.CANCELED else after
 
 
 def expire(store: Store, lease_seconds: float, retry_seconds: float) -> list[JobStatus]:
@@ -303,7 +308,7 @@ def expire(store: Store, lease_seconds: float, retry_seconds: float) -> list[Job
             silent_seconds = now - row.lease_until + lease_seconds
             outcome = transitions.lost(row.worker, silent_seconds)
             end(connection, now, row, outcome, retry_seconds, reported=False)
-        return [get(connection, row.id) for row in rows]
+        return [outbox.tell(connection, now, get(connection, row.id)) for row in rows]
 
 
 def overdue(store: Store) -> list[JobStatus]:
@@ -316,7 +321,7 @@ def overdue(store: Store) -> list[JobStatus]:
             why = _STILL_BLOCKED if row.blocked else "no worker was free in time"
             outcome = dump(Outcome(State.FAILED, Reason.DEADLINE_PASSED, why))
             connection.execute(_CHANGE_JOB, {"job_id": row.id, "outcome": outcome, **ended})
-        return [get(connection, row.id) for row in rows]
+        return [outbox.tell(connection, now, get(connection, row.id)) for row in rows]
 
 
 def renew(connection: Connection, until: float) -> int:

@@ -213,6 +213,26 @@ audit = Table(
     sqlite_autoincrement=True,
 )
 
+_PENDING: Final = text("state = 'pending'")
+
+# Webhooks, sent or to be sent.
+outbox = Table(
+    "outbox",
+    METADATA,
+    Column("id", String(32), primary_key=True),
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("type", String(32), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("status", Text, nullable=False),  # the job, as it stood then
+    Column("made_at", Float, nullable=False),
+    Column("due_at", Float, nullable=False),  # pending: not sent earlier
+    Column("tries", Integer, nullable=False),
+    Column("last_error", Text),
+    Index("outbox_due", "due_at", sqlite_where=_PENDING, postgresql_where=_PENDING),
+    Index("outbox_by_job", "job_id", "made_at"),
+)
+is_pending: Final = outbox.c.state == literal_column("'pending'")
+
 # One row: when a master of this database was there last.
 attendance = Table(
     "attendance",

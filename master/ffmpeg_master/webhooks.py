@@ -1,0 +1,194 @@
+"""Sends webhooks: each state of a job that its callback_url is to be told of.
+
+Several masters of one database share the work; the outbox says who has which.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import socket
+import ssl
+import threading
+from contextlib import closing, suppress
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from typing import Final
+from urllib.parse import urlsplit
+
+import structlog
+
+from ffmpeg_jobs import __version__
+from ffmpeg_jobs.problems import Unavailable
+from ffmpeg_master import signing
+from ffmpeg_master.api import views
+from ffmpeg_master.destination import is_public
+from ffmpeg_master.housekeeping import repeat
+from ffmpeg_master.master import Master
+from ffmpeg_master.model import Webhook
+from ffmpeg_master.store import outbox
+from ffmpeg_master.store.jobs import timestamp
+
+log = structlog.get_logger()
+
+#: Between two looks for what is due.
+_LOOK_SECONDS: Final = 0.5
+#: Sent at the same time.
+_AT_ONCE: Final = 16
+#: For the connection, and for each step of the answer.
+_STEP_SECONDS: Final = 5.0
+#: For all of it, after which the connection is cut.
+_DELIVERY_SECONDS: Final = 15.0
+#: The wait before the second try; each further one is twice as long, up to the longest.
+RETRY_SECONDS: Final = 5.0
+_RETRY_MAX_SECONDS: Final = 7200.0
+#: A wait is up to this part longer, so that a receiver that comes back is not overrun.
+_JITTER: Final = 0.25
+#: Nobody heard for this long: given up.
+GIVE_UP_SECONDS: Final = 86400.0
+_GONE: Final = 410
+
+
+class NotDelivered(Exception):
+    """Nobody took it; the message says why."""
+
+
+class Gone(NotDelivered):
+    """The receiver says that it wants no more."""
+
+
+class Webhooks:
+    """Sends what is due, until ``stop``."""
+
+    def __init__(self, master: Master) -> None:
+        """Raises ConfigError."""
+        self._master = master
+        file = master.config.secret_file
+        self._secrets = () if file is None else signing.read_secrets(file)
+        self._sending: list[threading.Thread] = []
+        self._stopped = threading.Event()
+        work = (self._stopped, _LOOK_SECONDS, self.round)
+        self._thread = threading.Thread(target=repeat, args=work, name="webhooks", daemon=True)
+
+    def start(self) -> None:
+        """Begin, if there is a secret to sign with."""
+        if self._secrets:
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Begin no new ones. What is cut on its way is sent again when its lease has ended."""
+        self._stopped.set()
+
+    def round(self) -> None:
+        """Send what is due now, as far as there is room."""
+        self._sending = [sending for sending in self._sending if sending.is_alive()]
+        for webhook in outbox.take(self._master.store, _AT_ONCE - len(self._sending)):
+            sending = threading.Thread(target=self._deliver, args=(webhook,), daemon=True)
+            sending.start()
+            self._sending.append(sending)
+
+    def wait(self) -> None:
+        """Until all that was begun has ended."""
+        for sending in self._sending:
+            sending.join()
+
+    def _deliver(self, webhook: Webhook) -> None:
+        try:
+            self._try(webhook)
+        except Unavailable as problem:  # it is taken again
+            log.warning("webhook_unsettled", id=webhook.id, detail=problem.detail)
+
+    def _try(self, webhook: Webhook) -> None:
+        store = self._master.store
+        body = _body(webhook)
+        moment = int(store.now())
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": f"ffmpeg-master/{__version__}",
+            "webhook-id": webhook.id,
+            "webhook-timestamp": str(moment),
+            "webhook-signature": signing.sign(self._secrets, webhook.id, moment, body),
+        }
+        url = webhook.status.job.callback_url or ""
+        try:
+            post(url, headers, body, allow_private=self._master.config.allow_private)
+        except NotDelivered as error:
+            self._put_off(webhook, error)
+        else:
+            outbox.delivered(store, webhook)
+            log.info("webhook_delivered", job=webhook.status.id, type=webhook.type, id=webhook.id)
+
+    def _put_off(self, webhook: Webhook, error: NotDelivered) -> None:
+        now = self._master.store.now()
+        wait = min(RETRY_SECONDS * 2.0 ** (webhook.tries - 1), _RETRY_MAX_SECONDS)
+        due_at = now + wait * (1 + _JITTER * random.random())  # noqa: S311 - spreads tries
+        told = {"job": webhook.status.id, "type": webhook.type, "id": webhook.id}
+        if isinstance(error, Gone) or due_at > webhook.made_at_seconds + GIVE_UP_SECONDS:
+            outbox.failed(self._master.store, webhook, str(error), None)
+            log.warning("webhook_given_up", **told, tries=webhook.tries, error=str(error))
+        else:
+            outbox.failed(self._master.store, webhook, str(error), due_at)
+            log.info("webhook_put_off", **told, tries=webhook.tries, error=str(error))
+
+
+def _body(webhook: Webhook) -> bytes:
+    body = {
+        "type": webhook.type,
+        "timestamp": timestamp(webhook.made_at_seconds),
+        "data": views.show(webhook.status),
+    }
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
+def post(url: str, headers: dict[str, str], body: bytes, *, allow_private: bool) -> None:
+    """Send ``body`` to the very address that was checked. Raises NotDelivered.
+
+    No proxy is asked and no redirect followed: both would lead elsewhere.
+    """
+    parts = urlsplit(url)
+    encrypted, host = parts.scheme == "https", parts.hostname or ""
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    connection = (HTTPSConnection if encrypted else HTTPConnection)(host, parts.port)
+    cut = threading.Timer(_DELIVERY_SECONDS, _cut, [connection])
+    try:
+        with closing(connection):
+            address = _address(host, connection.port, allow_private=allow_private)
+            connection.sock = socket.create_connection(address, _STEP_SECONDS)
+            cut.start()
+            if encrypted:
+                context = ssl.create_default_context()
+                connection.sock = context.wrap_socket(connection.sock, server_hostname=host)
+            connection.request("POST", target, body, headers)
+            with closing(connection.getresponse()) as answer:
+                status = answer.status
+    except (OSError, HTTPException, ValueError) as error:
+        raise NotDelivered(_words(error)) from None
+    finally:
+        cut.cancel()
+    if status == _GONE:
+        raise Gone(f"the receiver answers {status}: it wants no more")
+    if not 200 <= status < 300:
+        raise NotDelivered(f"the receiver answers {status}")
+
+
+def _address(host: str, port: int, *, allow_private: bool) -> tuple[str, int]:
+    """The first address of ``host`` that may be sent to. Raises NotDelivered or OSError."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = [str(entry[4][0]) for entry in found]
+    for address in addresses:
+        if allow_private or is_public(address):
+            return address, port
+    raise NotDelivered(
+        f"{host} is at {', '.join(dict.fromkeys(addresses))}, which is not on the internet; "
+        "allowed is that only with [webhooks] allow_private = true in master.toml"
+    )
+
+
+def _cut(connection: HTTPConnection) -> None:
+    sock = connection.sock
+    with suppress(OSError):
+        if sock is not None:
+            sock.shutdown(socket.SHUT_RDWR)
+
+
+def _words(error: Exception) -> str:
+    return f"{getattr(error, 'strerror', None) or error or type(error).__name__}"
