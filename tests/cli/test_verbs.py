@@ -227,3 +227,13 @@ def test_a_job_that_is_not_there(cli: Cli) -> None:
     assert (run.returncode, run.stdout) == (1, "")
     assert run.stderr.startswith("ffmpeg-jobs: ")
     assert "Traceback" not in run.stderr
+
+
+def test_a_master_without_a_secret_takes_no_callback(cli: Cli) -> None:
+    done = cli.run("submit", *JOB, "--callback-url", "https://app.example/")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "callback_url" in done.stderr
+    assert "[webhooks] secret_file" in done.stderr
+    refused = cli.run("submit", *JOB, "--callback-url", "app.example")
+    assert refused.returncode == 1
+    assert "it was set by --callback-url" in refused.stderr

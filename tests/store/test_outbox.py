@@ -92,18 +92,18 @@ def depend_on_what_fails(line: Queue) -> None:
     dependencies.settle(line.store)
 
 
-ENDS: dict[str, tuple[Callable[[Queue], None], str]] = {
+ENDS: dict[str, tuple[Callable[[Queue], object], str]] = {
     "completed": (lambda line: line.finish(line.started(), COMPLETED), "job.completed"),
     "failed": (
         lambda line: line.finish(line.started(), Outcome(State.FAILED, Reason.TIMEOUT)),
         "job.failed",
     ),
     "canceled while queued": (
-        lambda line: queue.cancel(line.store, line.submit()) and None,
+        lambda line: queue.cancel(line.store, line.submit()),
         "job.canceled",
     ),
     "canceled with others": (
-        lambda line: queue.cancel_all(line.store, [line.submit()]) and None,
+        lambda line: queue.cancel_all(line.store, [line.submit()]),
         "job.canceled",
     ),
     "canceled while it ran": (cancel_while_it_runs, "job.canceled"),
