@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import ssl
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -193,6 +195,29 @@ def test_a_receiver_that_speaks_no_http_is_an_error_like_others(near: Sender) ->
         told = near.show(job_id).callback
         assert told is not None
         assert told.last_error
+
+
+def test_the_certificate_has_to_be_the_hosts(
+    near: Sender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key)]
+    command += ["-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with receiver(context) as listening:
+        by_name = near.canceled(f"https://localhost:{listening.port}/")
+        near.round()
+        assert "certificate verify failed" in str(near.show(by_name).callback)
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        by_address = near.canceled(f"https://127.0.0.1:{listening.port}/")
+        near.inside.clock.forward(RETRY_SECONDS * 2)
+        near.round()
+        assert "certificate verify failed" in str(near.show(by_address).callback)
+        assert listening.of(by_name) == ["job.canceled"]
+        assert listening.of(by_address) == []
 
 
 def test_secrets_of_the_url_are_not_shown(near: Sender, listening: Receiver) -> None:
