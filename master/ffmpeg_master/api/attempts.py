@@ -47,11 +47,12 @@ def _try_claim(master: Master, name: str, serial: int | None) -> Claim | None:
         return [member for member in fleet if member.name != name]
 
     while True:
-        worker = workers.member(store, name, lease_seconds)
-        order = _order(master)
-        waiting = jobs.waiting(store, scheduling.urgency(order))
-        untried = (job for job in waiting if job.job_id not in passed)
-        chosen = scheduling.choose(untried, worker, others, order)
+        with store.read():  # one look at all that choosing needs
+            worker = workers.member(store, name, lease_seconds)
+            order = _order(master)
+            waiting = jobs.waiting(store, scheduling.urgency(order))
+            untried = (job for job in waiting if job.job_id not in passed)
+            chosen = scheduling.choose(untried, worker, others, order)
         if chosen is None:
             return None
         # One more than was seen: if another claim of its own came first, there may be no room.

@@ -123,7 +123,11 @@ class Store:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that sees one moment. Raises Unavailable."""
+        """A transaction that sees one moment, or the one that is open. Raises Unavailable."""
+        opened = getattr(self._open, "connection", None)
+        if opened is not None:
+            yield opened
+            return
         with self._transaction(self._kind.reads) as connection:
             yield connection
 
