@@ -5,10 +5,11 @@ import os
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from ffmpeg_jobs.client import MasterClient
 from ffmpeg_jobs.line import Endpoint
-from ffmpeg_jobs.model import Machine, Outcome, State
+from ffmpeg_jobs.model import Claim, Machine, Outcome, State
 
 DONE = Outcome(State.COMPLETED)
 
@@ -33,23 +34,25 @@ def register(slots: int) -> None:
 
 
 def work(count: int, slots: int) -> float:
-    """Claim, end, claim."""
+    """As the worker does: one asks for jobs while there is room, each job tells of its own end."""
     register(slots)
-    left = iter(range(count))
+    room = threading.Semaphore(slots)
+    own = threading.local()
 
-    def loop() -> None:
-        master = client()
-        while next(left, None) is not None:
+    def end(claim: Claim) -> None:
+        if not hasattr(own, "master"):
+            own.master = client()
+        own.master.finish(claim.job_id, claim.attempt, claim.token, DONE)
+        room.release()
+
+    master = client()
+    begun = time.monotonic()
+    with ThreadPoolExecutor(slots) as pool:
+        for _ in range(count):
+            room.acquire()
             claim = master.claim("bench", 10)
             assert claim is not None
-            master.finish(claim.job_id, claim.attempt, claim.token, DONE)
-
-    threads = [threading.Thread(target=loop) for _ in range(slots)]
-    begun = time.monotonic()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+            pool.submit(end, claim)
     return count / (time.monotonic() - begun)
 
 
