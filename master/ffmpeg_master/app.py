@@ -27,13 +27,14 @@ from ffmpeg_jobs.problems import (
 )
 from ffmpeg_jobs.schema import check, to_json
 from ffmpeg_master import tls
-from ffmpeg_master.api.call import JSON, Answer, Call, Route
+from ffmpeg_master.api.call import EVENTS, JSON, Answer, Call, Route
 from ffmpeg_master.api.permission import allow
 from ffmpeg_master.api.routes import ROUTES
 from ffmpeg_master.api.routes.parameters import NO_QUERY, PATH
 from ffmpeg_master.master import Master
 from ffmpeg_master.model import Key
 from ffmpeg_master.origin import origin
+from ffmpeg_master.representation import represent
 from ffmpeg_master.store.engine import Collision
 
 log = structlog.get_logger()
@@ -56,7 +57,10 @@ def make_app(master: Master) -> Any:
     by_path: dict[str, _Resource] = {}
     for route in ROUTES:
         resource = by_path.setdefault(route.path, _Resource())
-        setattr(resource, f"on_{route.method.lower()}", _responder(master, route))
+        responder = _responder(master, route)
+        setattr(resource, f"on_{route.method.lower()}", responder)
+        if route.method == "GET" and route.gives != EVENTS:
+            resource.on_head = responder  # falcon leaves the body out
     for path, resource in by_path.items():
         app.add_route(path, resource)
     return app
@@ -82,7 +86,10 @@ def _responder(master: Master, route: Route) -> Any:
         who = (key, address, alive, certified, route.audited)
         call = Call(master, path, query, req.get_header, body, *who)
         allow(route, call)
-        _write(resp, _handle(route, call))
+        answer = _handle(route, call)
+        _write(resp, answer)
+        if route.method == "GET" and answer.status == 200:
+            represent(req, resp)
         if route.method != "GET":
             master.feed.nudge()
 

@@ -36,7 +36,7 @@ def test_version(alone: Cli) -> None:
         (["fly"], "No such command 'fly'"),
         (["show"], "Missing argument 'ID'"),
         (["show", "../workers"], "'../workers' is not a job id"),
-        (["cancel"], "Missing argument 'ID...'"),
+        (["cancel"], "Give an ID, or --group."),
         (["submit"], "Give a FILE, or flags"),
         (["submit", "missing.json"], "No such file"),
         (["submit", "--crf", "high"], "'high' is not a valid integer"),

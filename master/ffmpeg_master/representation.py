@@ -1,0 +1,45 @@
+"""How a good answer goes over the line: not at all to who has it, compressed where that is worth
+it (RFC 9110, sections 8.4, 8.8.3 and 13.1.2)."""
+
+from __future__ import annotations
+
+import gzip
+from hashlib import sha256
+from typing import Any, Final
+
+#: Less than some packets is not worth the time.
+_COMPRESS_FROM_BYTES: Final = 8192
+_GZIP_LEVEL: Final = 5
+
+
+def represent(req: Any, resp: Any) -> None:
+    """Tag and compress what answers a GET or HEAD; 304 if the client has it already."""
+    content = resp.data
+    if content is None:
+        return
+    # Weak: it stands for the same answer, compressed or not.
+    tag = f'W/"{sha256(content).hexdigest()[:32]}"'
+    resp.set_header("ETag", tag)
+    if _has(req.get_header("If-None-Match"), tag):
+        resp.status = 304
+        resp.data = None
+        return
+    if len(content) < _COMPRESS_FROM_BYTES:
+        return
+    resp.append_header("Vary", "Accept-Encoding")
+    if _takes_gzip(req.get_header("Accept-Encoding")):
+        resp.data = gzip.compress(content, _GZIP_LEVEL, mtime=0)
+        resp.set_header("Content-Encoding", "gzip")
+
+
+def _has(known: str | None, tag: str) -> bool:
+    tags = [part.strip().removeprefix("W/") for part in (known or "").split(",")]
+    return "*" in tags or tag.removeprefix("W/") in tags
+
+
+def _takes_gzip(accepted: str | None) -> bool:
+    weights = {}
+    for part in (accepted or "").lower().split(","):
+        name, _, weight = part.partition(";")
+        weights[name.strip()] = weight.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+    return weights.get("gzip", weights.get("*", False))
