@@ -57,10 +57,10 @@ def make_app(master: Master) -> Any:
     by_path: dict[str, _Resource] = {}
     for route in ROUTES:
         resource = by_path.setdefault(route.path, _Resource())
-        responder = _responder(master, route)
-        setattr(resource, f"on_{route.method.lower()}", responder)
-        if route.method == "GET" and route.gives != EVENTS:
-            resource.on_head = responder  # falcon leaves the body out
+        # To HEAD, falcon leaves the body out; a stream has no end to tell of.
+        head = ["head"] if route.method == "GET" and route.gives != EVENTS else []
+        for method in (route.method.lower(), *head):
+            setattr(resource, f"on_{method}", _responder(master, route))
     for path, resource in by_path.items():
         app.add_route(path, resource)
     return app

@@ -135,6 +135,8 @@ class Filters:
     tenant: str | None = None
     before: int | None = None  #: the cursor: only jobs older than this number
     group: str | None = None
+    since: float | None = None  #: submitted then or later, Unix seconds
+    until: float | None = None  #: submitted before then
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,7 @@ class Inside:
         wsgiadapter = pytest.importorskip("wsgiadapter", reason="needs requests-wsgi-adapter")
         session = requests.Session()
         session.mount(INSIDE, wsgiadapter.WSGIAdapter(make_app(self.master)))
+        session.headers["Accept-Encoding"] = "identity"  # the transport decompresses nothing
         return session
 
     def client(self, role: Role = Role.ADMIN) -> MasterClient:

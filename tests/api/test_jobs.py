@@ -159,3 +159,19 @@ def test_only_the_worker_sees_what_urls_keep_secret(inside: Inside) -> None:
         assert "abcdef0123" not in view.text
     assert held is not None
     assert (held.job.input, held.job.output) == (places["input"], places["output"])
+
+
+def test_jobs_of_a_time(inside: Inside) -> None:
+    client = inside.client()
+    ids, times = [], []
+    for _ in range(4):
+        ids.append(client.submit(JOB).id)
+        times.append(client.job(ids[-1]).created_at)
+        inside.clock.forward(60)
+    assert [job.id for job in client.jobs(since=times[1], until=times[3])] == [ids[2], ids[1]]
+    assert [job.id for job in client.jobs(since=times[3])] == [ids[3]]
+    assert [job.id for job in client.jobs(until=times[1])] == [ids[0]]
+    assert [job.id for job in client.jobs(1, since=times[0], until=times[2])] == [ids[1]]
+    refused = inside.call("GET", "/jobs?since=2027-02-31T00:00:00Z")
+    assert refused.status_code == 422
+    assert "since" in refused.json()["detail"]

@@ -96,7 +96,7 @@ def test_refusals(  # noqa: PLR0917 - a row of the table above
 
 
 def test_a_wrong_method_says_which_are_right(inside: Inside) -> None:
-    assert "GET, POST" in inside.call("DELETE", "/jobs").headers["Allow"]
+    assert "GET, HEAD, POST" in inside.call("DELETE", "/jobs").headers["Allow"]
 
 
 def test_a_refused_field_is_named_for_programs_too(inside: Inside) -> None:

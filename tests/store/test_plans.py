@@ -58,6 +58,7 @@ def test_no_statement_reads_all_jobs(store: Store, scans: list[str]) -> None:
     jobs.due(store, 0, 1)
     changes.since(store, 0)
     jobs.page(store, Filters(state="failed"), 10)
+    jobs.page(store, Filters(since=1.0, until=2.0), 10)
     jobs.page(store, Filters(group="night"), 10)
     after = Job(depends_on=(status.id,))
     intake.submit(store, intake.Submission(after, Needs(), 4, "d"))

@@ -15,6 +15,7 @@ _JOBS = ("ID", "STATE", "PROGRESS", "SCENARIO", "AGE", "WORKER")
 _LIST_EPILOG = """\b
 Examples:
   ffmpeg-jobs list --state running
+  ffmpeg-jobs list --since 2027-01-31T18:00:00Z
   ffmpeg-jobs list --label title=42 --json | jq -r '.[0].error'
 """
 
@@ -27,6 +28,10 @@ Examples:
 @click.option("--worker", metavar="NAME", help="Only jobs that it runs, or ran last.")
 @click.option("--group", metavar="NAME", help="Only jobs of this group.")
 @click.option("--label", metavar="NAME=TEXT", help="Only jobs with this label.")
+@click.option("--since", metavar="TIME", help="Only jobs submitted then or later.")
+@click.option(
+    "--until", metavar="TIME", help="Only jobs submitted before, as 2027-01-31T18:00:00Z."
+)
 @click.option(
     "--limit",
     type=click.IntRange(min=1),

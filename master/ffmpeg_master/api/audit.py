@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from ffmpeg_jobs.problems import InvalidField
-from ffmpeg_jobs.schema import unix_seconds
 from ffmpeg_master.api.call import Answer, Call
-from ffmpeg_master.api.pages import following_page
+from ffmpeg_master.api.pages import following_page, moment
 from ffmpeg_master.model import AuditFilters
 from ffmpeg_master.store import audit
 
@@ -24,18 +23,9 @@ def show_page(call: Call) -> Answer:
         subjects[0] if subjects else None,
         query.get("who"),
         query.get("action"),
-        _moment(call, "since"),
-        _moment(call, "until"),
+        moment(query, "since"),
+        moment(query, "until"),
         query.get("cursor"),
     )
     entries, following = audit.page(call.master.store, filters, limit)
     return Answer(body=entries, headers=following_page("/audit", query, limit, following))
-
-
-def _moment(call: Call, name: str) -> float | None:
-    given = call.query.get(name)
-    try:
-        return None if given is None else unix_seconds(given)
-    except (ValueError, OverflowError):
-        allowed = "a time as in RFC 3339, such as 2027-01-31T18:00:00Z"
-        raise InvalidField.of(name, given, allowed) from None

@@ -15,7 +15,7 @@ from ffmpeg_jobs.schema import parse_batch, parse_job
 from ffmpeg_master import scheduling
 from ffmpeg_master.api import views
 from ffmpeg_master.api.call import TEXT, Answer, Call
-from ffmpeg_master.api.pages import following_page
+from ffmpeg_master.api.pages import following_page, moment
 from ffmpeg_master.master import Master
 from ffmpeg_master.model import DEFAULT_TENANT, Filters
 from ffmpeg_master.store import dependencies, intake, jobs, logs, outbox, queue, wishes, workers
@@ -98,6 +98,8 @@ def show_page(call: Call) -> Answer:
         call.sees,
         query.get("cursor"),
         query.get("group"),
+        moment(query, "since"),
+        moment(query, "until"),
     )
     found, following = jobs.page(call.master.store, filters, limit)
     headers = following_page("/jobs", query, limit, following)

@@ -20,6 +20,8 @@ from ffmpeg_master.store.tables import is_live, is_queued, is_ready, jobs, label
 #: Rows fetched of a line while looking for a job that fits: mostly one of the first does.
 _WAITING_FIRST: Final = 8
 _WAITING_MOST: Final = 512
+#: No job's number is over it.
+_NUMBER_MAX: Final = (1 << 63) - 1
 
 # What runs often is built once: building a statement takes longer than running it.
 #: One job.
@@ -122,11 +124,27 @@ def _conditions(filters: Filters) -> list[Any]:
     conditions = [jobs.c[name] == value for name, value in same.items() if value is not None]
     if filters.before is not None:
         conditions.append(jobs.c.number < filters.before)
-    if filters.label is not None:
-        name, value = filters.label
-        mine = and_(labels.c.name == name, labels.c.value == value)
-        conditions.append(exists().where(labels.c.job_number == jobs.c.number, mine))
-    return conditions
+    return [*conditions, *_span(filters.since, filters.until), *_labeled(filters.label)]
+
+
+def _span(since: float | None, until: float | None) -> Iterator[Any]:
+    """Submitted in that time. Numbers go up with it, so that one step in an index finds where
+    the list begins and ends."""
+    when = jobs.c.created_at
+    if since is not None:
+        before = select(jobs.c.number).where(when < since).order_by(when.desc()).limit(1)
+        yield jobs.c.number > func.coalesce(before.scalar_subquery(), 0)
+        yield when >= since
+    if until is not None:
+        after = select(jobs.c.number).where(when >= until).order_by(when).limit(1)
+        yield jobs.c.number < func.coalesce(after.scalar_subquery(), _NUMBER_MAX)
+        yield when < until
+
+
+def _labeled(label: tuple[str, str] | None) -> Iterator[Any]:
+    if label is not None:
+        mine = and_(labels.c.name == label[0], labels.c.value == label[1])
+        yield exists().where(labels.c.job_number == jobs.c.number, mine)
 
 
 def waiting(

@@ -98,6 +98,7 @@ jobs = Table(
     Index("jobs_held", "worker", "lease_until", sqlite_where=_LIVE, postgresql_where=_LIVE),
     Index("jobs_by_state", "state", "number"),
     Index("jobs_by_end", "finished_at"),
+    Index("jobs_by_creation", "created_at"),
     Index("jobs_by_change", "updated_at", "number"),
     Index("jobs_by_tenant", "tenant", "number"),
     Index(

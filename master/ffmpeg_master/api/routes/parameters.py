@@ -46,6 +46,8 @@ LIST_QUERY: Final = table(
             "pattern": r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}=[^\x00]{0,255}$",
             "description": "a label and its value, as NAME=VALUE",
         },
+        "since": contract.MOMENT,
+        "until": contract.MOMENT,
         "limit": number(1, 1000, "a whole number of jobs, 1 to 1000"),
         "cursor": number(0, (1 << 63) - 1, "the cursor of the Link header of the page before"),
     }
