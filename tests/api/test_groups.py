@@ -39,8 +39,8 @@ def test_a_group_has_one_progress(inside: Inside) -> None:
 def test_a_group_is_canceled_and_nothing_else(inside: Inside) -> None:
     client = inside.client()
     client.register("ada", MACHINE)
+    held = client.submit(NIGHT | {"queue": "live"})  # the most urgent, and the oldest too
     beside = client.submit(JOB)
-    held = client.submit(NIGHT | {"queue": "live"})
     rows = client.submit_batch([NIGHT | {"depends_on": ["#0"]} if n else NIGHT for n in range(150)])
     claim = client.claim("ada", 0)
     assert claim is not None and claim.job_id == held.id
