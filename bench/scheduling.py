@@ -10,7 +10,7 @@ import heapq
 import random
 import statistics
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from heapq import merge
 from itertools import count
@@ -82,18 +82,11 @@ def ours(farm: Farm, member: Member, now: float) -> Waiting | None:
     """As the master chooses."""
     order = scheduling.Order(now, held=farm.held, oldest_first=random.randrange(16) == 0)
     waiting = merge(*farm.lines.values(), key=scheduling.urgency(order))
-    by_id: dict[str, Waiting] = {}
-
-    def seen() -> Iterator[Waiting]:
-        for job in waiting:
-            by_id[job.job_id] = job
-            yield job
 
     def others() -> list[Member]:
         return [other for other in farm.members.values() if other.name != member.name]
 
-    chosen = scheduling.choose(seen(), member, others, order)
-    return None if chosen is None else by_id[chosen]
+    return scheduling.choose(waiting, member, others, order)
 
 
 def first_come(farm: Farm, member: Member, now: float) -> Waiting | None:

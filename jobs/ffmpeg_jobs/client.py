@@ -15,12 +15,14 @@ from ffmpeg_jobs.line import READ_TIMEOUT_SECONDS, Endpoint, Line
 from ffmpeg_jobs.model import (
     AuditEntry,
     Claim,
+    Claimed,
     Group,
     Heartbeat,
     HeartbeatAnswer,
     JobStatus,
     Machine,
     Outcome,
+    Result,
     WorkerStatus,
 )
 from ffmpeg_jobs.problems import MasterUnreachable
@@ -170,16 +172,31 @@ class MasterClient:
         return self._noun(HeartbeatAnswer, answer)
 
     def claim(self, worker: str, wait_seconds: float, serial: int | None = None) -> Claim | None:
-        """Wait for a job, at most ``wait_seconds``; None: there was none.
+        """Wait for one job, at most ``wait_seconds``; None: there was none."""
+        return next(iter(self.claims(worker, wait_seconds, serial).claims), None)
+
+    def claims(
+        self,
+        worker: str,
+        wait_seconds: float,
+        serial: int | None = None,
+        *,
+        most: int = 1,
+        results: Sequence[Result] = (),
+    ) -> Claimed:
+        """Tell how attempts ended and take up to ``most`` jobs; without results, wait for the
+        first, at most ``wait_seconds``.
 
         ``serial``: the worker's number of this claim, larger than that of any before it.
         """
-        body: dict[str, Any] = {"worker": worker, "wait_seconds": wait_seconds}
+        asked: dict[str, Any] = {"worker": worker, "wait_seconds": wait_seconds, "most": most}
         if serial is not None:
-            body["serial"] = serial
+            asked["serial"] = serial
+        if results:
+            asked["results"] = to_json(results)
         timeout = READ_TIMEOUT_SECONDS + wait_seconds
-        answer = self._call("POST", "/claims", json=body, read_timeout=timeout)
-        return self._noun(Claim, answer) if answer.status_code == 200 else None
+        answer = self._call("POST", "/claims", json=asked, read_timeout=timeout)
+        return self._noun(Claimed, answer) if answer.status_code == 200 else Claimed()
 
     def heartbeat(self, worker: str, heartbeat: Heartbeat) -> HeartbeatAnswer:
         """Extend the leases of what runs and hear what to do."""

@@ -161,8 +161,8 @@ def choose(
     worker: Member,
     others: Callable[[], Sequence[Member]],
     order: Order,
-) -> str | None:
-    """The id of the job that ``worker`` gets, of those ``waiting``, most urgent first.
+) -> Waiting | None:
+    """The job that ``worker`` gets, of those ``waiting``, most urgent first.
 
     A job goes back to the worker that lost it only if no other online worker fits. A full worker
     that has batch jobs make room gets live jobs only; so does one that keeps room for a big job.
@@ -176,7 +176,7 @@ def choose(
         if (live_only and not job.live) or not _may_go(job, worker, others):
             continue
         if has_room(job.needs, worker) or (job.live and worker.machine.preempts):
-            return job.job_id
+            return job
         waited_seconds = order.now_seconds - job.since_seconds
         if waited_seconds >= order.aging_seconds and _keeps_room(job, worker, others()):
             live_only = True

@@ -23,6 +23,7 @@ from ffmpeg_master.store import attendance, intake, keys, queue, workers
 from ffmpeg_master.store.engine import Collision, Store
 from ffmpeg_master.store.jobs import get
 from ffmpeg_master.store.tables import keys as keys_table
+from tests import handing
 from tests.api.conftest import JOB, MACHINE, PATIENCE_SECONDS, in_thread, start, until
 from tests.api.conftest import environment as its_environment
 from tests.masters.conftest import Farm
@@ -128,7 +129,7 @@ def test_a_worker_never_holds_more_than_it_may(url: str) -> None:
     store = Store(url)
     workers.register(store, "ada", MACHINE)
     ids = [intake.submit(store, submission())[0].id for _ in range(12)]
-    claim = partial(queue.claim, store, worker="ada", most=3, lease_seconds=60)
+    claim = partial(handing.claim, store, worker="ada", most=3, lease_seconds=60)
     with ThreadPoolExecutor(8) as pool:
         claims = [held for held in pool.map(claim, ids) if held is not None]
     assert len(claims) == 3
@@ -144,7 +145,7 @@ def test_a_job_goes_to_one_of_many_who_ask_at_once(url: str) -> None:
         for _ in range(10):
             job_id = intake.submit(store, submission())[0].id
             asking = [
-                pool.submit(queue.claim, store, job_id, name, most=99, lease_seconds=60)
+                pool.submit(handing.claim, store, job_id, name, most=99, lease_seconds=60)
                 for name in names
             ]
             held = [claim for claim in (future.result() for future in asking) if claim]
@@ -159,7 +160,7 @@ def _finish(store: Store, held: Claim) -> bool:
     outcome = Outcome(State.COMPLETED)
     number, token = held.attempt, held.token
     return (
-        queue.finish(store, held.job_id, number, token=token, outcome=outcome, retry_seconds=5)
+        handing.finish(store, held.job_id, number, token=token, outcome=outcome, retry_seconds=5)
         is not None
     )
 
@@ -191,7 +192,7 @@ def test_leases_are_judged_once(url: str) -> None:
     workers.register(store, "ada", MACHINE)
     for _ in range(40):
         job_id = intake.submit(store, submission())[0].id
-        assert queue.claim(store, job_id, "ada", most=99, lease_seconds=60)
+        assert handing.claim(store, job_id, "ada", most=99, lease_seconds=60)
     clock[0] += 61
     with ThreadPoolExecutor(4) as pool:
         rounds = [pool.submit(queue.expire, store, 60, 5) for _ in range(8)]

@@ -13,6 +13,7 @@ from ffmpeg_master.model import Needs
 from ffmpeg_master.store import dependencies, intake, jobs, queue
 from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.retry import retry
+from tests import handing
 from tests.api.conftest import until
 from tests.store.conftest import Clock
 
@@ -30,8 +31,8 @@ def submit(store: Store, *on: str) -> str:
 
 def run(store: Store, job_id: str, outcome: Outcome = DONE) -> None:
     # A claim waits for no lock: somebody may just be submitting what depends on the job.
-    held = until(lambda: queue.claim(store, job_id, "ada", most=9, lease_seconds=60))
-    queue.finish(store, job_id, 1, token=held.token, outcome=outcome, retry_seconds=5)
+    held = until(lambda: handing.claim(store, job_id, "ada", most=9, lease_seconds=60))
+    handing.finish(store, job_id, 1, token=held.token, outcome=outcome, retry_seconds=5)
 
 
 def settle(store: Store) -> None:
@@ -40,7 +41,7 @@ def settle(store: Store) -> None:
 
 
 def waiting(store: Store) -> set[str]:
-    return {job.job_id for job in jobs.waiting(store)}
+    return {job.job_id for job in handing.waiting(store)}
 
 
 def test_it_waits_in_no_line_until_the_last_completed(store: Store, clock: Clock) -> None:
@@ -56,7 +57,7 @@ def test_it_waits_in_no_line_until_the_last_completed(store: Store, clock: Clock
     run(store, second)
     assert waiting(store) == set()
     settle(store)
-    (ready,) = jobs.waiting(store)
+    (ready,) = handing.waiting(store)
     assert (ready.job_id, ready.since_seconds) == (last, clock())
 
 

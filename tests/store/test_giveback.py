@@ -9,6 +9,7 @@ from ffmpeg_jobs.problems import StaleAttempt
 from ffmpeg_master.store import giveback, jobs, queue
 from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.transitions import GIVE_BACKS_MAX
+from tests import handing
 from tests.store.conftest import Clock
 from tests.store.test_queue import DONE, LEASE, NETWORK, beat, claim, claimed, finish, submit
 
@@ -35,7 +36,7 @@ def test_it_is_queued_at_once_and_better_elsewhere(store: Store) -> None:
     status = release(store, held)
     assert status is not None
     assert (status.state, status.worker, status.given_back) == (State.QUEUED, None, 1)
-    (waiting,) = jobs.waiting(store)
+    (waiting,) = handing.waiting(store)
     assert waiting.avoid_worker == "ada"
     assert again(store, held.job_id, "bob").attempt == 2
 
@@ -104,7 +105,7 @@ def unheard(store: Store, serial: int, *reported: Claim) -> list[str]:
 
 
 def claim_as(store: Store, serial: int, worker: str = "ada") -> Claim:
-    found = queue.claim(store, submit(store), worker, most=9, lease_seconds=LEASE, serial=serial)
+    found = handing.claim(store, submit(store), worker, most=9, lease_seconds=LEASE, serial=serial)
     assert found is not None
     return found
 

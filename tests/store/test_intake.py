@@ -10,8 +10,9 @@ import pytest
 from ffmpeg_jobs.model import Job, JobStatus
 from ffmpeg_jobs.problems import Conflict
 from ffmpeg_master.model import Filters, Needs
-from ffmpeg_master.store import intake, jobs, queue
+from ffmpeg_master.store import intake, jobs
 from ffmpeg_master.store.engine import Collision, Store
+from tests import handing
 
 PLAIN = Job()
 
@@ -61,7 +62,7 @@ def test_a_full_last_page_has_no_next(store: Store) -> None:
 def test_filters(store: Store) -> None:
     red = submit(store, Job(labels={"title": "red", "n": "1"}))[0].id
     blue = submit(store, Job(labels={"title": "blue"}))[0].id
-    queue.claim(store, red, "ada", most=1, lease_seconds=60)
+    handing.claim(store, red, "ada", most=1, lease_seconds=60)
 
     def found(filters: Filters) -> list[str]:
         return [row.id for row in jobs.page(store, filters, 10)[0]]

@@ -47,6 +47,7 @@ from ffmpeg_master.store.tables import attempts
 from ffmpeg_master.store.tables import jobs as jobs_table
 from ffmpeg_master.store.tables import workers as workers_table
 from ffmpeg_master.store.transitions import GIVE_BACKS_MAX
+from tests import handing
 from tests.store.conftest import Clock
 from tests.store.expected import LEASE, LIVE, OUTCOMES, RETRY, Expected
 
@@ -147,7 +148,7 @@ class Life(RuleBasedStateMachine):
     @rule(target=claims, job_id=accepted, worker=st.sampled_from(NAMES))
     def claim(self, job_id: str, worker: str) -> Any:
         expected, now = self.model[job_id], self.clock()
-        held = queue.claim(self.store, job_id, worker, most=MOST, lease_seconds=LEASE)
+        held = handing.claim(self.store, job_id, worker, most=MOST, lease_seconds=LEASE)
         has_room = sum(j.worker == worker and j.state in LIVE for j in self.model.values()) < MOST
         may = expected.state is State.QUEUED and not expected.waits
         if not may or not has_room or expected.not_before > now:
@@ -165,7 +166,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(target=claims, worker=st.sampled_from(NAMES))
     def claim_next(self, worker: str) -> Any:
-        waiting = next(jobs.waiting(self.store), None)
+        waiting = next(iter(handing.waiting(self.store)), None)
         return multiple() if waiting is None else self.claim(waiting.job_id, worker)
 
     @rule(job_id=accepted, outcome=st.sampled_from(OUTCOMES), soon=st.booleans())
@@ -201,7 +202,7 @@ class Life(RuleBasedStateMachine):
 
         def finish() -> JobStatus | None:
             number, token = claim.attempt, claim.token
-            return queue.finish(
+            return handing.finish(
                 self.store, claim.job_id, number, token=token, outcome=outcome, retry_seconds=RETRY
             )
 
@@ -256,7 +257,7 @@ class Life(RuleBasedStateMachine):
 
         def finish() -> JobStatus | None:
             number, token = strange.attempt, strange.token
-            return queue.finish(
+            return handing.finish(
                 self.store, strange.job_id, number, token=token, outcome=told, retry_seconds=RETRY
             )
 
@@ -357,7 +358,7 @@ class Life(RuleBasedStateMachine):
             self.clock.forward(1000)
             self.expire()
             self.settle()
-            for waiting in list(jobs.waiting(self.store)):
+            for waiting in list(handing.waiting(self.store)):
                 held = self.claim(waiting.job_id, "ada")
                 assert isinstance(held, Claim)
                 self.tell(held, OUTCOMES[0])

@@ -11,6 +11,7 @@ from ffmpeg_jobs.model import CallbackState, Claim, Job, Outcome, Reason, State
 from ffmpeg_master.model import Needs, Webhook
 from ffmpeg_master.store import dependencies, giveback, intake, outbox, queue
 from ffmpeg_master.store.engine import Store
+from tests import handing
 from tests.store.conftest import Clock
 
 URL = "https://app.example/jobs"
@@ -28,7 +29,7 @@ class Queue:
         return intake.submit(self.store, submission)[0].id
 
     def claim(self, job_id: str, serial: int = 1) -> Claim:
-        claim = queue.claim(self.store, job_id, "ada", most=9, lease_seconds=60, serial=serial)
+        claim = handing.claim(self.store, job_id, "ada", most=9, lease_seconds=60, serial=serial)
         assert claim is not None
         return claim
 
@@ -39,7 +40,7 @@ class Queue:
 
     def finish(self, claim: Claim, outcome: Outcome) -> None:
         at = (self.store, claim.job_id, claim.attempt)
-        queue.finish(*at, token=claim.token, outcome=outcome, retry_seconds=0)
+        handing.finish(*at, token=claim.token, outcome=outcome, retry_seconds=0)
 
     def told(self) -> list[Webhook]:
         """What is to be sent; it is then."""

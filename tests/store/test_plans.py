@@ -12,6 +12,7 @@ from ffmpeg_jobs.model import Heartbeat, Job, Outcome, State
 from ffmpeg_master.model import Filters, Needs
 from ffmpeg_master.store import attendance, changes, dependencies, intake, jobs, queue, workers
 from ffmpeg_master.store.engine import Store
+from tests import handing
 
 #: How to ask for a statement's plan, and the steps that read or sort all of a large table.
 #: PostgreSQL would read small tables whole, so that is made to look expensive.
@@ -43,8 +44,8 @@ def scans(store: Store) -> list[str]:
 
 def test_no_statement_reads_all_jobs(store: Store, scans: list[str]) -> None:
     status, _ = intake.submit(store, intake.Submission(Job(), Needs(), 4, "d", "key"))
-    assert [job.job_id for job in jobs.waiting(store)] == [status.id]
-    held = queue.claim(store, status.id, "ada", most=1, lease_seconds=60)
+    assert [job.job_id for job in handing.waiting(store)] == [status.id]
+    held = handing.claim(store, status.id, "ada", most=1, lease_seconds=60)
     assert held is not None
     queue.heartbeat(store, "ada", Heartbeat(), 60)
     workers.fleet(store, 60)
@@ -63,7 +64,7 @@ def test_no_statement_reads_all_jobs(store: Store, scans: list[str]) -> None:
     after = Job(depends_on=(status.id,))
     intake.submit(store, intake.Submission(after, Needs(), 4, "d"))
     queue.cancel(store, status.id)
-    queue.finish(
+    handing.finish(
         store, status.id, 1, token=held.token, outcome=Outcome(State.COMPLETED), retry_seconds=5
     )
     assert dependencies.settle(store).ready == 1

@@ -24,6 +24,7 @@ from ffmpeg_jobs.problems import Conflict, NotFound, StaleAttempt
 from ffmpeg_master.model import Needs
 from ffmpeg_master.store import attendance, intake, jobs, logs, queue, workers
 from ffmpeg_master.store.engine import Store
+from tests import handing
 from tests.store.conftest import Clock
 
 LEASE = 60.0
@@ -38,7 +39,7 @@ def submit(store: Store, **fields: Any) -> str:
 
 
 def claim(store: Store, job_id: str, worker: str = "ada", most: int = 2) -> Claim | None:
-    return queue.claim(store, job_id, worker, most=most, lease_seconds=LEASE)
+    return handing.claim(store, job_id, worker, most=most, lease_seconds=LEASE)
 
 
 def claimed(store: Store, **fields: Any) -> Claim:
@@ -48,7 +49,7 @@ def claimed(store: Store, **fields: Any) -> Claim:
 
 
 def finish(store: Store, held: Claim, outcome: Outcome = DONE, token: str = "") -> JobStatus | None:
-    return queue.finish(
+    return handing.finish(
         store,
         held.job_id,
         held.attempt,
@@ -183,7 +184,7 @@ def test_a_lost_lease_gives_the_job_to_another(store: Store, clock: Clock) -> No
     assert status.worker is None
     assert claim(store, first.job_id, "bob") is None  # its wait is not over
     clock.forward(10)
-    (waiting,) = jobs.waiting(store)
+    (waiting,) = handing.waiting(store)
     assert waiting.avoid_worker == "ada"
     second = claim(store, first.job_id, "bob")
     assert second is not None
@@ -238,9 +239,9 @@ def test_a_retry_waits(store: Store, clock: Clock) -> None:
     status = finish(store, held, NETWORK)
     assert status is not None
     assert (status.state, status.reason) == (State.QUEUED, Reason.NETWORK_ERROR)
-    assert list(jobs.waiting(store)) == []
+    assert list(handing.waiting(store)) == []
     clock.forward(5 * 1.25)
-    assert [job.job_id for job in jobs.waiting(store)] == [held.job_id]
+    assert [job.job_id for job in handing.waiting(store)] == [held.job_id]
     assert jobs.due(store, clock() - 5 * 1.25, clock()) == 1
     assert jobs.due(store, clock(), clock() + 1) == 0
 
@@ -311,12 +312,12 @@ def test_the_order_of_handing_out(store: Store) -> None:
     for rank in (8, 0, 4, 4):
         submission = intake.Submission(Job(), Needs(), rank, "d")
         ids.setdefault(rank, []).append(intake.submit(store, submission)[0].id)
-    assert [job.job_id for job in jobs.waiting(store)] == ids[0] + ids[4] + ids[8]
+    assert [job.job_id for job in handing.waiting(store)] == ids[0] + ids[4] + ids[8]
 
 
 def test_looking_far_down_the_queue_sees_each_job_once(store: Store) -> None:
     ids = [submit(store) for _ in range(100)]  # more than are fetched at first
-    assert [job.job_id for job in jobs.waiting(store)] == ids
+    assert [job.job_id for job in handing.waiting(store)] == ids
 
 
 def test_logs_are_kept_per_attempt(store: Store, clock: Clock) -> None:

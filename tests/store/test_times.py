@@ -6,6 +6,7 @@ from ffmpeg_jobs.model import Job, Reason, State
 from ffmpeg_master.model import Needs
 from ffmpeg_master.store import intake, jobs, queue
 from ffmpeg_master.store.engine import Store
+from tests import handing
 from tests.store.conftest import Clock
 
 
@@ -14,15 +15,15 @@ def submit(store: Store, job: Job) -> str:
 
 
 def claim(store: Store, job_id: str) -> bool:
-    return queue.claim(store, job_id, "ada", most=2, lease_seconds=60) is not None
+    return handing.claim(store, job_id, "ada", most=2, lease_seconds=60) is not None
 
 
 def test_a_job_waits_for_its_time(store: Store, clock: Clock) -> None:
     job_id = submit(store, Job(not_before=jobs.timestamp(clock() + 60)))
-    assert list(jobs.waiting(store)) == []
+    assert list(handing.waiting(store)) == []
     assert not claim(store, job_id)
     clock.forward(60)
-    assert [job.job_id for job in jobs.waiting(store)] == [job_id]
+    assert [job.job_id for job in handing.waiting(store)] == [job_id]
     assert claim(store, job_id)
 
 

@@ -18,6 +18,7 @@ from ffmpeg_jobs.model import (
 from ffmpeg_jobs.problems import Conflict, NotFound
 from ffmpeg_master.store import jobs, queue, wishes
 from ffmpeg_master.store.engine import Store
+from tests import handing
 from tests.store.conftest import Clock
 from tests.store.test_queue import LEASE, NETWORK, claim, claimed, expire, finish, submit
 
@@ -48,7 +49,7 @@ def test_a_queued_job_is_claimed_with_its_new_limits(store: Store) -> None:
 def test_choosing_a_worker_goes_by_the_new_limits(store: Store) -> None:
     job_id = submit(store)
     wishes.set_limits(store, job_id, {"max_memory_mb": 300, "max_cpu_percent": 250})
-    (waiting,) = jobs.waiting(store)
+    (waiting,) = handing.waiting(store)
     assert (waiting.needs.memory_mb, waiting.needs.cpu_percent) == (300, 250)
 
 

@@ -17,6 +17,12 @@ NOW = 100_000.0
 HOUR = 3600.0
 
 
+def chosen_id(*args: Any) -> str | None:
+    """The id of the job that is chosen."""
+    job = scheduling.choose(*args)
+    return None if job is None else job.job_id
+
+
 def member(name: str = "a", running: int = 0, **more: object) -> Member:
     machine = more.pop("machine", MACHINE)
     assert isinstance(machine, Machine)
@@ -124,13 +130,13 @@ def test_the_first_that_fits_is_chosen() -> None:
         Waiting("one", Needs()),
         Waiting("two", Needs()),
     ]
-    assert scheduling.choose(waiting, member(), list, ORDER) == "one"
+    assert chosen_id(waiting, member(), list, ORDER) == "one"
 
 
 @pytest.mark.parametrize(("running", "draining"), [(2, False), (3, False), (0, True)])
 def test_a_worker_without_room_gets_nothing(running: int, draining: bool) -> None:
     worker = member(running=running, draining=draining)
-    assert scheduling.choose([Waiting("one", Needs())], worker, list, ORDER) is None
+    assert chosen_id([Waiting("one", Needs())], worker, list, ORDER) is None
 
 
 @pytest.mark.parametrize(
@@ -144,12 +150,12 @@ def test_a_worker_without_room_gets_nothing(running: int, draining: bool) -> Non
 )
 def test_a_lost_job_goes_elsewhere_if_it_can(other: Member, chosen: str | None) -> None:
     waiting = [Waiting("one", Needs(memory_mb=1024), avoid_worker="a")]
-    assert scheduling.choose(waiting, member("a"), lambda: [other], ORDER) == chosen
+    assert chosen_id(waiting, member("a"), lambda: [other], ORDER) == chosen
 
 
 def test_nothing_is_read_once_a_job_is_found() -> None:
     waiting = iter([Waiting("one", Needs()), Waiting("two", Needs())])
-    assert scheduling.choose(waiting, member(), list, ORDER) == "one"
+    assert chosen_id(waiting, member(), list, ORDER) == "one"
     assert next(waiting).job_id == "two"
 
 
@@ -157,14 +163,12 @@ def test_a_full_worker_that_preempts_gets_live_jobs_only() -> None:
     waiting = [Waiting("batch", Needs()), Waiting("live", Needs(), live=True)]
     full = member(running=2)
     preempting = member(running=2, machine=replace(MACHINE, preempts=True))
-    assert scheduling.choose(waiting, full, list, ORDER) is None
-    assert scheduling.choose(waiting, preempting, list, ORDER) == "live"
-    assert scheduling.choose(waiting[:1], preempting, list, ORDER) is None
-    assert scheduling.choose(waiting, replace(preempting, draining=True), list, ORDER) is None
+    assert chosen_id(waiting, full, list, ORDER) is None
+    assert chosen_id(waiting, preempting, list, ORDER) == "live"
+    assert chosen_id(waiting[:1], preempting, list, ORDER) is None
+    assert chosen_id(waiting, replace(preempting, draining=True), list, ORDER) is None
     assert (
-        scheduling.choose(
-            waiting, replace(preempting, running=(Needs(),)), list, scheduling.Order()
-        )
+        chosen_id(waiting, replace(preempting, running=(Needs(),)), list, scheduling.Order())
         == "batch"
     )
 
@@ -210,7 +214,7 @@ def test_a_job_goes_where_the_labels_are(labels: dict[str, str], fits: bool) -> 
 
 def test_who_is_held_back_gets_nothing() -> None:
     held_back = replace(member(), held_back=True)
-    assert scheduling.choose([Waiting("one", Needs())], held_back, list, ORDER) is None
+    assert chosen_id([Waiting("one", Needs())], held_back, list, ORDER) is None
 
 
 def waits(job_id: str, rank: int, hours: float = 0, submitter: str = "") -> Waiting:
@@ -259,11 +263,11 @@ def test_small_jobs_pass_a_big_one_only_for_a_while() -> None:
     big, small = waits("big", 4), Waiting("small", Needs(memory_mb=512))
     big = replace(big, needs=Needs(memory_mb=8000))
     order = scheduling.Order(NOW, HOUR)
-    assert scheduling.choose([big, small], busy, list, order) == "small"
+    assert chosen_id([big, small], busy, list, order) == "small"
     late = replace(big, since_seconds=NOW - HOUR)
-    assert scheduling.choose([late, small], busy, list, order) is None
-    assert scheduling.choose([late, replace(small, live=True)], busy, list, order) == "small"
-    assert scheduling.choose([late, small], member(), list, order) == "big"
+    assert chosen_id([late, small], busy, list, order) is None
+    assert chosen_id([late, replace(small, live=True)], busy, list, order) == "small"
+    assert chosen_id([late, small], member(), list, order) == "big"
 
 
 def test_one_worker_alone_keeps_room_for_a_big_job() -> None:
@@ -274,5 +278,5 @@ def test_one_worker_alone_keeps_room_for_a_big_job() -> None:
     chosen = []
     for one in farm:
         rest = [other for other in farm if other != one]
-        chosen.append(scheduling.choose([late, small], one, rest.copy, order))
+        chosen.append(chosen_id([late, small], one, rest.copy, order))
     assert sorted(map(str, chosen)) == ["None"] + ["small"] * 5

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from ffmpeg_jobs.contract.attempt import (
     CLAIM,
+    CLAIM_MAX_JOBS,
+    CLAIM_REQUEST,
+    CLAIMED,
     JOB_STATUS,
     MEDIA,
     OUTCOME,
@@ -20,7 +23,6 @@ from ffmpeg_jobs.contract.attempt import (
 )
 from ffmpeg_jobs.contract.audit import ACTION, AUDIT_ENTRY
 from ffmpeg_jobs.contract.fleet import (
-    CLAIM_REQUEST,
     DRAIN,
     FREE,
     HEARTBEAT,
@@ -56,6 +58,8 @@ __all__ = [
     "BATCH_MAX_JOBS",
     "BODY_MAX_BYTES",
     "CLAIM",
+    "CLAIMED",
+    "CLAIM_MAX_JOBS",
     "CLAIM_REQUEST",
     "CLAIM_WAIT_MAX_SECONDS",
     "DEPENDENCY",

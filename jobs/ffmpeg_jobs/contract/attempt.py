@@ -5,6 +5,8 @@ from __future__ import annotations
 from ffmpeg_jobs.contract.job import JOB, of_limits
 from ffmpeg_jobs.contract.words import (
     ATTEMPT,
+    CLAIM_SERIAL,
+    CLAIM_WAIT_MAX_SECONDS,
     COUNT,
     EXIT_STATUS,
     FLAG,
@@ -18,7 +20,7 @@ from ffmpeg_jobs.contract.words import (
     WORKER_NAME,
 )
 from ffmpeg_jobs.model import CallbackState, Reason, State
-from ffmpeg_jobs.shapes import choice, fields, items, whole
+from ffmpeg_jobs.shapes import choice, fields, items, number, whole
 
 #: How an attempt is held, wanted or in force.
 TERMS = fields({"paused": FLAG} | of_limits("max_cpu_percent", "max_memory_mb"))
@@ -90,6 +92,43 @@ CLAIM = fields(
         "job": JOB,
     },
     needs="job_id attempt token lease_seconds job",
+)
+
+#: Jobs that one claim may bring, and results that may come with it: of so many, the longest
+#: are no longer than a body may be.
+CLAIM_MAX_JOBS = 16
+
+CLAIM_REQUEST = fields(
+    {
+        "worker": WORKER_NAME,
+        "wait_seconds": number(0, CLAIM_WAIT_MAX_SECONDS, "seconds"),
+        "serial": CLAIM_SERIAL,
+        "most": whole(1, CLAIM_MAX_JOBS, "jobs"),
+        "results": items(
+            fields(
+                {"job_id": JOB_ID, "attempt": ATTEMPT, "token": TOKEN, "outcome": OUTCOME},
+                needs="job_id attempt token outcome",
+            ),
+            CLAIM_MAX_JOBS,
+            f"how up to {CLAIM_MAX_JOBS} attempts ended",
+        ),
+    },
+    needs="worker",
+)
+
+CLAIMED = fields(
+    {
+        "claims": items(CLAIM, CLAIM_MAX_JOBS, "an attempt each"),
+        "refused": items(
+            fields(
+                {"job_id": JOB_ID, "attempt": ATTEMPT, "detail": SENTENCE},
+                needs="job_id attempt detail",
+            ),
+            CLAIM_MAX_JOBS,
+            "results that are not wanted",
+        ),
+    },
+    needs="claims refused",
 )
 
 #: What a job's callback_url was told last.

@@ -6,7 +6,7 @@ from ffmpeg_jobs.contract.attempt import PROGRESS, TERMS, USAGE
 from ffmpeg_jobs.contract.job import LABELS
 from ffmpeg_jobs.contract.words import (
     ATTEMPT,
-    CLAIM_WAIT_MAX_SECONDS,
+    CLAIM_SERIAL,
     FLAG,
     JOB_ID,
     NUMBER,
@@ -17,19 +17,7 @@ from ffmpeg_jobs.contract.words import (
     WORKER_NAME,
 )
 from ffmpeg_jobs.model import Order
-from ffmpeg_jobs.shapes import choice, fields, items, number, text, whole
-
-#: A worker numbers its claims, upwards over restarts too: Unix time in milliseconds will do.
-CLAIM_SERIAL = whole(0, (1 << 53) - 1, "the number of a claim")
-
-CLAIM_REQUEST = fields(
-    {
-        "worker": WORKER_NAME,
-        "wait_seconds": number(0, CLAIM_WAIT_MAX_SECONDS, "seconds"),
-        "serial": CLAIM_SERIAL,
-    },
-    needs="worker",
-)
+from ffmpeg_jobs.shapes import choice, fields, items, text, whole
 
 MACHINE = fields(
     {

@@ -74,6 +74,8 @@ GROUP_NAME = text(
     WORKER_NAME_PATTERN, 63, "a group's name: letters, digits, '.', '_', '-', at most 63"
 )
 ATTEMPT = whole(1, 1000, "attempts")
+#: A worker numbers its claims, upwards over restarts too: Unix time in milliseconds will do.
+CLAIM_SERIAL = whole(0, (1 << 53) - 1, "the number of a claim")
 PLACE = text(INPUT_PATTERN, 4096, "an http, https, rtmp or rtmps URL, or an absolute path")
 CALLBACK = text(
     r"^https?://[^\s\x00-\x1f\x7f]+$",

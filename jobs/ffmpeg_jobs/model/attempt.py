@@ -85,6 +85,33 @@ class Outcome:
     enforced: bool = True  #: False: this machine could not hold it to its limits
 
 
+@dataclass(frozen=True)
+class Result:
+    """How an attempt ended, told by who held it."""
+
+    job_id: str
+    attempt: int
+    token: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A result that is not wanted: the attempt was not its worker's any more."""
+
+    job_id: str
+    attempt: int
+    detail: str  #: for people
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """What a claim brought: jobs, and which of the results that came with it are not wanted."""
+
+    claims: tuple[Claim, ...] = ()
+    refused: tuple[Refused, ...] = ()
+
+
 class CallbackState(str, Enum):
     """Whether a webhook arrived."""
 

@@ -2,100 +2,85 @@
 
 from __future__ import annotations
 
-import random
-
 import structlog
 
 from ffmpeg_jobs import contract
 from ffmpeg_jobs.client import TOKEN_HEADER
-from ffmpeg_jobs.model import Claim, Outcome
+from ffmpeg_jobs.model import Claimed, JobStatus, Outcome, Result
 from ffmpeg_jobs.problems import InvalidField, StaleAttempt, Unavailable
 from ffmpeg_jobs.schema import check, from_json
-from ffmpeg_master import scheduling
+from ffmpeg_master import choosing
 from ffmpeg_master.api.call import Answer, Call
 from ffmpeg_master.master import Master
-from ffmpeg_master.model import Member
-from ffmpeg_master.store import giveback, jobs, logs, queue, workers
+from ffmpeg_master.store import claims, giveback, logs, queue
+from ffmpeg_master.store.claims import Asked, Given
 
 log = structlog.get_logger()
 
 
 def claim(call: Call) -> Answer:
     """POST /claims"""
-    master, worker = call.master, call.body["worker"]
+    asked = call.body
+    master, worker, results = call.master, asked["worker"], asked.get("results", ())
     if master.wakeup.closed:
         raise Unavailable("the master is about to stop; another one answers soon")
-    found = master.wakeup.wait_for(
+    terms = Asked(
         worker,
-        call.body.get("wait_seconds", 0),
+        master.config.lease_seconds,
+        master.config.retry_seconds,
+        asked.get("most", 1),
+        asked.get("serial"),
+        tuple(from_json(Result, result) for result in results),
+    )
+    # Who brings results is to know soon that they arrived.
+    wait_seconds = 0 if results else asked.get("wait_seconds", 0)
+    given = master.wakeup.wait_for(
+        worker,
+        wait_seconds,
         # A job claimed for a client that is gone would wait for its lease to run out.
-        lambda: _try_claim(master, worker, call.body.get("serial")) if call.connected() else None,
+        lambda: _try_claim(master, terms) if call.connected() else None,
     )
-    if found is None:
+    if given is None:
         return Answer(204)
-    log.info("job_claimed", job=found.job_id, attempt=found.attempt, worker=worker, by=call.by)
-    return Answer(body=found)
+    _tell(call, given)
+    return Answer(body=Claimed(given.claims, given.refused))
 
 
-def _try_claim(master: Master, name: str, serial: int | None) -> Claim | None:
-    """The most urgent job that suits; the next one if another claim is just taking it."""
-    store, lease_seconds = master.store, master.config.lease_seconds
-    passed: set[str] = set()
-
-    def others() -> list[Member]:
-        fleet = workers.fleet(store, lease_seconds)
-        return [member for member in fleet if member.name != name]
-
-    while True:
-        with store.read():  # one look at all that choosing needs
-            worker = workers.member(store, name, lease_seconds)
-            order = _order(master)
-            waiting = jobs.waiting(store, scheduling.urgency(order))
-            untried = (job for job in waiting if job.job_id not in passed)
-            chosen = scheduling.choose(untried, worker, others, order)
-        if chosen is None:
-            return None
-        # One more than was seen: if another claim of its own came first, there may be no room.
-        most = len(worker.running) + 1
-        found = queue.claim(
-            store, chosen, name, most=most, lease_seconds=lease_seconds, serial=serial
-        )
-        if found is not None:
-            return found
-        passed.add(chosen)
+def _try_claim(master: Master, asked: Asked) -> Given | None:
+    choices = choosing.choices(master.store, master.config, asked.worker)
+    given = claims.claim(master.store, asked, choices)
+    return given if given.claims or asked.results else None
 
 
-def _order(master: Master) -> scheduling.Order:
-    config = master.config
-    return scheduling.Order(
-        master.store.now(),
-        config.aging_seconds,
-        workers.held(master.store),
-        dict(config.fair_share),
-        random.randrange(scheduling.OLDEST_FIRST_EVERY) == 0,  # noqa: S311 - nothing is secret
-    )
+def _tell(call: Call, given: Given) -> None:
+    """Log what came of a claim, and tell those who wait for what ended."""
+    for status in given.ended:
+        _ended(call, status)
+    for refused in given.refused:
+        log.warning("result_refused", job=refused.job_id, attempt=refused.attempt, by=call.by)
+    worker = call.body["worker"]
+    for found in given.claims:
+        log.info("job_claimed", job=found.job_id, attempt=found.attempt, worker=worker, by=call.by)
+
+
+def _ended(call: Call, status: JobStatus) -> None:
+    state = status.state.value
+    log.info("attempt_ended", job=status.id, attempt=status.attempt, by=call.by, state=state)
+    call.master.ended(status)
 
 
 def finish(call: Call) -> Answer:
     """POST /jobs/{job_id}/attempts/{attempt}/result"""
-    job_id, number = call.path["job_id"], call.path["attempt"]
+    job_id, number, master = call.path["job_id"], call.path["attempt"], call.master
     outcome = from_json(Outcome, call.body["outcome"])
-    master = call.master
+    result = Result(job_id, number, call.body["token"], outcome)
     try:
-        status = queue.finish(
-            master.store,
-            job_id,
-            number,
-            token=call.body["token"],
-            outcome=outcome,
-            retry_seconds=master.config.retry_seconds,
-        )
+        status = queue.finish(master.store, result, master.config.retry_seconds)
     except StaleAttempt:
         log.warning("result_refused", job=job_id, attempt=number, by=call.by)
         raise
     if status is not None:
-        log.info("attempt_ended", job=job_id, attempt=number, by=call.by, state=status.state.value)
-        master.ended(status)
+        _ended(call, status)
         if status.worker is not None:
             # A claim of its own that waits, for live jobs only while it was full.
             master.wakeup.wake_worker(status.worker)

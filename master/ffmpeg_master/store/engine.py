@@ -45,6 +45,8 @@ _KEEPALIVES: Final = {
 }
 #: Of our advisory lock: the first bytes of sha256("ffmpeg-master schema").
 _SCHEMA_LOCK: Final = 0x56497F92
+#: The other: of the names that are held.
+_HOLD_LOCK: Final = _SCHEMA_LOCK + 1
 #: serialization_failure and deadlock_detected (PostgreSQL, appendix A).
 _COLLISIONS: Final = ("40001", "40P01")
 
@@ -68,6 +70,7 @@ class _Kind:
     writes: Mapping[str, Any] = field(default_factory=dict)
     begin: Callable[[Connection], None] | None = None
     lock_schema: tuple[str, ...] = ()  #: until the transaction ends
+    hold: str | None = None  #: one name, likewise; None: who writes is alone
     shared: bool = False  #: several masters may write at once
     ask_time: str | None = None  #: None: this machine's clock is its clock
 
@@ -158,6 +161,11 @@ class Store:
         """Let no other master change the tables before this transaction ends."""
         for statement in self._kind.lock_schema:
             connection.exec_driver_sql(statement)
+
+    def hold(self, connection: Connection, name: str) -> None:
+        """Let nobody else hold that name before this transaction ends; no row is touched."""
+        if self._kind.hold is not None:
+            connection.exec_driver_sql(self._kind.hold, (_HOLD_LOCK, name))
 
     def copy_to(self, file: Path) -> None:
         """Write all that is there at one moment to ``file``, for a database that is a file.
@@ -269,6 +277,8 @@ _KINDS: Final = {
             "SET LOCAL statement_timeout = 0",  # another master may be at it for minutes
             f"SELECT pg_advisory_xact_lock({_SCHEMA_LOCK})",
         ),
+        # Unlike a row's lock, it is written nowhere: a claim that finds no job costs no write.
+        hold="SELECT pg_advisory_xact_lock(%s, hashtext(%s))",
         shared=True,
         ask_time="SELECT extract(epoch FROM clock_timestamp())",
     ),

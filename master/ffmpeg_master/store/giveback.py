@@ -12,7 +12,7 @@ from sqlalchemy import and_, bindparam, select
 from ffmpeg_jobs.model import JobStatus, Outcome, Reason, State
 from ffmpeg_master.store import fence, outbox, queue, transitions
 from ffmpeg_master.store.engine import Connection, Store
-from ffmpeg_master.store.jobs import dump, get
+from ffmpeg_master.store.jobs import dump
 from ffmpeg_master.store.tables import attempts, is_live, jobs
 
 #: What a worker holds of claims that were answered before it made the one with this serial.
@@ -36,8 +36,8 @@ def release(
         found = fence.held(connection, job_id, number, token)
         if found.ended_at is None:
             now = store.now()
-            _give_back(connection, now, found, why, retry_seconds, reported=True)
-            return outbox.tell(connection, now, get(connection, job_id))
+            status = _give_back(connection, now, found, why, retry_seconds, reported=True)
+            return outbox.tell(connection, now, status)
         if found.told is not None:  # it was told how it ended
             raise fence.stale(job_id, number)
         return None
@@ -64,9 +64,10 @@ def unheard(
         rows = connection.execute(_HOLD_OF_EARLIER_CLAIMS, asked).all()
         lost = [row for row in rows if _key(row) not in reported]
         now = store.now()
-        for row in lost:
-            _give_back(connection, now, row, why, retry_seconds, reported=False)
-        return [outbox.tell(connection, now, get(connection, row.id)) for row in lost]
+        given_back = (
+            _give_back(connection, now, row, why, retry_seconds, reported=False) for row in lost
+        )
+        return [outbox.tell(connection, now, status) for status in given_back]
 
 
 def _key(row: Any) -> tuple[str, int]:
@@ -81,18 +82,17 @@ def _give_back(
     retry_seconds: float,
     *,
     reported: bool,
-) -> None:
+) -> JobStatus:
     then = transitions.after_give_back(
         given_back=row.given_back, cancel_requested=row.cancel_requested
     )
     if then is None:
         told = transitions.given_up(why)
-        queue.end(connection, now, row, told, retry_seconds, reported=reported)
-        return
+        return queue.end(connection, now, row, told, retry_seconds, reported=reported)
     canceled = then.state is State.CANCELED
     outcome = Outcome(State.CANCELED, Reason.CANCELED, "canceled") if canceled else None
     queue.close(connection, now, row, {"outcome": None, "reported": reported}, None)
     # It keeps its place in line.
     more = {"given_back": row.given_back + 1, "outcome": outcome and dump(outcome)}
     more["not_before"] = row.not_before
-    queue.move(connection, now, row, then, **more)
+    return queue.move(connection, now, row, then, **more)

@@ -1,25 +1,21 @@
-"""What there is to read of jobs: one, a page of them, what waits, logs, counts."""
+"""What there is to read of jobs: one, a page of them, counts."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from heapq import merge
 from typing import Any, Final
 
-from sqlalchemy import and_, bindparam, exists, func, select, tuple_
+from sqlalchemy import and_, bindparam, exists, func, select
 
-from ffmpeg_jobs.model import Job, JobStatus, Outcome, Progress, Queue, State, Terms, Usage
+from ffmpeg_jobs.model import Job, JobStatus, Outcome, Progress, State, Terms, Usage
 from ffmpeg_jobs.problems import NotFound
 from ffmpeg_jobs.schema import from_json, to_json
-from ffmpeg_master.model import Filters, Needs, Waiting
+from ffmpeg_master.model import Filters, Needs
 from ffmpeg_master.store.engine import Connection, Store, writes
 from ffmpeg_master.store.tables import is_live, is_queued, is_ready, jobs, labels
 
-#: Rows fetched of a line while looking for a job that fits: mostly one of the first does.
-_WAITING_FIRST: Final = 8
-_WAITING_MOST: Final = 512
 #: No job's number is over it.
 _NUMBER_MAX: Final = (1 << 63) - 1
 
@@ -30,34 +26,11 @@ BY_ID: Final = select(jobs).where(jobs.c.id == bindparam("job_id"))
 _HOLD_BY_ID: Final = BY_ID.with_for_update()
 _DUE_AT: Final = select(jobs.c.not_before).where(jobs.c.id == bindparam("job_id"))
 _TENANT: Final = select(jobs.c.tenant).where(jobs.c.id == bindparam("job_id"))
-#: The lines that jobs wait in, each found by one step in an index (a loose index scan).
-_FIRST_LINE: Final = (
-    select(func.min(jobs.c.line).label("line")).where(is_ready).cte("lines", recursive=True)
-)
-_NEXT_LINE: Final = (
-    select(func.min(jobs.c.line))
-    .where(is_ready, jobs.c.line > _FIRST_LINE.c.line)
-    .scalar_subquery()
-)
-_LINES_CTE: Final = _FIRST_LINE.union_all(select(_NEXT_LINE).where(_FIRST_LINE.c.line.is_not(None)))
-_LINES: Final = select(_LINES_CTE.c.line).where(_LINES_CTE.c.line.is_not(None))
 #: What choosing a worker for a job needs to know.
 NEEDS: Final = (
     *(jobs.c.encoder, jobs.c.cpu_percent, jobs.c.memory_mb, jobs.c.disk_mb, jobs.c.worker_labels),
     *(jobs.c.enforced, jobs.c.unenforced),
 )
-#: The ready jobs of a line whose time has come, longest first.
-_DUE: Final = (
-    select(jobs.c.id, *NEEDS, jobs.c.avoid_worker, jobs.c.queue, jobs.c.rank, jobs.c.number)
-    .add_columns(jobs.c.submitter, jobs.c.not_before)
-    .where(is_ready, jobs.c.line == bindparam("of"), jobs.c.not_before <= bindparam("now"))
-    .order_by(jobs.c.not_before, jobs.c.number)
-)
-_DUE_FIRST: Final = _DUE.limit(_WAITING_FIRST)
-_DUE_MORE: Final = _DUE.where(
-    tuple_(jobs.c.not_before, jobs.c.number)
-    > tuple_(bindparam("after_time"), bindparam("after_number"))
-).limit(_WAITING_MOST)
 
 
 def dump(noun: object) -> str:
@@ -145,39 +118,6 @@ def _labeled(label: tuple[str, str] | None) -> Iterator[Any]:
     if label is not None:
         mine = and_(labels.c.name == label[0], labels.c.value == label[1])
         yield exists().where(labels.c.job_number == jobs.c.number, mine)
-
-
-def waiting(
-    store: Store, urgency: Callable[[Waiting], Any] = lambda job: (job.rank, job.number)
-) -> Iterator[Waiting]:
-    """The queued jobs whose time has come, by ``urgency``; that of each line only grows."""
-    now = store.now()
-    with store.read() as connection:
-        lines = [str(row.line) for row in connection.execute(_LINES)]
-    return iter(merge(*(_in_line(store, line, now) for line in lines), key=urgency))
-
-
-def _in_line(store: Store, line: str, now: float) -> Iterator[Waiting]:
-    batch, page, values = _WAITING_FIRST, _DUE_FIRST, {"of": line, "now": now}
-    while True:
-        with store.read() as connection:
-            rows = connection.execute(page, values).all()
-        for row in rows:
-            yield Waiting(
-                row.id,
-                needs(row),
-                row.avoid_worker,
-                row.queue == Queue.LIVE.value,
-                row.rank,
-                row.not_before,
-                row.submitter or "",
-                row.number,
-            )
-        # What is alike is looked through so far; the rest of the line waits behind.
-        if len(rows) < batch or batch == _WAITING_MOST:
-            return
-        batch, page = _WAITING_MOST, _DUE_MORE
-        values |= {"after_time": rows[-1].not_before, "after_number": rows[-1].number}
 
 
 def needs(row: Any) -> Needs:

@@ -1,4 +1,4 @@
-"""The only writer of a queued job's state: claim, heartbeat, finish, cancel, expire.
+"""What becomes of a job that was handed out or waits: heartbeat, finish, cancel, expire.
 
 Each is one transaction that compares state and attempt before it sets them, so whoever
 comes late changes nothing. ``attempt`` and the token that belongs to it are the fence.
@@ -8,25 +8,24 @@ from __future__ import annotations
 
 import json
 import random
-import secrets
 from collections.abc import Iterable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, Final
 
-from sqlalchemy import bindparam, func, insert, or_, select, update
+from sqlalchemy import bindparam, select, update
 
 from ffmpeg_jobs.model import (
     FINAL_STATES,
-    Claim,
     Heartbeat,
     HeartbeatOrder,
-    Job,
     JobStatus,
     Limits,
     Order,
     Outcome,
     Reason,
     Report,
+    Result,
     State,
     Terms,
 )
@@ -35,8 +34,8 @@ from ffmpeg_jobs.schema import from_json
 from ffmpeg_master.model import Act
 from ffmpeg_master.store import audit, fence, outbox, transitions
 from ffmpeg_master.store.engine import Connection, Store
-from ffmpeg_master.store.jobs import dump, get
-from ffmpeg_master.store.tables import attempts, is_live, is_queued, is_ready, jobs, workers
+from ffmpeg_master.store.jobs import dump, get, status_of
+from ffmpeg_master.store.tables import attempts, is_live, is_queued, jobs, workers
 from ffmpeg_master.store.workers import unknown
 
 _LIVE: Final = (State.RUNNING.value, State.PAUSED.value)
@@ -44,37 +43,6 @@ _STILL_BLOCKED: Final = "jobs that it depends on had not completed in time"
 
 
 # What runs often is built once: building a statement takes longer than running it.
-#: Claims of one worker come one after the other, so that it never holds more than it may.
-_HOLD_WORKER: Final = (
-    select(workers.c.name).where(workers.c.name == bindparam("by")).with_for_update()
-)
-_HELD: Final = select(func.count()).where(jobs.c.worker == bindparam("by"), is_live)
-#: A ready job whose time has come; who is at it now decides about it, and nobody waits for that.
-_HOLD_DUE: Final = (
-    select(jobs.c.attempt, jobs.c.job)
-    .where(jobs.c.id == bindparam("job_id"), is_ready, jobs.c.not_before <= bindparam("now"))
-    .where(or_(jobs.c.deadline.is_(None), jobs.c.deadline > bindparam("now")))
-    .with_for_update(skip_locked=True)
-)
-#: It becomes a worker's.
-_TAKE: Final = (
-    update(jobs)
-    .where(jobs.c.id == bindparam("of_job"))
-    .values(
-        state=State.RUNNING.value,
-        attempt=jobs.c.attempt + 1,
-        worker=bindparam("by"),
-        started_at=bindparam("now"),
-        updated_at=bindparam("now"),
-        lease_until=bindparam("until"),
-        outcome=None,
-        progress=None,
-        usage=None,
-        in_force=None,
-        unmet=None,
-        pause_requested=False,
-    )
-)
 #: Leases that ran out; who is held by another transaction is just being heard, or ended.
 _LATE: Final = (
     select(jobs)
@@ -99,41 +67,6 @@ _LOST: Final = (
     .where(attempts.c.job_id == bindparam("of_job"), attempts.c.reason == Reason.WORKER_LOST.value)
     .order_by(attempts.c.number)
 )
-
-
-def claim(
-    store: Store,
-    job_id: str,
-    worker: str,
-    *,
-    most: int,
-    lease_seconds: float,
-    serial: int | None = None,
-) -> Claim | None:
-    """Hand a queued job to ``worker``, which may hold ``most`` jobs; None: no longer possible.
-
-    ``serial``: the worker's own number of this claim.
-    """
-    token = secrets.token_urlsafe(24)
-    with store.write() as connection:
-        connection.execute(_HOLD_WORKER, {"by": worker})
-        if connection.execute(_HELD, {"by": worker}).scalar_one() >= most:
-            return None
-        now = store.now()
-        row = connection.execute(_HOLD_DUE, {"job_id": job_id, "now": now}).first()
-        if row is None:
-            return None
-        taken = {"of_job": job_id, "by": worker, "now": now, "until": now + lease_seconds}
-        connection.execute(_TAKE, taken)
-        attempt = {"job_id": job_id, "number": row.attempt + 1, "worker": worker}
-        attempt |= {"started_at": now, "token_hash": fence.hash_token(token)}
-        attempt |= {"reported": False, "claim_serial": serial}
-        connection.execute(insert(attempts), attempt)
-        job = from_json(Job, json.loads(row.job))
-        if job.callback_url is not None:
-            outbox.tell(connection, now, get(connection, job_id))
-            job = replace(job, callback_url=None)  # no concern of the worker's
-    return Claim(job_id, row.attempt + 1, token, lease_seconds, job)
 
 
 def heartbeat(
@@ -190,22 +123,27 @@ def _wanted(row: Any) -> Terms:
     return Terms(row.pause_requested, limits.max_cpu_percent, limits.max_memory_mb)
 
 
-def finish(
-    store: Store, job_id: str, number: int, *, token: str, outcome: Outcome, retry_seconds: float
-) -> JobStatus | None:
+def finish(store: Store, result: Result, retry_seconds: float) -> JobStatus | None:
     """End an attempt as its worker tells it; None: it had told the same before.
 
     Raises StaleAttempt, and then nothing was changed.
     """
     with store.write() as connection:
-        found = fence.held(connection, job_id, number, token)
-        if found.ended_at is not None:
-            if found.told != dump(outcome):
-                raise fence.stale(job_id, number)
-            return None
-        now = store.now()
-        end(connection, now, found, outcome, retry_seconds, reported=True)
-        return outbox.tell(connection, now, get(connection, job_id))
+        return told(connection, store.now(), result, retry_seconds)
+
+
+def told(
+    connection: Connection, now: float, result: Result, retry_seconds: float
+) -> JobStatus | None:
+    """``finish``, inside a transaction."""
+    outcome = result.outcome
+    found = fence.held(connection, result.job_id, result.attempt, result.token)
+    if found.ended_at is not None:
+        if found.told != dump(outcome):
+            raise fence.stale(result.job_id, result.attempt)
+        return None
+    status = end(connection, now, found, outcome, retry_seconds, reported=True)
+    return outbox.tell(connection, now, status)
 
 
 def end(
@@ -216,8 +154,8 @@ def end(
     retry_seconds: float,
     *,
     reported: bool,
-) -> None:
-    """Close the attempt that ``row`` is at as ``outcome`` says, and move its job on."""
+) -> JobStatus:
+    """Close the attempt that ``row`` is at as ``outcome`` says, and move its job on; the job."""
     then = transitions.after(
         outcome,
         tries=row.attempt - row.given_back,
@@ -233,7 +171,7 @@ def end(
     if then.state is State.FAILED and outcome.reason is Reason.WORKER_LOST:
         lost = connection.execute(_LOST, {"of_job": row.id}).scalars().all()
         outcome = transitions.suspected(outcome, lost)
-    move(connection, now, row, then, outcome=dump(outcome))
+    return move(connection, now, row, then, outcome=dump(outcome))
 
 
 def close(
@@ -244,8 +182,10 @@ def close(
     connection.execute(_END_ATTEMPT, attempt | told | {"reason": reason and reason.value})
 
 
-def move(connection: Connection, now: float, row: Any, then: transitions.Next, **more: Any) -> None:
-    """Take a job from its worker to where it goes next."""
+def move(
+    connection: Connection, now: float, row: Any, then: transitions.Next, **more: Any
+) -> JobStatus:
+    """Take a job from its worker to where it goes next; the job."""
     final = then.state in FINAL_STATES
     values = {
         "job_id": row.id,
@@ -260,7 +200,9 @@ def move(connection: Connection, now: float, row: Any, then: transitions.Next, *
         "worker": row.worker if final else None,
         "avoid_worker": row.worker,
     }
-    connection.execute(_CHANGE_JOB, values | more)
+    values |= more
+    connection.execute(_CHANGE_JOB, values)
+    return status_of(SimpleNamespace(**{**row._mapping, **values}))
 
 
 def cancel(store: Store, job_id: str, act: Act | None = None) -> tuple[JobStatus, bool]:
@@ -301,14 +243,16 @@ def _cancel(connection: Connection, status: JobStatus, now: float, act: Act | No
 
 def expire(store: Store, lease_seconds: float, retry_seconds: float) -> list[JobStatus]:
     """End the attempts whose lease ran out; their jobs, as they stand now."""
+    found = []
     with store.write() as connection:
         now = store.now()
         rows = connection.execute(_LATE, {"now": now}).all()
         for row in rows:
             silent_seconds = now - row.lease_until + lease_seconds
             outcome = transitions.lost(row.worker, silent_seconds)
-            end(connection, now, row, outcome, retry_seconds, reported=False)
-        return [outbox.tell(connection, now, get(connection, row.id)) for row in rows]
+            status = end(connection, now, row, outcome, retry_seconds, reported=False)
+            found.append(outbox.tell(connection, now, status))
+    return found
 
 
 def overdue(store: Store) -> list[JobStatus]:

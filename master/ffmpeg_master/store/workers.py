@@ -26,9 +26,12 @@ _DRAIN: Final = select(workers.c.drain, workers.c.drain_until).where(
 #: What a worker's jobs were promised, and what all were.
 _RUNNING: Final = select(jobs.c.worker, *NEEDS).where(is_live)
 _RUNNING_ON: Final = _RUNNING.where(jobs.c.worker == bindparam("by"))
-#: CPU that each submitter's jobs hold; who did not ask counts as one core.
+#: What a job counts as that did not ask for CPU: one core.
+UNASKED_CPU_PERCENT: Final = 100
+_PERCENT: Final = func.coalesce(jobs.c.cpu_percent, UNASKED_CPU_PERCENT)
+#: CPU that each submitter's jobs hold.
 _HELD: Final = (
-    select(jobs.c.submitter, func.sum(func.coalesce(jobs.c.cpu_percent, 100)).label("percent"))
+    select(jobs.c.submitter, func.sum(_PERCENT).label("percent"))
     .where(is_live)
     .group_by(jobs.c.submitter)
 )

@@ -16,8 +16,9 @@ ROUTES: Final = (
         "/claims",
         attempts.claim,
         Role.WORKER,
-        "Take a job under a lease; held open until there is one, or wait_seconds are over",
-        {200: contract.CLAIM, 204: None},
+        "Tell how attempts ended, and take jobs under a lease; without results, held open until "
+        "there is one, or wait_seconds are over",
+        {200: contract.CLAIMED, 204: None},
         body=contract.CLAIM_REQUEST,
         takes=JSON,
         problems=(404,),
