@@ -5,11 +5,10 @@ import os
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 from ffmpeg_jobs.client import MasterClient
 from ffmpeg_jobs.line import Endpoint
-from ffmpeg_jobs.model import Claim, Machine, Outcome, State
+from ffmpeg_jobs.model import Machine, Outcome, Result, State
 
 DONE = Outcome(State.COMPLETED)
 
@@ -34,25 +33,17 @@ def register(slots: int) -> None:
 
 
 def work(count: int, slots: int) -> float:
-    """As the worker does: one asks for jobs while there is room, each job tells of its own end."""
+    """As the worker does: how its jobs ended travels with its claim of the next ones."""
     register(slots)
-    room = threading.Semaphore(slots)
-    own = threading.local()
-
-    def end(claim: Claim) -> None:
-        if not hasattr(own, "master"):
-            own.master = client()
-        own.master.finish(claim.job_id, claim.attempt, claim.token, DONE)
-        room.release()
-
     master = client()
+    results: list[Result] = []
+    done = 0
     begun = time.monotonic()
-    with ThreadPoolExecutor(slots) as pool:
-        for _ in range(count):
-            room.acquire()
-            claim = master.claim("bench", 10)
-            assert claim is not None
-            pool.submit(end, claim)
+    while done < count:
+        got = master.claims("bench", 10, most=slots, results=results)
+        assert not got.refused
+        done += len(results)
+        results = [Result(c.job_id, c.attempt, c.token, DONE) for c in got.claims]
     return count / (time.monotonic() - begun)
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 Noun = TypeVar("Noun")
+
+_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 
 
 def to_json(noun: object) -> Any:
@@ -18,8 +20,11 @@ def to_json(noun: object) -> Any:
 
     A field that is None is left out: absent and unknown are the same on the wire.
     """
+    kind = type(noun)
+    if kind in _PLAIN:
+        return noun
     if dataclasses.is_dataclass(noun):
-        values = ((f.name, getattr(noun, f.name)) for f in dataclasses.fields(noun))
+        values = ((name, getattr(noun, name)) for name in _fields(typing.cast(Any, kind)))
         return {name: to_json(value) for name, value in values if value is not None}
     if isinstance(noun, Enum):
         return noun.value
@@ -30,29 +35,39 @@ def to_json(noun: object) -> Any:
     return noun
 
 
+@cache
+def _fields(cls: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(cls))
+
+
 def from_json(cls: type[Noun], data: Mapping[str, Any]) -> Noun:
     """The noun that ``data`` holds. ``data`` was validated, or was written by us."""
-    hints = _hints(typing.cast(Any, cls))
+    builders = _builders(typing.cast(Any, cls))
     return cls(
-        **{name: _build(hints[name], value) for name, value in data.items() if name in hints}
+        **{
+            name: None if value is None else builders[name](value)
+            for name, value in data.items()
+            if name in builders
+        }
     )
 
 
 @cache
-def _hints(cls: Any) -> dict[str, Any]:
-    return typing.get_type_hints(cls)
+def _builders(cls: Any) -> dict[str, Callable[[Any], Any]]:
+    """How the value of each field is made of its JSON."""
+    return {name: _builder(hint) for name, hint in typing.get_type_hints(cls).items()}
 
 
-def _build(hint: Any, value: Any) -> Any:
-    if value is None:
-        return None
+def _builder(hint: Any) -> Callable[[Any], Any]:
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        return _build(next(a for a in inner if a is not type(None)), value)
+        return _builder(next(a for a in inner if a is not type(None)))
     if origin is tuple:
-        return tuple(_build(inner[0], v) for v in value)
+        build = _builder(inner[0])
+        return lambda values: tuple(None if v is None else build(v) for v in values)
     if dataclasses.is_dataclass(hint):
-        return from_json(typing.cast(type[Any], hint), value)
+        return lambda value: from_json(typing.cast(type[Any], hint), value)
     # JSON has one kind of number: 23.0 is a whole number, 23 a fraction.
-    converts = hint in (int, float) or (isinstance(hint, type) and issubclass(hint, Enum))
-    return hint(value) if converts else value
+    if hint in (int, float) or (isinstance(hint, type) and issubclass(hint, Enum)):
+        return typing.cast(Callable[[Any], Any], hint)
+    return lambda value: value

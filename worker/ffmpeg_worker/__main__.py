@@ -25,6 +25,7 @@ from ffmpeg_worker.config import CONFIG_FILE, SETTINGS, Config, read_config
 from ffmpeg_worker.drain import Drains
 from ffmpeg_worker.limits import CONTROLLERS
 from ffmpeg_worker.placement import Placement, placement_for
+from ffmpeg_worker.results import Results
 from ffmpeg_worker.shutdown import machine_stops
 from ffmpeg_worker.surroundings import user_warnings
 
@@ -64,7 +65,7 @@ async def _work(config: Config) -> int:
     )
     client, drains = MasterClient(endpoint), Drains(config, machine_stops)
     placement = placement_for(config)
-    station = Station(config, placement, client, drains, metrics.observe)
+    station = Station(config, placement, client, Results(client), drains, metrics.observe)
     agent = Agent(station)
     _tell_what_is_missing(config, placement)
     try:

@@ -59,7 +59,8 @@ class Agent:
             self.crew.obey,
             self._tell_status,
         )
-        self.dialogue = Dialogue(station.client, station.config.name, voice)
+        self.dialogue = Dialogue(station.results, station.config.name, voice)
+        station.results.freed = self.changed.set
         self.seen = unseen("the machine was not looked at yet")
 
     async def run(self) -> None:
@@ -152,14 +153,15 @@ class Agent:
             labels=dict(label.split("=", 1) for label in self.config.labels),
         )
 
-    async def _room(self) -> None:
-        """Wait until a job may be taken."""
+    async def _room(self) -> int:
+        """Wait until a job may be taken; how many may."""
         await self._look_after()
         while self.held_back is not None:
             self.changed.clear()
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self.changed.wait(), LOOK_SECONDS)
             await self._look_after()
+        return max(1, self.config.max_concurrent_jobs - self.crew.at_work)
 
     def _makes_room(self) -> bool:
         """Whether a batch job would give way to a live one, which is all that the master gives
@@ -177,7 +179,7 @@ class Agent:
     async def _look_after(self) -> None:
         """Look at the machine, and stop the jobs that fill its disk."""
         before, plans = self.seen, tuple(self.station.plans.values())
-        self.seen = await asyncio.to_thread(look, self.config, plans, len(self.crew), before)
+        self.seen = await asyncio.to_thread(look, self.config, plans, self.crew.at_work, before)
         metrics.set_seen(self.seen)
         self.crew.stop_overuse(self.seen.overuse)
         if (self.seen.held_back is None) != (before.held_back is None):

@@ -35,6 +35,7 @@ from ffmpeg_worker.plan import Plan, make_plan, opening
 from ffmpeg_worker.prepare import prepare
 from ffmpeg_worker.publish import publish
 from ffmpeg_worker.report import give_back, report
+from ffmpeg_worker.results import Results
 from ffmpeg_worker.scopes import ScopeError, Unanswered
 from ffmpeg_worker.steer import restore, steer
 from ffmpeg_worker.watch import Running, exited, watch
@@ -51,6 +52,7 @@ class Station:
     config: Config
     placement: Placement
     client: MasterClient
+    results: Results
     drains: Drains
     concluded: Callable[[Claim, Outcome], None]  #: told of every outcome, for the metrics
     plans: dict[str, Plan] = field(default_factory=dict)  #: by job directory, oldest first
@@ -221,7 +223,7 @@ async def settle(plan: Plan, outcome: Outcome, station: Station) -> None:
     """Write the outcome down, report it, forget the directory."""
     jobdir.keep_outcome(plan, outcome)
     station.concluded(plan.claim, outcome)
-    await report(plan.claim, outcome, jobdir.tail(plan, "log", LOG_MAX_BYTES), station.client)
+    await report(plan.claim, outcome, jobdir.tail(plan, "log", LOG_MAX_BYTES), station.results)
     log.info(
         "finished",
         job=plan.claim.job_id,

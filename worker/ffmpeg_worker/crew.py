@@ -55,6 +55,11 @@ class Crew:
     def __len__(self) -> int:
         return len(self.live)
 
+    @property
+    def at_work(self) -> int:
+        """Those that hold a place: who only tells how it ended holds none."""
+        return len(self.live) - len(self.station.results)
+
     async def adopt(self) -> None:
         """Take up every attempt that has a directory; stop scopes that have none."""
         jobs = self.station.config.jobs_directory
@@ -89,7 +94,7 @@ class Crew:
         except AttemptError as error:
             outcome = outcome_of_error(error)
             self.station.concluded(claim, outcome)
-            telling = report(claim, outcome, f"{error}\n", self.station.client)
+            telling = report(claim, outcome, f"{error}\n", self.station.results)
             self._begin(Live(claim, lease, None), telling)
         else:
             self._begin(Live(claim, lease, plan), run(plan, lease, self.station))

@@ -9,15 +9,17 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import structlog
 
-from ffmpeg_jobs.client import MasterClient
-from ffmpeg_jobs.model import Claim, Heartbeat, HeartbeatAnswer, Machine
+from ffmpeg_jobs.contract import CLAIM_MAX_JOBS
+from ffmpeg_jobs.model import Claim, Claimed, Heartbeat, HeartbeatAnswer, Machine
 from ffmpeg_jobs.problems import MasterUnreachable, NotFound, Problem
 from ffmpeg_worker.backoff import Backoff
 from ffmpeg_worker.lease import Lease, boot_seconds
+from ffmpeg_worker.results import Results
 
 #: How long a claim is held open by the master when there is no job.
 CLAIM_WAIT_SECONDS: Final = 25.0
@@ -35,7 +37,7 @@ class Voice:
 
     machine: Callable[[], Machine]
     heartbeat: Callable[[], Heartbeat]  #: called in a thread
-    room: Callable[[], Awaitable[None]]  #: returns when there is room for a job
+    room: Callable[[], Awaitable[int]]  #: waits until there is room for so many jobs
     take: Callable[[Claim, Lease], None]
     obey: Callable[[HeartbeatAnswer, float], None]
     changed: Callable[[], None]  #: the master went away, or is back
@@ -44,9 +46,10 @@ class Voice:
 class Dialogue:
     """The two loops, and what they know of the master."""
 
-    def __init__(self, client: MasterClient, name: str, voice: Voice) -> None:
+    def __init__(self, results: Results, name: str, voice: Voice) -> None:
         """Nothing is said before the loops run."""
-        self.client = client
+        self.client = results.client
+        self.results = results
         self.name = name
         self.voice = voice
         self.registered = asyncio.Event()
@@ -61,12 +64,10 @@ class Dialogue:
         backoff = Backoff()
         await self.registered.wait()
         while True:
-            await self.voice.room()
+            most = min(await self.voice.room(), CLAIM_MAX_JOBS)
             asked_at = boot_seconds()
-            self.claim_serial += 1
-            asked = (self.name, CLAIM_WAIT_SECONDS, self.claim_serial)
             try:
-                claim = await asyncio.to_thread(self.client.claim, *asked)
+                found = await self._claim(most)
             except NotFound:  # a master that does not know us
                 self.register_anew()
                 await self.registered.wait()
@@ -75,8 +76,22 @@ class Dialogue:
                 await asyncio.sleep(backoff.pause())
             else:
                 backoff.reset()
-                if claim is not None:
+                for claim in found.claims:
                     self.voice.take(claim, Lease(asked_at + claim.lease_seconds))
+
+    async def _claim(self, most: int) -> Claimed:
+        """Ask for work; how the last jobs ended goes along."""
+        self.claim_serial += 1
+        taken = self.results.take()
+        asked = (self.name, CLAIM_WAIT_SECONDS, self.claim_serial)
+        claim = partial(self.client.claims, *asked, most=most, results=tuple(taken.values()))
+        try:
+            found = await asyncio.to_thread(claim)
+        except (MasterUnreachable, Problem):
+            self.results.unheard(taken)
+            raise
+        self.results.heard(taken, found.refused)
+        return found
 
     async def heartbeats(self) -> None:
         """Tell the master how it goes, and do what it says."""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
 
 from ffmpeg_jobs.client import MasterClient
 from ffmpeg_jobs.contract import LOG_MAX_BYTES
-from ffmpeg_jobs.model import Claim, Outcome
+from ffmpeg_jobs.model import Claim, Outcome, Result
 from ffmpeg_jobs.problems import MasterUnreachable, NotFound, Problem, StaleAttempt
 from ffmpeg_worker.backoff import Backoff
+from ffmpeg_worker.results import Results
 
 #: Between tries, at most.
 LAST_PAUSE_SECONDS: Final = 30.0
@@ -20,22 +21,29 @@ LAST_PAUSE_SECONDS: Final = 30.0
 log = structlog.get_logger()
 
 
-async def report(claim: Claim, outcome: Outcome, text: str, client: MasterClient) -> None:
+async def report(claim: Claim, outcome: Outcome, text: str, results: Results) -> None:
     """Deliver ffmpeg's log and the outcome. Returns when the master has them, or knows better."""
-    await _until_told(claim, lambda: _deliver(claim, outcome, text, client))
+    result = Result(claim.job_id, claim.attempt, claim.token, outcome)
+
+    async def deliver() -> None:
+        await asyncio.to_thread(_put_log, claim, text, results.client)
+        await results.tell(result)
+
+    await _until_told(claim, deliver)
 
 
 async def give_back(claim: Claim, why: str, client: MasterClient) -> None:
     """Hand an attempt back that was not made. Returns as ``report`` does."""
-    await _until_told(claim, lambda: client.release(claim.job_id, claim.attempt, claim.token, why))
+    what = (claim.job_id, claim.attempt, claim.token, why)
+    await _until_told(claim, lambda: asyncio.to_thread(client.release, *what))
     log.info("given_back", job=claim.job_id, attempt=claim.attempt, why=why)
 
 
-async def _until_told(claim: Claim, tell: Callable[[], None]) -> None:
+async def _until_told(claim: Claim, tell: Callable[[], Awaitable[None]]) -> None:
     backoff = Backoff(last_seconds=LAST_PAUSE_SECONDS)
     while True:
         try:
-            await asyncio.to_thread(tell)
+            await tell()
         except (StaleAttempt, NotFound) as refusal:
             log.warning("outcome_not_wanted", job=claim.job_id, reason=str(refusal))
             return
@@ -46,8 +54,7 @@ async def _until_told(claim: Claim, tell: Callable[[], None]) -> None:
             return
 
 
-def _deliver(claim: Claim, outcome: Outcome, text: str, client: MasterClient) -> None:
+def _put_log(claim: Claim, text: str, client: MasterClient) -> None:
     body = text.replace("\0", "").encode()[-LOG_MAX_BYTES:]
     if body:
         client.put_log(claim.job_id, claim.attempt, claim.token, body)
-    client.finish(claim.job_id, claim.attempt, claim.token, outcome)

@@ -94,8 +94,7 @@ CLAIM = fields(
     needs="job_id attempt token lease_seconds job",
 )
 
-#: Jobs that one claim may bring, and results that may come with it: of so many, the longest
-#: are no longer than a body may be.
+#: Jobs that one claim may bring, and results that may come with it.
 CLAIM_MAX_JOBS = 16
 
 CLAIM_REQUEST = fields(

@@ -22,6 +22,8 @@ ROUTES: Final = (
         body=contract.CLAIM_REQUEST,
         takes=JSON,
         problems=(404,),
+        # The longest results, each of whose characters JSON may write as six bytes.
+        body_max_bytes=contract.CLAIM_MAX_JOBS << 19,
     ),
     Route(
         "POST",
