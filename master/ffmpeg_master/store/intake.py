@@ -8,7 +8,8 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, Final
 
 from sqlalchemy import insert, select
 
@@ -19,8 +20,12 @@ from ffmpeg_jobs.schema import unix_seconds
 from ffmpeg_master.model import DEFAULT_TENANT, Act, Needs
 from ffmpeg_master.store import audit, dependencies
 from ffmpeg_master.store.engine import Connection, Store
-from ffmpeg_master.store.jobs import dump, get
+from ffmpeg_master.store.jobs import dump, get, status_of
 from ffmpeg_master.store.tables import jobs, labels
+
+_INSERT: Final = insert(jobs)
+#: What a job's row says beside what it is given.
+_NEW: Final = {**dict.fromkeys(jobs.c.keys()), "given_back": 0}
 
 
 @dataclass(frozen=True)
@@ -79,14 +84,20 @@ def _accept(
     ids = [_new_id() for _ in submissions]
     named = [_by_id(submission, ids) for submission in submissions]
     waiting = _waiting(connection, dict(zip(ids, named, strict=True)))
-    for job_id, submission in zip(ids, named, strict=True):
-        _insert(connection, submission, _row(submission, job_id, now, job_id in waiting))
+    rows = [
+        _row(submission, job_id, now, job_id in waiting)
+        for job_id, submission in zip(ids, named, strict=True)
+    ]
+    for submission, row in zip(named, rows, strict=True):
+        _insert(connection, submission, row)
     dependencies.block(connection, waiting)
-    return [get(connection, job_id) for job_id in ids]
+    awaited = {other for others in waiting.values() for other in others}
+    new = (_NEW | row | {"awaited": row["id"] in awaited} for row in rows)
+    return [status_of(SimpleNamespace(**row)) for row in new]
 
 
 def _insert(connection: Connection, submission: Submission, columns: dict[str, Any]) -> None:
-    row = connection.execute(insert(jobs), columns)
+    row = connection.execute(_INSERT, columns)
     pairs = submission.job.labels.items()
     if pairs:
         number = row.inserted_primary_key[0]
