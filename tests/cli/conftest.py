@@ -11,6 +11,7 @@ import subprocess
 import sys
 import termios
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -216,9 +217,10 @@ def _free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-@pytest.fixture(scope="session")
-def shared_farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
-    directory, port = tmp_path_factory.mktemp("farm"), _free_port()
+@contextmanager
+def open_farm(directory: Path) -> Iterator[Farm]:
+    """A farm of its own."""
+    port = _free_port()
     secrets = make_home(directory, f'bind = "127.0.0.1:{port}"\n')
     for role, secret in secrets.items():
         (directory / f"{role.value}.key").write_text(secret + "\n")
@@ -228,6 +230,12 @@ def shared_farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
         farm.start()
         yield farm
         farm.stop()
+
+
+@pytest.fixture(scope="session")
+def shared_farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
+    with open_farm(tmp_path_factory.mktemp("farm")) as farm:
+        yield farm
 
 
 @pytest.fixture

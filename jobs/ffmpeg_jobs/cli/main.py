@@ -36,6 +36,7 @@ VERBS: Final = {
     "drain": ("fleet", "Empty workers: no new jobs, and those that run go on or are given back."),
     "undrain": ("fleet", "Have drained workers take jobs again."),
     "remove-worker": ("fleet", "Forget workers that are gone."),
+    "simulate": ("simulate", "Try how much a master bears, with workers that run nothing."),
     "audit": ("audit", "List who did what, newest first."),
 }
 
