@@ -49,7 +49,7 @@ def main() -> None:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         directory.chmod(0o755)
         python = _peers(asked.peers or directory / "peers")
-        postgres = stack.enter_context(_postgresql(directory / "postgresql"))
+        postgres = stack.enter_context(postgresql(directory / "postgresql"))
         redis = stack.enter_context(_redis(directory))
         peer = {"DATABASE": f"host={directory}/postgresql user=postgres dbname={postgres.create()}"}
         _run(python, "procrastinate_", peer, "schema")
@@ -59,7 +59,7 @@ def main() -> None:
             ("ffmpeg-master, PostgreSQL", postgres.url(postgres.create())),
             ("ffmpeg-master, SQLite", f"sqlite:///{directory}/master.db"),
         ):
-            with _master(directory, url) as found:
+            with master(directory, url) as found:
                 rows[name] = _measure(Path(sys.executable), "ours", found | OURS, count)
     _show(rows)
 
@@ -106,7 +106,7 @@ def _peers(directory: Path) -> Path:
 
 
 @contextmanager
-def _postgresql(directory: Path) -> Iterator[Postgres]:
+def postgresql(directory: Path) -> Iterator[Postgres]:
     directory.mkdir()
     server = Postgres(directory)
     server.start()
@@ -143,7 +143,7 @@ def _redis(directory: Path) -> Iterator[str]:
 
 
 @contextmanager
-def _master(directory: Path, url: str) -> Iterator[dict[str, str]]:
+def master(directory: Path, url: str) -> Iterator[dict[str, str]]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     config = directory / "master.toml"

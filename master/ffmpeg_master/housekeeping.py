@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from ffmpeg_master.master import Master
-from ffmpeg_master.store import attendance, audit, jobs, queue, workers
+from ffmpeg_master.store import attendance, audit, queue, waiting, workers
 
 log = structlog.get_logger()
 
@@ -63,7 +63,7 @@ class Housekeeping:
             master.ended(status)
         master.settle()  # what a master that died left
         # Retries, and what another master was told of and could not tell.
-        master.wakeup.wake_here(jobs.due(master.store, before, now))
+        master.wakeup.wake_here(waiting.due(master.store, before, now))
         self._forget(now)
 
     def _attend(self) -> None:

@@ -46,3 +46,20 @@ def test_an_encoder_that_fails_is_not_named(
 def test_no_ffmpeg_no_encoders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert probe_encoders(tmp_path / "encoders.json") == ()
+
+
+def test_a_try_that_somebody_ends_says_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = tmp_path / "encoders.json"
+    found = probe_encoders(memory)
+    for program in ("ffmpeg", "bwrap"):
+        stopped = tmp_path / program / program
+        stopped.parent.mkdir()
+        stopped.write_text("#!/bin/sh\nkill -TERM $$\n")
+        stopped.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{stopped.parent}:/usr/bin:/bin")
+        with pytest.raises(InterruptedError):
+            probe_encoders(memory, afresh=True)
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    assert probe_encoders(memory) == found

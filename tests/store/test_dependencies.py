@@ -10,7 +10,7 @@ import pytest
 from ffmpeg_jobs.model import Job, Outcome, Reason, State
 from ffmpeg_jobs.problems import Conflict, InvalidField
 from ffmpeg_master.model import Needs
-from ffmpeg_master.store import dependencies, intake, jobs, queue
+from ffmpeg_master.store import dependencies, intake, jobs, queue, waiting
 from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.retry import retry
 from tests import handing
@@ -40,7 +40,7 @@ def settle(store: Store) -> None:
         pass
 
 
-def waiting(store: Store) -> set[str]:
+def in_line(store: Store) -> set[str]:
     return {job.job_id for job in handing.waiting(store)}
 
 
@@ -48,14 +48,14 @@ def test_it_waits_in_no_line_until_the_last_completed(store: Store, clock: Clock
     first, second = submit(store), submit(store)
     last = submit(store, first, second)
     assert jobs.show(store, first).awaited
-    assert waiting(store) == {first, second}
+    assert in_line(store) == {first, second}
     run(store, first)
     settle(store)
-    assert (waiting(store), jobs.show(store, first).awaited) == ({second}, False)
+    assert (in_line(store), jobs.show(store, first).awaited) == ({second}, False)
     assert dependencies.waits_for(store, last) == [second]
     clock.forward(100)
     run(store, second)
-    assert waiting(store) == set()
+    assert in_line(store) == set()
     settle(store)
     (ready,) = handing.waiting(store)
     assert (ready.job_id, ready.since_seconds) == (last, clock())
@@ -65,7 +65,7 @@ def test_what_completed_before_is_not_waited_for(store: Store) -> None:
     first = submit(store)
     run(store, first)
     last = submit(store, first)
-    assert waiting(store) == {last}
+    assert in_line(store) == {last}
     assert jobs.show(store, last).job.depends_on == (first,)
 
 
@@ -76,7 +76,7 @@ def test_it_still_waits_for_its_own_time(store: Store, clock: Clock) -> None:
     last = intake.submit(store, intake.Submission(job, Needs(), 4, "digest"))[0].id
     run(store, first)
     settle(store)
-    assert (waiting(store), jobs.due_at(store, last)) == (set(), at)
+    assert (in_line(store), jobs.due_at(store, last)) == (set(), at)
 
 
 def test_all_that_follow_a_failed_one_end_and_name_it(store: Store) -> None:
@@ -90,7 +90,7 @@ def test_all_that_follow_a_failed_one_end_and_name_it(store: Store) -> None:
         assert (status.state, status.reason) == (State.FAILED, Reason.DEPENDENCY_FAILED)
         assert status.error == f"never started, because job {first} failed (encoder_error)"
         assert status.finished_at is not None
-    assert waiting(store) == {beside}
+    assert in_line(store) == {beside}
 
 
 def test_a_canceled_one_ends_what_follows(store: Store) -> None:
@@ -112,12 +112,12 @@ def test_a_retry_wakes_nothing_that_ended_and_can_be_followed_again(store: Store
     settle(store)
     assert jobs.show(store, second).state is State.FAILED
     retry(store, second)
-    assert (waiting(store), dependencies.waits_for(store, second)) == ({first}, [first])
+    assert (in_line(store), dependencies.waits_for(store, second)) == ({first}, [first])
     run(store, first)
     settle(store)
     run(store, second, BROKEN)
     retry(store, second)
-    assert waiting(store) == {second}
+    assert in_line(store) == {second}
 
 
 def test_what_a_never_started_job_depends_on_may_be_gone(store: Store, clock: Clock) -> None:
@@ -141,7 +141,7 @@ def test_an_awaited_one_is_kept_until_its_end_was_told(store: Store, clock: Cloc
     assert queue.forget(store, clock(), 10) == 0
     settle(store)
     assert queue.forget(store, clock(), 10) == 1
-    assert waiting(store) == {second}
+    assert in_line(store) == {second}
 
 
 def test_a_canceled_job_that_waited_can_be_retried(store: Store) -> None:
@@ -149,12 +149,12 @@ def test_a_canceled_job_that_waited_can_be_retried(store: Store) -> None:
     second = submit(store, first)
     queue.cancel(store, second)
     assert retry(store, second).state is State.QUEUED
-    assert waiting(store) == {first}
+    assert in_line(store) == {first}
     queue.cancel(store, second)
     run(store, first)
     settle(store)
     retry(store, second)
-    assert waiting(store) == {second}
+    assert in_line(store) == {second}
 
 
 def test_a_deadline_passes_while_it_waits(store: Store, clock: Clock) -> None:
@@ -176,7 +176,7 @@ def test_a_batch_may_be_a_graph(store: Store) -> None:
     for done, then in ((top, {left, right}), (left, {right}), (right, {end})):
         run(store, done)
         settle(store)
-        assert waiting(store) == then
+        assert in_line(store) == then
 
 
 def test_a_batch_with_one_hopeless_job_is_refused(store: Store) -> None:
@@ -185,7 +185,7 @@ def test_a_batch_with_one_hopeless_job_is_refused(store: Store) -> None:
     sent = [submission(place=0), submission("#0", canceled, place=1)]
     with pytest.raises(InvalidField, match=rf"jobs\[1\].depends_on\[1\]: job {canceled} is canc"):
         intake.submit_batch(store, sent)
-    assert waiting(store) == set()
+    assert in_line(store) == set()
 
 
 def test_very_many_are_told_in_small_steps(store: Store) -> None:
@@ -197,7 +197,7 @@ def test_very_many_are_told_in_small_steps(store: Store) -> None:
     while (done := dependencies.settle(store)).steps:
         steps.append(done.ready)
     assert steps == [200, 200, 200]
-    assert jobs.due(store, 0, 1e12) == 600
+    assert waiting.due(store, 0, 1e12) == 600
 
 
 def test_no_end_is_missed_and_nobody_blocks_another(store: Store) -> None:
@@ -228,5 +228,5 @@ def test_no_end_is_missed_and_nobody_blocks_another(store: Store) -> None:
     for thread in threads:
         thread.join()
     settle(store)
-    assert waiting(store) == set(lasts)
+    assert in_line(store) == set(lasts)
     assert len(lasts) == 40

@@ -10,7 +10,16 @@ from sqlalchemy import event
 
 from ffmpeg_jobs.model import Heartbeat, Job, Outcome, State
 from ffmpeg_master.model import Filters, Needs
-from ffmpeg_master.store import attendance, changes, dependencies, intake, jobs, queue, workers
+from ffmpeg_master.store import (
+    attendance,
+    changes,
+    dependencies,
+    intake,
+    jobs,
+    queue,
+    waiting,
+    workers,
+)
 from ffmpeg_master.store.engine import Store
 from tests import handing
 
@@ -56,7 +65,7 @@ def test_no_statement_reads_all_jobs(store: Store, scans: list[str]) -> None:
     queue.overdue(store)
     attendance.attend(store, 0, 60)
     jobs.counts(store)
-    jobs.due(store, 0, 1)
+    waiting.due(store, 0, 1)
     changes.since(store, 0)
     jobs.page(store, Filters(state="failed"), 10)
     jobs.page(store, Filters(since=1.0, until=2.0), 10)

@@ -22,7 +22,7 @@ from ffmpeg_jobs.model import (
 )
 from ffmpeg_jobs.problems import Conflict, NotFound, StaleAttempt
 from ffmpeg_master.model import Needs
-from ffmpeg_master.store import attendance, intake, jobs, logs, queue, workers
+from ffmpeg_master.store import attendance, intake, jobs, logs, queue, waiting, workers
 from ffmpeg_master.store.engine import Store
 from tests import handing
 from tests.store.conftest import Clock
@@ -242,8 +242,8 @@ def test_a_retry_waits(store: Store, clock: Clock) -> None:
     assert list(handing.waiting(store)) == []
     clock.forward(5 * 1.25)
     assert [job.job_id for job in handing.waiting(store)] == [held.job_id]
-    assert jobs.due(store, clock() - 5 * 1.25, clock()) == 1
-    assert jobs.due(store, clock(), clock() + 1) == 0
+    assert waiting.due(store, clock() - 5 * 1.25, clock()) == 1
+    assert waiting.due(store, clock(), clock() + 1) == 0
 
 
 def test_the_job_s_own_fault_is_final(store: Store) -> None:

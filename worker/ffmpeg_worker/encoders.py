@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import signal
 import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -25,6 +26,8 @@ from ffmpeg_worker.sandbox import sandboxed
 SIDE_PIXELS: Final = 256
 #: Two frames take half a second; a device that hangs is given up after this long.
 TRY_SECONDS: Final = 60
+#: After somebody ended a try: a stop of our unit ends all its processes.
+AGAIN_SECONDS: Final = 5.0
 
 log = structlog.get_logger()
 
@@ -34,15 +37,23 @@ async def keep_probing(
 ) -> None:
     """Tell ``found`` what encodes here: now, and again each time that ``reload`` is set, then
     without what is remembered. systemd shows the unit as reloading meanwhile."""
-    encoders = await asyncio.to_thread(probe_encoders, memory)
+    encoders = await _probe(memory)
     while True:
         log.info("encoders_found", encoders=list(encoders))
         found(encoders)
         await reload.wait()
         reload.clear()
         tell_systemd(RELOADING=1, MONOTONIC_USEC=time.monotonic_ns() // 1000)
-        encoders = await asyncio.to_thread(probe_encoders, memory, afresh=True)
+        encoders = await _probe(memory, afresh=True)
         tell_systemd(READY=1)
+
+
+async def _probe(memory: Path, *, afresh: bool = False) -> tuple[str, ...]:
+    while True:
+        try:
+            return await asyncio.to_thread(probe_encoders, memory, afresh=afresh)
+        except InterruptedError:  # mostly we are being stopped too, and this is never reached again
+            await asyncio.sleep(AGAIN_SECONDS)
 
 
 def probe_encoders(memory: Path, *, afresh: bool = False) -> tuple[str, ...]:
@@ -50,7 +61,7 @@ def probe_encoders(memory: Path, *, afresh: bool = False) -> tuple[str, ...]:
 
     Software that worked is kept in the file ``memory`` and believed as long as ffmpeg is the
     same, unless all are to be tried ``afresh``; devices come and go, so their encoders are tried
-    each time.
+    each time. Raises InterruptedError if somebody ended a try.
     """
     listing = _listing()
     listed = {words[1] for words in map(str.split, listing.splitlines()) if len(words) > 1}
@@ -89,6 +100,7 @@ def _listing() -> str:
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
+    _check_ended_by_itself(done)
     return done.stdout
 
 
@@ -121,4 +133,10 @@ def _works(encoder: str) -> bool:
         )
     except (OSError, subprocess.TimeoutExpired):
         return False
+    _check_ended_by_itself(done)
     return done.returncode == 0
+
+
+def _check_ended_by_itself(done: subprocess.CompletedProcess[Any]) -> None:
+    if done.returncode == -signal.SIGTERM:
+        raise InterruptedError

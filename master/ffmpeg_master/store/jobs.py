@@ -14,7 +14,7 @@ from ffmpeg_jobs.problems import NotFound
 from ffmpeg_jobs.schema import from_json, to_json
 from ffmpeg_master.model import Filters, Needs
 from ffmpeg_master.store.engine import Connection, Store, writes
-from ffmpeg_master.store.tables import is_live, is_queued, is_ready, jobs, labels
+from ffmpeg_master.store.tables import is_live, is_queued, jobs, labels
 
 #: No job's number is over it.
 _NUMBER_MAX: Final = (1 << 63) - 1
@@ -133,14 +133,6 @@ def counts(store: Store) -> tuple[int, int]:
     with store.read() as connection:
         queued = connection.execute(count.where(is_queued)).scalar_one()
         return queued, connection.execute(count.where(is_live)).scalar_one()
-
-
-def due(store: Store, after: float, until: float) -> int:
-    """How many waiting jobs became due in that span of Unix time."""
-    span = (jobs.c.not_before > after, jobs.c.not_before <= until)
-    query = select(func.count()).where(is_ready, *span)
-    with store.read() as connection:
-        return int(connection.execute(query).scalar_one())
 
 
 def status_of(row: Any) -> JobStatus:

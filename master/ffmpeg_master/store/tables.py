@@ -86,8 +86,8 @@ jobs = Table(
     Column("submitter", String(63)),  # the name of the key that it came with
     Index(
         "jobs_to_hand_out",
-        "state",  # the same in all its rows, but SQLite's planner wants to see it
         "line",
+        "state",  # the same in all its rows, but SQLite's planner wants to see it
         "not_before",
         "number",
         sqlite_where=_READY,
@@ -117,6 +117,14 @@ jobs = Table(
 is_queued: Final = jobs.c.state == literal_column("'queued'")
 #: Nothing but its time and a worker is missing.
 is_ready: Final = and_(is_queued, literal_column("NOT jobs.blocked"))
+
+
+def ready(alias: Any) -> Any:
+    """``is_ready``, of the table under another name."""
+    name = alias.name
+    return text(f"{name}.state = 'queued' AND NOT {name}.blocked")
+
+
 #: It ended, and who waits for it has not been told.
 is_over: Final = and_(literal_column("jobs.awaited"), jobs.c.finished_at.is_not(None))
 is_live: Final = jobs.c.state.in_([literal_column("'running'"), literal_column("'paused'")])

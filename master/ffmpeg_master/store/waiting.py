@@ -15,7 +15,7 @@ from ffmpeg_jobs.model import Queue
 from ffmpeg_master.model import Waiting
 from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.jobs import NEEDS, needs
-from ffmpeg_master.store.tables import is_ready, jobs
+from ffmpeg_master.store.tables import is_ready, jobs, ready
 
 #: Rows fetched of a line while looking for a job that fits: mostly one of the first does.
 _WAITING_FIRST: Final = 8
@@ -31,61 +31,88 @@ _NEXT_LINE: Final = (
     .scalar_subquery()
 )
 _LINES_CTE: Final = _FIRST_LINE.union_all(select(_NEXT_LINE).where(_FIRST_LINE.c.line.is_not(None)))
-_LINES: Final = select(_LINES_CTE.c.line).where(_LINES_CTE.c.line.is_not(None))
-#: The ready jobs of a line whose time has come, longest first.
-_DUE: Final = (
-    select(jobs.c.id, *NEEDS, jobs.c.avoid_worker, jobs.c.queue, jobs.c.rank, jobs.c.number)
-    .add_columns(jobs.c.submitter, jobs.c.not_before)
-    .where(is_ready, jobs.c.line == bindparam("of"), jobs.c.not_before <= bindparam("now"))
+#: How many of each became due in some time.
+_came: Final = jobs.alias("came")
+_CAME: Final = (
+    select(func.count())
+    .where(ready(_came), _came.c.line == _LINES_CTE.c.line)
+    .where(_came.c.not_before > bindparam("after"), _came.c.not_before <= bindparam("until"))
+    .scalar_subquery()
+)
+_DUE: Final = select(func.coalesce(func.sum(_CAME), 0)).select_from(_LINES_CTE)
+_COLUMNS: Final = (
+    *(jobs.c.line, jobs.c.id, *NEEDS, jobs.c.avoid_worker, jobs.c.queue, jobs.c.rank),
+    *(jobs.c.number, jobs.c.submitter, jobs.c.not_before),
+)
+#: Of each line, the ready job whose time has come that waits longest.
+_first: Final = jobs.alias("first")
+_FIRST: Final = (
+    select(_first.c.number)
+    .where(ready(_first), _first.c.line == _LINES_CTE.c.line)
+    .where(_first.c.not_before <= bindparam("now"))
+    .order_by(_first.c.not_before, _first.c.number)
+    .limit(1)
+    .scalar_subquery()
+)
+_HEADS: Final = select(*_COLUMNS).where(jobs.c.number.in_(select(_FIRST).select_from(_LINES_CTE)))
+#: The others of a line, in their order.
+_AFTER: Final = tuple_(jobs.c.not_before, jobs.c.number) > tuple_(
+    bindparam("after_time"), bindparam("after_number")
+)
+_REST: Final = (
+    select(*_COLUMNS)
+    .where(is_ready, jobs.c.line == bindparam("of"), jobs.c.not_before <= bindparam("now"), _AFTER)
     .order_by(jobs.c.not_before, jobs.c.number)
 )
-_DUE_FIRST: Final = _DUE.limit(_WAITING_FIRST)
-_DUE_MORE: Final = _DUE.where(
-    tuple_(jobs.c.not_before, jobs.c.number)
-    > tuple_(bindparam("after_time"), bindparam("after_number"))
-).limit(_WAITING_MOST)
+_FEW: Final = _REST.limit(_WAITING_FIRST)
+_MANY: Final = _REST.limit(_WAITING_MOST)
 
 
 class Lines:
     """All lines, as one transaction sees them; it must not be used after its end."""
 
     def __init__(self, store: Store) -> None:
-        """Nothing of a line is read before it is looked at."""
+        """Of each line only who stands first is read."""
         self._store = store
         self.now = store.now()  #: Unix time
         with store.read() as connection:
-            names = [str(row.line) for row in connection.execute(_LINES)]
-        self._seen: dict[str, list[Waiting]] = {name: [] for name in names}
-        self._rest = {name: self._fetch(name) for name in names}
+            heads = connection.execute(_HEADS, {"now": self.now}).all()
+        self._seen = {row.line: [_waiting(row)] for row in heads}
+        self._rest = {row.line: self._fetch(row.line, row) for row in heads}
 
     @property
     def submitters(self) -> set[str]:
         """Whose jobs wait."""
-        return {name.split("/")[1] for name in self._seen}
+        return {line[0].submitter for line in self._seen.values()}
 
     def by(self, urgency: Callable[[Waiting], Any]) -> Iterator[Waiting]:
         """The jobs by ``urgency``; that of each line only grows."""
         return iter(merge(*map(self._line, self._seen), key=urgency))
 
     def _line(self, name: str) -> Iterator[Waiting]:
-        seen, rest = self._seen[name], self._rest[name]
+        seen = self._seen[name]
         yield from seen
-        for job in rest:
+        for job in self._rest[name]:
             seen.append(job)
             yield job
 
-    def _fetch(self, name: str) -> Iterator[Waiting]:
-        batch, page = _WAITING_FIRST, _DUE_FIRST
+    def _fetch(self, name: str, last: Any) -> Iterator[Waiting]:
         values: dict[str, Any] = {"of": name, "now": self.now}
-        while True:
+        for page, most in ((_FEW, _WAITING_FIRST), (_MANY, _WAITING_MOST)):
+            values |= {"after_time": last.not_before, "after_number": last.number}
             with self._store.read() as connection:
                 rows = connection.execute(page, values).all()
             yield from map(_waiting, rows)
             # What is alike is looked through so far; the rest of the line waits behind.
-            if len(rows) < batch or batch == _WAITING_MOST:
+            if len(rows) < most:
                 return
-            batch, page = _WAITING_MOST, _DUE_MORE
-            values |= {"after_time": rows[-1].not_before, "after_number": rows[-1].number}
+            last = rows[-1]
+
+
+def due(store: Store, after: float, until: float) -> int:
+    """How many waiting jobs became due in that span of Unix time."""
+    with store.read() as connection:
+        return int(connection.execute(_DUE, {"after": after, "until": until}).scalar_one())
 
 
 def _waiting(row: Any) -> Waiting:
