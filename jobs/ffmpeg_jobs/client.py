@@ -196,7 +196,7 @@ class MasterClient:
             asked["results"] = to_json(results)
         timeout = READ_TIMEOUT_SECONDS + wait_seconds
         answer = self._call("POST", "/claims", json=asked, read_timeout=timeout)
-        return self._noun(Claimed, answer) if answer.status_code == 200 else Claimed()
+        return self._noun(Claimed, answer) if answer.status_code == 200 else Claimed((), ())
 
     def heartbeat(self, worker: str, heartbeat: Heartbeat) -> HeartbeatAnswer:
         """Extend the leases of what runs and hear what to do."""

@@ -7,7 +7,7 @@ import re
 import typing
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import jsonschema
@@ -30,12 +30,15 @@ __all__ = [
 ]
 
 
+_NEEDS_SOMETHING: Final = {"required", "minProperties"}
+
+
 def check(schema: contract.JsonSchema, data: object, where: str = "") -> None:
     """Hold ``data`` to ``schema``, one of ``contract``; ``where`` is its place in the request.
 
     Raises InvalidField for the outermost thing that does not fit.
     """
-    if data == {} and "required" not in schema:  # most requests have neither query nor body
+    if data == {} and not _NEEDS_SOMETHING & schema.keys():  # as most queries are
         return
     errors = _validator(schema).iter_errors(data)
     worst = min(errors, key=lambda e: (len(e.absolute_path), str(e.absolute_path)), default=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import replace
 from functools import partial
 
@@ -20,7 +21,7 @@ from ffmpeg_jobs.model import (
     State,
 )
 from ffmpeg_jobs.problems import NotFound, StaleAttempt
-from ffmpeg_master.store import workers
+from ffmpeg_master.store import jobs, workers
 from tests.api.conftest import JOB, MACHINE, PATIENCE_SECONDS, Inside, in_thread, until
 from tests.conftest import ENGINES
 
@@ -43,6 +44,19 @@ def test_a_waiting_claim_is_woken_by_a_submit(inside: Inside) -> None:
     thread.join(PATIENCE_SECONDS)
     assert [claim.job_id for claim in found] == [status.id]
     assert client.job(status.id).state is State.RUNNING
+
+
+def test_a_job_that_somebody_was_just_at_is_not_left_behind(inside: Inside) -> None:
+    inside.client().register("ada", MACHINE)
+    job_id = inside.client().submit(JOB).id
+    client = inside.client(Role.WORKER)
+    with inside.master.store.write() as connection:
+        jobs.get(connection, job_id)  # and holds it
+        thread, found = in_thread(lambda: client.claim("ada", PATIENCE_SECONDS))
+        time.sleep(0.2)
+        assert found == []
+    thread.join(PATIENCE_SECONDS / 2)
+    assert [claim and claim.job_id for claim in found] == [job_id]
 
 
 def test_without_work_a_claim_ends_empty(inside: Inside) -> None:

@@ -108,8 +108,8 @@ class Refused:
 class Claimed:
     """What a claim brought: jobs, and which of the results that came with it are not wanted."""
 
-    claims: tuple[Claim, ...] = ()
-    refused: tuple[Refused, ...] = ()
+    claims: tuple[Claim, ...]
+    refused: tuple[Refused, ...]
 
 
 class CallbackState(str, Enum):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from typing import Final
+
 import structlog
 
 from ffmpeg_jobs import contract
@@ -14,6 +17,11 @@ from ffmpeg_master.api.call import Answer, Call
 from ffmpeg_master.master import Master
 from ffmpeg_master.store import claims, giveback, logs, queue
 from ffmpeg_master.store.claims import Asked, Given
+
+#: Somebody was at the job for a transaction's time, and did not take it: nobody else is woken
+#: for it. So often, and after so long, it is looked at again.
+_LOOKS_MOST: Final = 50
+_LOOK_SECONDS: Final = 0.02
 
 log = structlog.get_logger()
 
@@ -47,9 +55,15 @@ def claim(call: Call) -> Answer:
 
 
 def _try_claim(master: Master, asked: Asked) -> Given | None:
-    choices = choosing.choices(master.store, master.config, asked.worker)
-    given = claims.claim(master.store, asked, choices)
-    return given if given.claims or asked.results else None
+    for _ in range(_LOOKS_MOST):
+        choices = choosing.choices(master.store, master.config, asked.worker)
+        given = claims.claim(master.store, asked, choices)
+        if given.claims or asked.results:
+            return given
+        if not given.passed:
+            return None
+        time.sleep(_LOOK_SECONDS)
+    return None
 
 
 def _tell(call: Call, given: Given) -> None:

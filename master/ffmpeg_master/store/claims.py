@@ -72,6 +72,7 @@ class Given:
     claims: tuple[Claim, ...] = ()
     ended: tuple[JobStatus, ...] = ()  #: by the results, as they stand now
     refused: tuple[Refused, ...] = ()  #: results that changed nothing
+    passed: bool = False  #: somebody else was at a job that suits, and may have left it there
 
 
 def claim(store: Store, asked: Asked, choices: Generator[str, bool, None]) -> Given:
@@ -86,17 +87,19 @@ def claim(store: Store, asked: Asked, choices: Generator[str, bool, None]) -> Gi
         now = store.now()
         ended, refused = _hear(connection, now, asked.results, asked.retry_seconds)
         claims: list[Claim] = []
+        passed = False
         with suppress(StopIteration):
             job_id = next(choices)
             while True:
                 found = _take(connection, job_id, asked, now)
+                passed = passed or found is None
                 if found is not None:
                     claims.append(found)
                     if len(claims) == asked.most:
                         break
                 job_id = choices.send(found is not None)
         choices.close()
-    return Given(tuple(claims), tuple(ended), tuple(refused))
+    return Given(tuple(claims), tuple(ended), tuple(refused), passed)
 
 
 def _hear(
