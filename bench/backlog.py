@@ -4,7 +4,7 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import count, islice, product
 from pathlib import Path
@@ -15,7 +15,8 @@ from sqlalchemy import insert, select
 from tests.postgres import Postgres
 
 from bench import table
-from bench.queue import master, postgresql
+from bench.master import Running, master
+from bench.queue import postgresql
 from ffmpeg_jobs.client import MasterClient
 from ffmpeg_jobs.line import Endpoint
 from ffmpeg_jobs.model import Claim, Machine, Outcome, Result, State
@@ -62,16 +63,16 @@ def _compare(name: str, directory: Path, databases: list[tuple[int, str]]) -> No
 
 
 def _measure(directory: Path, url: str, size: int) -> dict[str, float]:
-    with master(directory, url) as environ:
-        client = MasterClient(Endpoint(environ["MASTER"], environ["KEY"]))
+    with master(directory, url) as found:
+        client = MasterClient(Endpoint(found.url, found.key))
         for number in range(min(size, 1000)):
             client.submit(KINDS[number % len(KINDS)] | {"parameters": {"duration": 1}})
         _multiply(url, size)
         client.register("bench", Machine(64, 1 << 30, 1 << 40, 1000))
-        return {what: _median(work) for what, work in _work(client, environ).items()}
+        return {what: _median(work) for what, work in _work(client, found).items()}
 
 
-def _work(client: MasterClient, environ: Mapping[str, str]) -> dict[str, Callable[[], object]]:
+def _work(client: MasterClient, found: Running) -> dict[str, Callable[[], object]]:
     held: list[Claim] = []
 
     def submit() -> None:
@@ -98,8 +99,8 @@ def _work(client: MasterClient, environ: Mapping[str, str]) -> dict[str, Callabl
         list(islice(client.jobs(None, queue="batch"), 300))
 
     def counts() -> None:
-        headers = {"Authorization": f"Bearer {environ['KEY']}"}
-        answer = requests.get(f"{environ['MASTER']}/metrics", headers=headers, timeout=60)
+        headers = {"Authorization": f"Bearer {found.key}"}
+        answer = requests.get(f"{found.url}/metrics", headers=headers, timeout=60)
         answer.raise_for_status()
 
     return {

@@ -9,7 +9,6 @@ import argparse
 import json
 import os
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from typing import Any
 from tests.postgres import Postgres
 
 from bench import table
+from bench.master import OURS, master
 
 ROOT = Path(__file__).parents[1]
 QUEUES = ROOT / "bench" / "queues"
@@ -33,7 +33,6 @@ PEERS = (
     "redis==6.4.0",
     "packaging",
 )
-OURS = {"PYTHONPATH": f"{ROOT}/jobs:{ROOT}/master"}
 WAITS = 40
 
 
@@ -60,7 +59,7 @@ def main() -> None:
             ("ffmpeg-master, SQLite", f"sqlite:///{directory}/master.db"),
         ):
             with master(directory, url) as found:
-                rows[name] = _measure(Path(sys.executable), "ours", found | OURS, count)
+                rows[name] = _measure(Path(sys.executable), "ours", found.environ | OURS, count)
     _show(rows)
 
 
@@ -140,32 +139,6 @@ def _redis(directory: Path) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait()
-
-
-@contextmanager
-def master(directory: Path, url: str) -> Iterator[dict[str, str]]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    config = directory / "master.toml"
-    config.write_text(f'bind = "127.0.0.1:{port}"\ndatabase = "{url}"\n')
-    command: list[str | Path] = [sys.executable, "-m", "ffmpeg_master", "--config", config]
-    environ = os.environ | OURS
-    make_key = [*command, "keys", "create", "--name", "bench", "--role", "admin"]
-    key = subprocess.run(
-        make_key, env=environ, stdout=subprocess.PIPE, text=True, check=True
-    ).stdout.strip()
-    process = subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    try:
-        for line in process.stderr:
-            if "event=ready" in line:
-                break
-        drain = subprocess.Popen(["cat"], stdin=process.stderr, stdout=subprocess.DEVNULL)
-        yield {"MASTER": f"http://127.0.0.1:{port}", "KEY": key}
-    finally:
-        process.terminate()
-        process.wait()
-        drain.wait()
 
 
 if __name__ == "__main__":

@@ -36,7 +36,8 @@ _GUNICORN: Final = {
     "workers": 1,
     "worker_class": "ffmpeg_master.process.Process",
     "logger_class": "ffmpeg_master.server.Log",
-    "worker_connections": 4096,  # held claims and idle connections; LimitNOFILE is above
+    # Two for each waiting worker: a held claim, and its heartbeats. LimitNOFILE is above.
+    "worker_connections": 32768,
     "keepalive": 75,  # seconds: longer than a claim is held and than a heartbeat takes
     "graceful_timeout": 20,  # seconds for requests in flight at a stop
     # Seconds: a serving process that stands still this long is replaced. The first start on a

@@ -172,6 +172,23 @@ def test_a_full_worker_gets_nothing(inside: Inside) -> None:
     assert client.claim("ada", 0) is not None
 
 
+def test_where_very_many_wait_each_is_heard_more_seldom(inside: Inside) -> None:
+    client, wakeup = inside.client(), inside.master.wakeup
+    for number in range(800):
+        waits = partial(wakeup.wait_for, f"ada-{number}", PATIENCE_SECONDS, lambda: None)
+        threading.Thread(target=waits, daemon=True).start()
+    until(lambda: len(wakeup) == 800)
+    assert client.register("ada", MACHINE).heartbeat_seconds == 16
+    wakeup.close()
+    until(lambda: len(wakeup) == 0)
+    assert client.register("ada", MACHINE).heartbeat_seconds == 15
+
+
+def test_who_is_not_known_is_told_so_though_there_is_no_job(inside: Inside) -> None:
+    with pytest.raises(NotFound):
+        inside.client().claim("ada", 0)
+
+
 def test_heartbeats_show_progress_and_bring_orders(inside: Inside) -> None:
     client = inside.client()
     idle = client.register("ada", MACHINE)

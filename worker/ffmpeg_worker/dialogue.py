@@ -21,8 +21,8 @@ from ffmpeg_worker.backoff import Backoff
 from ffmpeg_worker.lease import Lease, boot_seconds
 from ffmpeg_worker.results import Results
 
-#: How long a claim is held open by the master when there is no job.
-CLAIM_WAIT_SECONDS: Final = 25.0
+#: How long a claim is held open by the master when there is no job; proxies commonly cut at 60.
+CLAIM_WAIT_SECONDS: Final = 45.0
 #: Before a master has said how often it wants to hear from us.
 HEARTBEAT_SECONDS: Final = 2.0
 #: A master that is back has orders; to be asked so often is what it is used to.

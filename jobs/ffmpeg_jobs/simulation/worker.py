@@ -23,7 +23,7 @@ LABEL: Final = "simulated"
 MEMORY_MB: Final = 16
 DISK_MB: Final = 1
 #: As the worker's own.
-CLAIM_WAIT_SECONDS: Final = 25.0
+CLAIM_WAIT_SECONDS: Final = 45.0
 _AGAIN_SECONDS: Final = 1.0
 _COMPLETED: Final = to_json(Outcome(State.COMPLETED))
 

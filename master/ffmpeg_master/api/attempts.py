@@ -15,7 +15,7 @@ from ffmpeg_jobs.schema import check, from_json
 from ffmpeg_master import choosing
 from ffmpeg_master.api.call import Answer, Call
 from ffmpeg_master.master import Master
-from ffmpeg_master.store import claims, giveback, logs, queue
+from ffmpeg_master.store import claims, giveback, logs, queue, waiting
 from ffmpeg_master.store.claims import Asked, Given
 
 #: Somebody was at the job for a transaction's time, and did not take it: nobody else is woken
@@ -55,6 +55,9 @@ def claim(call: Call) -> Answer:
 
 
 def _try_claim(master: Master, asked: Asked) -> Given | None:
+    # Thousands wait where nothing does: they ask again and again, and need no transaction.
+    if not asked.results and waiting.none_for(master.store, asked.worker):
+        return None
     for _ in range(_LOOKS_MOST):
         choices = choosing.choices(master.store, master.config, asked.worker)
         given = claims.claim(master.store, asked, choices)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import structlog
 
 from ffmpeg_jobs.model import Heartbeat, HeartbeatAnswer, HeartbeatOrder, Machine
@@ -11,6 +13,9 @@ from ffmpeg_master.master import Master
 from ffmpeg_master.store import giveback, queue, workers
 
 log = structlog.get_logger()
+
+#: Heartbeats of workers that have nothing to tell but that they are there.
+_IDLE_HEARD_A_SECOND: Final = 50
 
 
 def register(call: Call) -> Answer:
@@ -93,9 +98,16 @@ def _take_back_unheard(master: Master, name: str, told: Heartbeat) -> None:
 
 def _answer(master: Master, name: str, orders: tuple[HeartbeatOrder, ...]) -> HeartbeatAnswer:
     config = master.config
-    seconds = config.heartbeat_seconds if orders else config.idle_heartbeat_seconds
+    seconds = config.heartbeat_seconds if orders else _idle_seconds(master)
     drain, drain_seconds = workers.drained(master.store, name)
     return HeartbeatAnswer(orders, config.lease_seconds, seconds, drain, drain_seconds)
+
+
+def _idle_seconds(master: Master) -> float:
+    """Where very many wait, each is heard more seldom, and still twice before it is offline."""
+    config = master.config
+    spread = min(len(master.wakeup) / _IDLE_HEARD_A_SECOND, config.lease_seconds / 2)
+    return max(config.idle_heartbeat_seconds, spread)
 
 
 def show_all(call: Call) -> Answer:

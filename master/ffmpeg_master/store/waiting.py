@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from heapq import merge
 from typing import Any, Final
 
-from sqlalchemy import bindparam, func, select, tuple_
+from sqlalchemy import bindparam, exists, func, select, tuple_
 
 from ffmpeg_jobs.model import Queue
 from ffmpeg_master.model import Waiting
 from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.jobs import NEEDS, needs
-from ffmpeg_master.store.tables import is_ready, jobs, ready
+from ffmpeg_master.store.tables import is_ready, jobs, ready, workers
 
 #: Rows fetched of a line while looking for a job that fits: mostly one of the first does.
 _WAITING_FIRST: Final = 8
@@ -66,6 +66,19 @@ _REST: Final = (
 )
 _FEW: Final = _REST.limit(_WAITING_FIRST)
 _MANY: Final = _REST.limit(_WAITING_MOST)
+
+#: Whether a job is ready, if not due yet, and whether there is this worker.
+_ANY: Final = select(
+    exists(select(jobs.c.number).where(is_ready)).label("ready"),
+    exists(select(workers.c.name).where(workers.c.name == bindparam("by"))).label("known"),
+)
+
+
+def none_for(store: Store, worker: str) -> bool:
+    """Whether ``worker``, which is known, need not look for a job: none is ready."""
+    with store.read() as connection:
+        found = connection.execute(_ANY, {"by": worker}).one()
+    return bool(found.known) and not found.ready
 
 
 class Lines:
