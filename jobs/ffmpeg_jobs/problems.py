@@ -7,6 +7,7 @@
     ├── Forbidden       403     the key's role does not allow it
     ├── NotFound        404     no such job, worker or path
     ├── MethodNotAllowed 405    the path is there, the method is not
+    ├── NotAcceptable   406     the client takes no answer of this type
     ├── Conflict        409     the state of the job does not allow it
     │   └── StaleAttempt 409    the attempt is no longer the current one
     ├── TooLarge        413     the body is over its limit
@@ -23,7 +24,7 @@ The master raises them, ``to_json`` puts them on the wire, the client rebuilds t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:ffmpeg-worker:problem:"
@@ -35,6 +36,7 @@ class Problem(Exception):
     kind: ClassVar[str] = "problem"
     status: int = 400
     title: ClassVar[str] = "The request was refused"
+    remedy: ClassVar[str] = "Read detail."  #: what to do about it
 
     def __init__(self, detail: str, /, **members: Any) -> None:
         super().__init__(detail)
@@ -56,12 +58,17 @@ class InvalidJson(Problem):
     """The body is not the JSON it should be."""
 
     kind, status, title = "invalid-json", 400, "The body is not valid JSON"
+    remedy = (
+        "Send one JSON object in UTF-8, with finite numbers and whole characters; detail "
+        "says where it breaks."
+    )
 
 
 class InvalidField(Problem):
     """A field is unknown, missing or out of its range."""
 
     kind, status, title = "invalid-field", 422, "A field is not allowed as it is"
+    remedy = "Correct what errors names: the field, the value it had, and what is allowed."
 
     @classmethod
     def of(cls, field: str, value: object, allowed: str, what: str = "") -> InvalidField:
@@ -77,66 +84,87 @@ class Unauthorized(Problem):
     """No key came with the request, or none that is known."""
 
     kind, status, title = "unauthorized", 401, "A valid API key is needed"
+    remedy = "Send a key as Authorization: Bearer KEY; ffmpeg-master keys create makes one."
 
 
 class Forbidden(Problem):
     """The key is known; its role does not allow this."""
 
     kind, status, title = "forbidden", 403, "The key's role does not allow this"
+    remedy = "Use a key of a role that detail names, or one that may act for this worker."
 
 
 class NotFound(Problem):
     """There is no such job, worker or path."""
 
     kind, status, title = "not-found", 404, "Not found"
+    remedy = (
+        "Look at the id or name; jobs of other tenants, and those that ended long ago, "
+        "are not there."
+    )
 
 
 class MethodNotAllowed(Problem):
     """The path exists; it does not answer to this method."""
 
     kind, status, title = "method-not-allowed", 405, "The method is not allowed here"
+    remedy = "Use a method of the header Allow."
+
+
+class NotAcceptable(Problem):
+    """The answer is of a type that the client says it does not take."""
+
+    kind, status, title = "not-acceptable", 406, "The answer is of a type that is not accepted"
+    remedy = "Leave Accept out, or have it take the type that detail names."
 
 
 class Conflict(Problem):
     """The present state does not allow it."""
 
     kind, status, title = "conflict", 409, "The present state does not allow it"
+    remedy = "Read how the job or worker stands now, and decide again."
 
 
 class StaleAttempt(Conflict):
     """The attempt is no longer the current one; nothing was changed."""
 
     kind, title = "stale-attempt", "The attempt is no longer the current one"
+    remedy = "Stop the attempt and forget it: another one counts, or the job ended."
 
 
 class TooLarge(Problem):
     """The body is over its limit."""
 
     kind, status, title = "too-large", 413, "The body is too large"
+    remedy = "Send at most limit_bytes; split a batch."
 
 
 class UnsupportedMedia(Problem):
     """The body is of another type than the path takes."""
 
     kind, status, title = "unsupported-media-type", 415, "The body is of an unsupported type"
+    remedy = "Send the Content-Type that detail names."
 
 
 class TooManyRequests(Problem):
     """Try again later."""
 
     kind, status, title = "too-many-requests", 429, "Too many requests"
+    remedy = "Wait retry_after_seconds, and then send a key that is known."
 
 
 class MasterError(Problem):
     """A fault of the master's own; its log says more."""
 
     kind, status, title = "internal", 500, "The master failed"
+    remedy = "Try again later; tell the operator, whose master's log says more."
 
 
 class Unavailable(Problem):
     """The master cannot do it now; try again."""
 
     kind, status, title = "unavailable", 503, "Not available now"
+    remedy = "Try again after Retry-After, or ask another master."
 
 
 class MasterUnreachable(Exception):
@@ -151,6 +179,8 @@ def _leaves(cls: type[Problem]) -> list[type[Problem]]:
     return [cls, *(leaf for sub in cls.__subclasses__() for leaf in _leaves(sub))]
 
 
+#: Those that masters answer with, by their kind.
+BY_KIND: Final = {cls.kind: cls for cls in _leaves(Problem) if cls is not Problem}
 _BY_TYPE = {TYPE_PREFIX + cls.kind: cls for cls in _leaves(Problem)}
 _BY_STATUS = {cls.status: cls for cls in reversed(_leaves(Problem)) if cls is not Problem}
 

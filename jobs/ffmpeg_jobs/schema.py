@@ -6,7 +6,8 @@ import math
 import re
 import typing
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -49,7 +50,9 @@ def check(schema: contract.JsonSchema, data: object, where: str = "") -> None:
 def _is_number(_checker: object, value: object) -> bool:
     # Python reads NaN and Infinity, which are not JSON (RFC 8259, section 6).
     plain = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return plain and math.isfinite(typing.cast(float, value))
+    with suppress(OverflowError):  # of a whole number that no float can be
+        return plain and math.isfinite(typing.cast(float, value))
+    return False
 
 
 def _is_text(_checker: object, value: object) -> bool:
@@ -125,6 +128,8 @@ def parse_job(data: object, place: int = 0) -> Job:
     for name in ("not_before", "deadline"):
         _check_moment(name, getattr(job, name))
     _check_dependencies(job, place)
+    for name in ("input", "output"):
+        _check_place(name, getattr(job, name))
     _check_callback(job.callback_url)
     _check_together(job)
     return job
@@ -148,8 +153,11 @@ def _parse_nth(index: int, data: object) -> Job:
 
 
 def unix_seconds(moment: str) -> float:
-    """Unix time in seconds of an RFC 3339 time. Raises ValueError for one that does not exist."""
-    return datetime.fromisoformat(moment).timestamp()
+    """Unix time in seconds of an RFC 3339 time.
+
+    Raises ValueError for one that does not exist, OverflowError for one that UTC cannot say.
+    """
+    return datetime.fromisoformat(moment).astimezone(UTC).timestamp()
 
 
 def _check_moment(name: str, moment: str | None) -> None:
@@ -168,6 +176,15 @@ def _check_dependencies(job: Job, place: int) -> None:
                 f', or of its batch "#0" to "#{place - 1}", who stand before it' if place else ""
             )
             raise InvalidField.of(f"depends_on[{index}]", other, f"the id of a job{earlier}")
+
+
+def _check_place(name: str, place: str | None) -> None:
+    try:
+        if place is not None and not place.startswith("/"):
+            _ = urlsplit(place).port  # whoever shows or opens it takes it apart so
+    except ValueError:
+        allowed = str(contract.JOB["properties"][name]["description"])
+        raise InvalidField.of(name, place, allowed) from None
 
 
 def _check_callback(url: str | None) -> None:

@@ -13,11 +13,13 @@ import falcon
 import structlog
 
 from ffmpeg_jobs import problems
+from ffmpeg_jobs.contract import NESTING_MAX
 from ffmpeg_jobs.problems import (
     InvalidField,
     InvalidJson,
     MasterError,
     MethodNotAllowed,
+    NotAcceptable,
     NotFound,
     Problem,
     TooLarge,
@@ -27,14 +29,14 @@ from ffmpeg_jobs.problems import (
 )
 from ffmpeg_jobs.schema import check, to_json
 from ffmpeg_master import tls
-from ffmpeg_master.api.call import EVENTS, JSON, Answer, Call, Route
+from ffmpeg_master.api.call import JSON, Answer, Call, Route
 from ffmpeg_master.api.permission import allow
 from ffmpeg_master.api.routes import ROUTES
 from ffmpeg_master.api.routes.parameters import NO_QUERY, PATH
 from ffmpeg_master.master import Master
 from ffmpeg_master.model import Key
 from ffmpeg_master.origin import origin
-from ffmpeg_master.representation import represent
+from ffmpeg_master.representation import accepts, represent
 from ffmpeg_master.store.engine import Collision
 
 log = structlog.get_logger()
@@ -58,7 +60,7 @@ def make_app(master: Master) -> Any:
     for route in ROUTES:
         resource = by_path.setdefault(route.path, _Resource())
         # To HEAD, falcon leaves the body out; a stream has no end to tell of.
-        head = ["head"] if route.method == "GET" and route.gives != EVENTS else []
+        head = ["head"] if route.tagged else []
         for method in (route.method.lower(), *head):
             setattr(resource, f"on_{method}", _responder(master, route))
     for path, resource in by_path.items():
@@ -69,6 +71,20 @@ def make_app(master: Master) -> Any:
 class _Resource:
     """What falcon looks for the methods of a path in."""
 
+    def on_options(self, req: Any, resp: Any, **_path: Any) -> None:
+        """RFC 9110, section 9.3.7; what a path takes is no secret."""
+        resp.status = 204
+        resp.set_header("Allow", _methods(req.uri_template))
+
+
+def _methods(path: str | None) -> str:
+    """What may be asked of a path, as Allow says it; "" if there is none such."""
+    here = [route for route in ROUTES if route.path == path]
+    if not here:
+        return ""
+    head = {"HEAD" for route in here if route.tagged}
+    return ", ".join(sorted({"OPTIONS", *head, *(route.method for route in here)}))
+
 
 def _responder(master: Master, route: Route) -> Any:
     def respond(req: Any, resp: Any, **path: Any) -> None:
@@ -78,13 +94,14 @@ def _responder(master: Master, route: Route) -> Any:
             key = master.gate.admit(req.get_header("Authorization"), route.role, address)
         _tell_log(key, address, route)
         check(PATH, path)
-        query = _query(req, route)
+        _check_accepted(req, route)
+        query, headers = _query(req, route), _headers(req, route)
         body = _body(req, route)
         sock = req.env.get("gunicorn.socket")
         certified = tls.showed_certificate(sock)
         alive = _listens(sock)
         who = (key, address, alive, certified, route.audited)
-        call = Call(master, path, query, req.get_header, body, *who)
+        call = Call(master, path, query, headers, body, *who)
         allow(route, call)
         answer = _handle(route, call)
         _write(resp, answer)
@@ -132,6 +149,20 @@ def _query(req: Any, route: Route) -> Mapping[str, Any]:
     return query
 
 
+def _headers(req: Any, route: Route) -> Mapping[str, str]:
+    schema = route.headers or NO_QUERY
+    sent = {name: req.get_header(name) for name in schema["properties"]}
+    headers = {name: value for name, value in sent.items() if value is not None}
+    check(schema, headers)
+    return headers
+
+
+def _check_accepted(req: Any, route: Route) -> None:
+    accepted = req.get_header("Accept")
+    if route.answers_with_body and not accepts(accepted, route.gives):
+        raise NotAcceptable(f'Accept: "{accepted}" takes no {route.gives}, which is all there is')
+
+
 def _body(req: Any, route: Route) -> Any:
     if route.takes is None:
         return None
@@ -167,7 +198,18 @@ def _parse(content: bytes) -> Any:
             json.dumps(body, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
         raise InvalidJson(f"the body is not valid JSON: {error}") from None
+    if isinstance(body, (dict, list)) and _is_deep(body):
+        raise InvalidJson(f"the body is nested deeper than {NESTING_MAX}")
     return body
+
+
+def _is_deep(body: dict[str, Any] | list[Any]) -> bool:
+    """Whether it is nested so deep that what looks at it by recursion could fail."""
+    level: list[Any] = [body]
+    for _ in range(NESTING_MAX):
+        inside = (n.values() if isinstance(n, dict) else n for n in level)
+        level = [node for nodes in inside for node in nodes if isinstance(node, (dict, list))]
+    return bool(level)
 
 
 def _refuse_number(word: str) -> NoReturn:
@@ -229,8 +271,9 @@ def _on_problem(req: Any, resp: Any, problem: Problem, _params: object) -> None:
 
 def _on_http_error(req: Any, resp: Any, error: Any, params: object) -> None:
     """What falcon itself refuses."""
-    if isinstance(error, falcon.HTTPMethodNotAllowed):
-        allowed = (error.headers or {}).get("Allow", "")
+    allowed = _methods(req.uri_template)
+    # Not by the error's type: a method that falcon does not know is a bad request to it.
+    if allowed and req.method not in allowed.split(", "):
         resp.set_header("Allow", allowed)
         problem: Problem = MethodNotAllowed(
             f"{req.method} is not allowed for {req.path}; allowed are {allowed}"

@@ -14,7 +14,22 @@ from ffmpeg_master.store import jobs
 from tests.api.conftest import INSIDE, JOB, Inside
 
 ID = "abcdefghijkl"
+#: In UTC, it would be in the year 10000.
+LATEST = "9999-12-31T23:59:59-01:00"
 NESTED = "[" * 100_000
+
+#: A whole number that no float can be.
+LONG = {"parameters": {"duration": 10**400}}
+MANY_LABELS = {"labels": {f"name{index}": "value" for index in range(33)}}
+
+
+def nested(levels: int) -> dict[str, Any]:
+    """A job of that many levels."""
+    inside: list[Any] = []
+    for _ in range(levels - 2):
+        inside = [inside]
+    return JOB | {"depends_on": inside}
+
 
 REFUSALS: list[tuple[str, str, dict[str, Any], int, str, str]] = [
     ("GET", "/nothing", {}, 404, "not-found", "/nothing"),
@@ -39,6 +54,15 @@ REFUSALS: list[tuple[str, str, dict[str, Any], int, str, str]] = [
     ("POST", "/jobs", {"data": b'{"a": 1e999}'}, 400, "invalid-json", "1e999 is not a number"),
     ("POST", "/jobs", {"data": b'{"a": "\\ud800"}'}, 400, "invalid-json", "not valid JSON"),
     ("POST", "/jobs", {"data": NESTED.encode()}, 400, "invalid-json", "not valid JSON"),
+    ("POST", "/jobs", {"json": nested(32)}, 422, "invalid-field", "depends_on[0]: [[["),
+    ("POST", "/jobs", {"json": nested(33)}, 400, "invalid-json", "nested deeper than 32"),
+    ("POST", "/jobs", {"json": nested(400)}, 400, "invalid-json", "nested deeper than 32"),
+    ("POST", "/jobs", {"json": MANY_LABELS}, 422, "invalid-field", "labels: "),
+    ("POST", "/jobs", {"json": {"labels": {"a": "x" * 256}}}, 422, "invalid-field", "at most 255"),
+    ("POST", "/jobs", {"json": LONG}, 422, "invalid-field", "parameters.duration: 1000"),
+    ("POST", "/jobs", {"data": b"1" * 5000}, 400, "invalid-json", "not valid JSON"),
+    ("POST", "/jobs", {"json": JOB | {"input": "rtmp://a]"}}, 422, "invalid-field", "input: "),
+    ("POST", "/jobs", {"json": JOB | {"output": "http://a:b"}}, 422, "invalid-field", "output: "),
     ("POST", "/jobs", {"data": b""}, 400, "invalid-json", "not valid JSON"),
     ("POST", "/jobs", {"data": b" " * (BODY_MAX_BYTES + 1)}, 413, "too-large", "over 1048576"),
     (
@@ -51,6 +75,20 @@ REFUSALS: list[tuple[str, str, dict[str, Any], int, str, str]] = [
     ),
     ("POST", "/claims", {"json": {"worker": "eve"}}, 404, "not-found", "PUT /workers/eve"),
     ("POST", "/claims", {"json": {"worker": "e", "wait_seconds": 51}}, 422, "invalid-field", "50"),
+    ("PATCH", "/jobs", {}, 405, "method-not-allowed", "allowed are GET, HEAD, OPTIONS, POST"),
+    ("QUERY", "/jobs", {}, 405, "method-not-allowed", "allowed are GET, HEAD, OPTIONS, POST"),
+    ("QUERY", "/nothing", {}, 404, "not-found", "/nothing"),
+    ("GET", "/jobs", {"headers": {"Accept": "text/html"}}, 406, "not-acceptable", "text/html"),
+    (
+        "GET",
+        "/jobs",
+        {"headers": {"Accept": "*/*, application/json;q=0"}},
+        406,
+        "not-acceptable",
+        "",
+    ),
+    ("GET", "/events", {"headers": {"Last-Event-ID": "nan"}}, 422, "invalid-field", "Last-Event"),
+    ("POST", "/jobs", {"json": JOB | {"deadline": LATEST}}, 422, "invalid-field", "RFC 3339"),
     ("PUT", "/workers/-", {"json": {}}, 422, "invalid-field", "name: "),
     (
         "PUT",
@@ -63,7 +101,10 @@ REFUSALS: list[tuple[str, str, dict[str, Any], int, str, str]] = [
     (
         "PUT",
         f"/jobs/{ID}/attempts/1/log",
-        {"data": b"x" * (LOG_MAX_BYTES + 1), "headers": {"Content-Type": "text/plain"}},
+        {
+            "data": b"x" * (LOG_MAX_BYTES + 1),
+            "headers": {"Content-Type": "text/plain", "Attempt-Token": "t" * 32},
+        },
         413,
         "too-large",
         "over 1048576 bytes",
@@ -96,7 +137,7 @@ def test_refusals(  # noqa: PLR0917 - a row of the table above
 
 
 def test_a_wrong_method_says_which_are_right(inside: Inside) -> None:
-    assert "GET, HEAD, POST" in inside.call("DELETE", "/jobs").headers["Allow"]
+    assert inside.call("DELETE", "/jobs").headers["Allow"] == "GET, HEAD, OPTIONS, POST"
 
 
 def test_a_refused_field_is_named_for_programs_too(inside: Inside) -> None:
@@ -149,3 +190,11 @@ def test_the_wrong_role_is_told_which_is_needed(inside: Inside) -> None:
     answer = inside.call("POST", "/jobs", Role.READ, data=json.dumps(JOB))
     assert answer.status_code == 403
     assert "has the role read; this needs admin or submit" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("kind", problems.BY_KIND)
+def test_the_master_explains_each_type(inside: Inside, kind: str) -> None:
+    text = inside.call("GET", f"/problems/{kind}", role=None).text
+    problem = problems.BY_KIND[kind]
+    for words in (problems.TYPE_PREFIX + kind, str(problem.status), problem.title, problem.remedy):
+        assert words in text

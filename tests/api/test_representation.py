@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gzip
 import http.client
+import re
 from urllib.parse import urlsplit
 
 import pytest
 
 from ffmpeg_jobs.model import Role
+from ffmpeg_master.api.routes import ROUTES
 from tests.api.conftest import JOB, Inside, Launch
 
 
@@ -32,14 +34,30 @@ def test_head_is_get_without_the_body(launch: Launch) -> None:
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [
-        ("/jobs", {"GET", "HEAD", "OPTIONS", "POST"}),
-        ("/claims", {"OPTIONS", "POST"}),
-        ("/workers/ada", {"DELETE", "OPTIONS", "PUT"}),
+        ("/jobs", "GET, HEAD, OPTIONS, POST"),
+        ("/claims", "OPTIONS, POST"),
+        ("/events", "GET, OPTIONS"),
+        ("/workers/ada", "DELETE, OPTIONS, PUT"),
     ],
 )
-def test_options_tell_the_methods(inside: Inside, path: str, allowed: set[str]) -> None:
+def test_options_tell_the_methods(inside: Inside, path: str, allowed: str) -> None:
     answer = inside.call("OPTIONS", path, role=None)
-    assert set(answer.headers["Allow"].split(", ")) | {"OPTIONS"} == allowed
+    assert (answer.status_code, answer.headers["Allow"], answer.content) == (204, allowed, b"")
+    refused = inside.call("TRACE", path)
+    assert (refused.status_code, refused.headers["Allow"]) == (405, allowed)
+
+
+def test_every_path_has_options(inside: Inside) -> None:
+    for template in {route.path for route in ROUTES}:
+        path = re.sub("{.*?}", "1", template)
+        assert inside.call("OPTIONS", path, role=None).status_code == 204, path
+
+
+@pytest.mark.parametrize(
+    "accepted", ["", "application/json", "text/html, application/*;q=0.1", "text/html, */*; q=0.5"]
+)
+def test_who_takes_json_among_others_gets_it(inside: Inside, accepted: str) -> None:
+    assert inside.call("GET", "/jobs", headers={"Accept": accepted}).status_code == 200
 
 
 def test_what_the_client_has_is_not_sent_again(inside: Inside) -> None:

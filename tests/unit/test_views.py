@@ -49,3 +49,8 @@ def test_messages_that_quote_a_url_do_not_tell_its_secret(place: str, secret: st
     assert secret not in shown
     assert "deadbeef0123" not in shown
     assert "403 Forbidden" in shown
+
+
+def test_what_is_no_url_is_hidden_as_a_whole() -> None:
+    assert views.redact("rtmp://secret]") == views.HIDDEN
+    assert views.hide("cannot open rtmp://secret]", Job(input="rtmp://secret]")) == "cannot open …"

@@ -13,6 +13,8 @@ JsonSchema = shapes.JsonSchema
 LOG_MAX_BYTES: Final = 1 << 20
 #: A request's body; a job is under 8 KiB, a heartbeat of 100 attempts under 64 KiB.
 BODY_MAX_BYTES: Final = 1 << 20
+#: How deep a body may be nested; a batch of jobs with labels is 5 deep.
+NESTING_MAX: Final = 32
 #: The longest a claim is held open, in seconds; proxies commonly cut at 60.
 CLAIM_WAIT_MAX_SECONDS: Final = 50
 #: Most jobs of one batch: what one transaction writes in a fraction of a second.
@@ -55,7 +57,10 @@ SHORT = text(r"^[^\x00]*$", 255, "a text of at most 255 characters")
 LOG_LINE = text(r"^[^\x00]*$", 2000, "a line of at most 2000 characters")
 TIME = text(r"^\d{4}-\d\d-\d\dT.*Z$", 32, "a time as in RFC 3339, UTC")
 MOMENT = text(
-    r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$",
+    # 31 February fits; what reads it knows better.
+    r"^[1-9][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+    r"T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?"
+    r"(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$",
     32,
     "a time as in RFC 3339, such as 2027-01-31T18:00:00Z",
 )

@@ -23,7 +23,7 @@ class Call:
     master: Master
     path: Mapping[str, Any]
     query: Mapping[str, Any]
-    header: Callable[[str], str | None]
+    headers: Mapping[str, str]  #: those that its route reads
     body: Any  #: parsed JSON, or bytes if the route takes text; None without a body
     key: Key | None  #: that asks; None where none is needed
     address: str  #: where the request comes from
@@ -74,7 +74,18 @@ class Route:
     query: JsonSchema | None = None
     takes: str | None = None  #: the media type of the body; None: there is none
     gives: str = JSON
-    headers: Mapping[str, str] = field(default_factory=dict)  #: name: what it is for
+    headers: JsonSchema | None = None  #: of those that it reads, as an object
+    tells: Mapping[str, str] = field(default_factory=dict)  #: headers of a good answer, in words
     problems: tuple[int, ...] = ()  #: beyond those of every route
     audited: Action | None = None  #: what the audit log calls it; None: it is not in it
     body_max_bytes: int = BODY_MAX_BYTES
+
+    @property
+    def answers_with_body(self) -> bool:
+        """Whether a good answer brings something."""
+        return set(self.answers) != {204}
+
+    @property
+    def tagged(self) -> bool:
+        """Whether its answers carry an ETag."""
+        return self.method == "GET" and self.gives != EVENTS

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from ffmpeg_jobs.model import FINAL_STATES, JobStatus
-from ffmpeg_jobs.problems import InvalidField
 from ffmpeg_master.api import views
 from ffmpeg_master.api.call import EVENTS, Answer, Call
 from ffmpeg_master.feed import OVERLAP_SECONDS, Feed, read
@@ -59,11 +58,8 @@ def of_all(call: Call) -> Answer:
 
 def _told(call: Call) -> float | None:
     """The change that the client was told of last."""
-    text = call.header("Last-Event-ID")
-    try:
-        return None if text is None else float(text)
-    except ValueError:
-        raise InvalidField.of("Last-Event-ID", text, "the id of an event") from None
+    text = call.headers.get("Last-Event-ID")
+    return None if text is None else float(text)
 
 
 def _answer(stream: Iterator[bytes]) -> Answer:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import structlog
 
-from ffmpeg_jobs import __version__
-from ffmpeg_jobs.problems import Unavailable
+from ffmpeg_jobs import __version__, problems
+from ffmpeg_jobs.problems import TYPE_PREFIX, Unavailable
 from ffmpeg_master import metrics
-from ffmpeg_master.api.call import Answer, Call
+from ffmpeg_master.api.call import TEXT, Answer, Call
 from ffmpeg_master.store import jobs, workers
 
 log = structlog.get_logger()
@@ -32,6 +32,13 @@ def health(call: Call) -> Answer:
             "workers_online": sum(member.online for member in fleet),
         }
     )
+
+
+def explain_problem(call: Call) -> Answer:
+    """GET /problems/{kind}"""
+    problem = problems.BY_KIND[call.path["kind"]]
+    words = f"{TYPE_PREFIX}{problem.kind}\n{problem.status} {problem.title}\n\n{problem.remedy}\n"
+    return Answer(body=words.encode(), media=TEXT)
 
 
 def show_metrics(call: Call) -> Answer:

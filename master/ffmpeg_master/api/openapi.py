@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ffmpeg_jobs import __version__, contract, problems
@@ -18,6 +19,13 @@ _PROBLEM: Final[JsonSchema] = {
         "detail": {"type": "string"},
     },
     "required": ["type", "title", "status", "detail"],
+}
+_TAG: Final = {"ETag": "what If-None-Match asks with"}
+#: What comes with a refusal.
+_REFUSALS_TELL: Final = {
+    401: {"WWW-Authenticate": "how to show a key (RFC 6750)"},
+    429: {"Retry-After": "the seconds to wait"},
+    503: {"Retry-After": "the seconds to wait"},
 }
 #: Nouns that stand under a name; all else is written where it is used.
 _NAMED: Final = {
@@ -44,7 +52,7 @@ def document(routes: Sequence[Route], path: JsonSchema) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         place = paths.setdefault(route.path.replace(":int", ""), {})
-        place[route.method.lower()] = _operation(route, path)
+        place[route.method.lower()] = _operation(route, path, routes)
     return {
         "openapi": "3.1.0",
         "info": {"title": "ffmpeg-master", "version": __version__},
@@ -68,12 +76,12 @@ def _refer(schema: Any, *, top: bool = True) -> Any:
     return {key: _refer(value) for key, value in schema.items()}
 
 
-def _operation(route: Route, path: JsonSchema) -> dict[str, Any]:
+def _operation(route: Route, path: JsonSchema, routes: Sequence[Route]) -> dict[str, Any]:
     operation: dict[str, Any] = {
-        "operationId": f"{route.handler.__module__.rpartition('.')[2]}_{route.handler.__name__}",
+        "operationId": _name(route),
         "summary": route.summary,
         "parameters": _parameters(route, path),
-        "responses": _responses(route),
+        "responses": _responses(route, routes),
     }
     if route.role is not None:
         operation["security"] = [{"key": []}]
@@ -93,25 +101,57 @@ def _parameters(route: Route, path: JsonSchema) -> list[dict[str, Any]]:
     ]
     query = route.query["properties"] if route.query else {}
     rows += [{"name": name, "in": "query", "schema": schema} for name, schema in query.items()]
+    headers = route.headers or {"properties": {}}
     rows += [
-        {"name": name, "in": "header", "description": words, "schema": {"type": "string"}}
-        for name, words in route.headers.items()
+        {"name": name, "in": "header", "required": name in headers.get("required", ()), "schema": s}
+        for name, s in headers["properties"].items()
     ]
+    if route.tagged:
+        rows.append({"name": "If-None-Match", "in": "header", "schema": {"type": "string"}})
     return rows
 
 
-def _responses(route: Route) -> dict[str, Any]:
+def _links(routes: Sequence[Route]) -> dict[str, Any]:
+    """What can be asked next of the job that an answer tells of."""
+    job = {"job_id": "$response.body#/id"}
+    return {
+        _name(route): {"operationId": _name(route), "parameters": job}
+        for route in routes
+        if re.findall(r"{(.*?)}", route.path) == ["job_id"]
+    }
+
+
+def _name(route: Route) -> str:
+    return f"{route.handler.__module__.rpartition('.')[2]}_{route.handler.__name__}"
+
+
+def _responses(route: Route, routes: Sequence[Route]) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     for status, schema in route.answers.items():
         answer: dict[str, Any] = {"description": route.summary}
         if status != 204:
             media = route.gives.partition(";")[0]
             answer["content"] = {media: {"schema": _refer(schema or {"type": "string"})}}
+        told: Mapping[str, str] = {**route.tells} | (_TAG if route.tagged and status == 200 else {})
+        if told:
+            answer["headers"] = _headers(told)
+        if status == 201 and schema is contract.JOB_STATUS:
+            answer["links"] = _links(routes)
         responses[str(status)] = answer
     for status in sorted({*route.problems, *_common(route)} - set(route.answers)):
         content = {problems.MEDIA_TYPE: {"schema": _refer(_PROBLEM)}}
-        responses[str(status)] = {"description": "Refused", "content": content}
+        refusal = {"description": "Refused", "content": content}
+        told = _REFUSALS_TELL.get(status, {})
+        responses[str(status)] = refusal | ({"headers": _headers(told)} if told else {})
+    if route.tagged:
+        responses["304"] = {"description": "The client has it already", "headers": _headers(_TAG)}
     return responses
+
+
+def _headers(told: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        name: {"description": words, "schema": {"type": "string"}} for name, words in told.items()
+    }
 
 
 def _common(route: Route) -> set[int]:
@@ -121,4 +161,6 @@ def _common(route: Route) -> set[int]:
         found |= {401, 403, 429}
     if route.takes is not None:
         found |= {400, 413, 415}
+    if route.answers_with_body:
+        found |= {406}
     return found

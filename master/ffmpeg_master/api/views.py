@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit, urlunsplit
 
 from ffmpeg_jobs.model import Job, JobStatus
 from ffmpeg_jobs.schema import to_json
@@ -18,11 +18,21 @@ def redact(place: str | None) -> str | None:
     """A URL without its user and the values of its query: presigned ones are secrets."""
     if place is None or place.startswith("/"):
         return place
-    parts = urlsplit(place)
+    parts = _split(place)
+    if parts is None:
+        return HIDDEN
     user, at, host = parts.netloc.rpartition("@")
     query = "&".join(_hide_value(part) for part in parts.query.split("&")) if parts.query else ""
     shown = parts._replace(netloc=(HIDDEN + at if user else "") + host, query=query, fragment="")
     return urlunsplit(shown)
+
+
+def _split(place: str) -> SplitResult | None:
+    """A URL's parts; None for one that is none, as were accepted once."""
+    try:
+        return urlsplit(place)
+    except ValueError:
+        return None
 
 
 def _hide_value(part: str) -> str:
@@ -42,7 +52,10 @@ def _secrets(job: Job) -> set[str]:
     for place in (job.input, job.output, job.callback_url):
         if place is None or place.startswith("/"):
             continue
-        parts = urlsplit(place)
+        parts = _split(place)
+        if parts is None:
+            found.add(place)
+            continue
         user = parts.netloc.rpartition("@")[0]
         found |= {user, *user.split(":"), parts.query, parts.fragment}
         found |= {part.partition("=")[2] or part for part in parts.query.split("&")}

@@ -7,7 +7,7 @@ from typing import Final
 from ffmpeg_jobs.model import Role
 from ffmpeg_master import metrics
 from ffmpeg_master.api import health
-from ffmpeg_master.api.call import Route
+from ffmpeg_master.api.call import TEXT, Route
 from ffmpeg_master.api.routes.parameters import number, table
 
 HEALTH: Final = table(
@@ -29,6 +29,15 @@ ROUTES: Final = (
         None,
         "Whether the master works, and what it has to do",
         {200: HEALTH, 503: HEALTH},
+    ),
+    Route(
+        "GET",
+        "/problems/{kind}",
+        health.explain_problem,
+        None,
+        "What a type of problem means, and what to do about it",
+        {200: None},
+        gives=TEXT,
     ),
     Route(
         "GET",

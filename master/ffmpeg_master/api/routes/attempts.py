@@ -7,6 +7,7 @@ from typing import Final
 from ffmpeg_jobs import contract
 from ffmpeg_jobs.client import TOKEN_HEADER
 from ffmpeg_jobs.model import Role
+from ffmpeg_jobs.shapes import fields
 from ffmpeg_master.api import attempts
 from ffmpeg_master.api.call import JSON, Route
 
@@ -55,7 +56,7 @@ ROUTES: Final = (
         "Store ffmpeg's log of an attempt",
         {204: None},
         takes="text/plain",
-        headers={TOKEN_HEADER: "the token that came with the claim"},
+        headers=fields({TOKEN_HEADER: contract.RESULT["properties"]["token"]}, needs=TOKEN_HEADER),
         problems=(404, 409),
         body_max_bytes=contract.LOG_MAX_BYTES,
     ),

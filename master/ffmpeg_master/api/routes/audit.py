@@ -9,7 +9,7 @@ from ffmpeg_jobs.contract import JsonSchema
 from ffmpeg_jobs.model import Role
 from ffmpeg_master.api import audit
 from ffmpeg_master.api.call import Route
-from ffmpeg_master.api.routes.parameters import AUDIT_QUERY
+from ffmpeg_master.api.routes.parameters import AUDIT_QUERY, NEXT_PAGE
 
 ENTRIES: Final[JsonSchema] = {"type": "array", "items": contract.AUDIT_ENTRY}
 
@@ -22,5 +22,6 @@ ROUTES: Final = (
         "List who did what, newest first; the Link header leads to the next page",
         {200: ENTRIES},
         query=AUDIT_QUERY,
+        tells=NEXT_PAGE,
     ),
 )

@@ -7,12 +7,18 @@ from typing import Final
 from ffmpeg_jobs import contract
 from ffmpeg_jobs.contract import JsonSchema
 from ffmpeg_jobs.model import Action, Role
+from ffmpeg_jobs.shapes import fields, text
 from ffmpeg_master.api import events, jobs
 from ffmpeg_master.api.call import EVENTS, JSON, TEXT, Route
-from ffmpeg_master.api.routes.parameters import LIST_QUERY, LOG_QUERY
+from ffmpeg_master.api.routes.parameters import LIST_QUERY, LOG_QUERY, NEXT_PAGE
 
 JOBS: Final[JsonSchema] = {"type": "array", "items": contract.JOB_STATUS}
-_RESUME: Final = {"Last-Event-ID": "the id of the event that was told last; goes on from there"}
+_RESUME: Final = fields(
+    {"Last-Event-ID": text(r"^[0-9]{1,12}(\.[0-9]{1,20})?$", 33, "the id of the event told last")}
+)
+_ONCE: Final = fields(
+    {"Idempotency-Key": text("^[!-~]{1,255}$", 255, "1 to 255 printable characters, no space")}
+)
 
 ROUTES: Final = (
     Route(
@@ -24,7 +30,8 @@ ROUTES: Final = (
         {201: contract.JOB_STATUS},
         body=contract.JOB,
         takes=JSON,
-        headers={"Idempotency-Key": "makes a repeated submit the same job"},
+        headers=_ONCE,
+        tells={"Location": "where the job is"},
         problems=(409,),
         audited=Action.JOB_SUBMITTED,
     ),
@@ -37,7 +44,7 @@ ROUTES: Final = (
         {201: JOBS},
         body=contract.BATCH,
         takes=JSON,
-        headers={"Idempotency-Key": "makes a repeated submit the same jobs"},
+        headers=_ONCE,
         problems=(409,),
         audited=Action.JOB_SUBMITTED,
     ),
@@ -49,6 +56,7 @@ ROUTES: Final = (
         "List jobs, newest first; the Link header leads to the next page",
         {200: JOBS},
         query=LIST_QUERY,
+        tells=NEXT_PAGE,
     ),
     Route(
         "GET",

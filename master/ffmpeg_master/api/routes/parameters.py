@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from ffmpeg_jobs import contract
+from ffmpeg_jobs import contract, problems
 from ffmpeg_jobs.contract import JsonSchema
-from ffmpeg_jobs.shapes import text
+from ffmpeg_jobs.shapes import choice, text
 
 STATUS: Final = contract.JOB_STATUS["properties"]
 WORKER_NAME: Final = contract.WORKER_STATUS["properties"]["name"]
@@ -31,7 +31,13 @@ ATTEMPT: Final = number(1, 1000, "a whole number of attempts, 1 to 1000")
 
 #: What stands in a path's braces.
 PATH: Final = table(
-    {"job_id": STATUS["id"], "attempt": ATTEMPT, "name": WORKER_NAME, "group": contract.GROUP_NAME}
+    {
+        "job_id": STATUS["id"],
+        "attempt": ATTEMPT,
+        "name": WORKER_NAME,
+        "group": contract.GROUP_NAME,
+        "kind": choice(*problems.BY_KIND),
+    }
 )
 
 LIST_QUERY: Final = table(
@@ -66,4 +72,6 @@ AUDIT_QUERY: Final = table(
     }
 )
 LOG_QUERY: Final = table({"attempt": ATTEMPT})
+#: What leads from a page of a list to the next.
+NEXT_PAGE: Final = {"Link": "where the next page is, unless this is the last (RFC 8288)"}
 NO_QUERY: Final = table({})
