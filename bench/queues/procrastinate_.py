@@ -8,7 +8,9 @@ import time
 
 from procrastinate import App, PsycopgConnector, SyncPsycopgConnector
 
-app = App(connector=PsycopgConnector(kwargs={"conninfo": os.environ["DATABASE"]}))
+app = App(
+    connector=PsycopgConnector(conninfo=os.environ["DATABASE"], kwargs={"connect_timeout": 10})
+)
 started: list[float] = []
 
 
@@ -22,7 +24,7 @@ def submit(count: int) -> float:
     """One after the other."""
     with (
         app.replace_connector(
-            SyncPsycopgConnector(kwargs={"conninfo": os.environ["DATABASE"]})
+            SyncPsycopgConnector(conninfo=os.environ["DATABASE"], kwargs={"connect_timeout": 10})
         ) as with_threads,
         with_threads.open(),
     ):
@@ -70,7 +72,7 @@ def schema() -> None:
     """Its tables."""
     with (
         app.replace_connector(
-            SyncPsycopgConnector(kwargs={"conninfo": os.environ["DATABASE"]})
+            SyncPsycopgConnector(conninfo=os.environ["DATABASE"], kwargs={"connect_timeout": 10})
         ) as with_threads,
         with_threads.open(),
     ):
