@@ -30,7 +30,16 @@ from ffmpeg_jobs.contract.fleet import (
     MACHINE,
     WORKER_STATUS,
 )
-from ffmpeg_jobs.contract.job import BATCH, GROUP, JOB, LABELS, LIMITS, NEW_LIMITS, PARAMETERS
+from ffmpeg_jobs.contract.job import (
+    BATCH,
+    COUNTS,
+    GROUP,
+    JOB,
+    LABELS,
+    LIMITS,
+    NEW_LIMITS,
+    PARAMETERS,
+)
 from ffmpeg_jobs.contract.words import (
     AUDIO_ENCODERS,
     BATCH_MAX_JOBS,
@@ -63,6 +72,7 @@ __all__ = [
     "CLAIM_MAX_JOBS",
     "CLAIM_REQUEST",
     "CLAIM_WAIT_MAX_SECONDS",
+    "COUNTS",
     "DEPENDENCY",
     "DEPENDS_ON_MAX",
     "DRAIN",

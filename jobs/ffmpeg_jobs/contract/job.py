@@ -107,12 +107,19 @@ BATCH = fields(
     needs="jobs",
 )
 
+_STATES = fields({state.value: COUNT for state in State})
+#: Jobs by state, all together and of each queue.
+COUNTS = fields(
+    {"jobs": COUNT, "states": _STATES, "queues": fields({q.value: _STATES for q in Queue})},
+    needs="jobs states queues",
+)
+
 #: The jobs of one group together.
 GROUP = fields(
     {
         "name": GROUP_NAME,
         "jobs": COUNT,
-        "states": fields({state.value: COUNT for state in State}),
+        "states": _STATES,
         "percent": NUMBER | {"maximum": 100},
     },
     needs="name jobs states percent",

@@ -78,11 +78,24 @@ def _digest(call: Call) -> str:
 
 def show_page(call: Call) -> Answer:
     """GET /jobs"""
+    limit = call.query.get("limit", LIST_DEFAULT)
+    found, following = jobs.page(call.master.store, _filters(call), limit)
+    headers = following_page("/jobs", call.query, limit, following)
+    return Answer(body=[views.show(status) for status in found], headers=headers)
+
+
+def count(call: Call) -> Answer:
+    """GET /jobs/counts"""
+    queues = jobs.count(call.master.store, _filters(call))
+    states = {state.value: sum(q[state.value] for q in queues.values()) for state in State}
+    return Answer(body={"jobs": sum(states.values()), "states": states, "queues": queues})
+
+
+def _filters(call: Call) -> Filters:
     query = call.query
-    limit = query.get("limit", LIST_DEFAULT)
     state = query.get("state", query.get("status"))
     name, _, value = query.get("label", "").partition("=")
-    filters = Filters(
+    return Filters(
         state,
         query.get("queue"),
         query.get("worker"),
@@ -93,9 +106,6 @@ def show_page(call: Call) -> Answer:
         moment(query, "since"),
         moment(query, "until"),
     )
-    found, following = jobs.page(call.master.store, filters, limit)
-    headers = following_page("/jobs", query, limit, following)
-    return Answer(body=[views.show(status) for status in found], headers=headers)
 
 
 def show(call: Call) -> Answer:

@@ -30,6 +30,7 @@ _REFUSALS_TELL: Final = {
 #: Nouns that stand under a name; all else is written where it is used.
 _NAMED: Final = {
     "Batch": contract.BATCH,
+    "Counts": contract.COUNTS,
     "Group": contract.GROUP,
     "Job": contract.JOB,
     "JobStatus": contract.JOB_STATUS,

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import and_, bindparam, exists, func, select
+from sqlalchemy import and_, bindparam, case, exists, func, select
 
-from ffmpeg_jobs.model import Job, JobStatus, Outcome, Progress, State, Terms, Usage
+from ffmpeg_jobs.model import Job, JobStatus, Outcome, Progress, Queue, State, Terms, Usage
 from ffmpeg_jobs.problems import NotFound
 from ffmpeg_jobs.schema import from_json, to_json
 from ffmpeg_master.model import Filters, Needs
@@ -125,6 +125,20 @@ def needs(row: Any) -> Needs:
     labels = tuple(json.loads(row.worker_labels).items()) if row.worker_labels else ()
     enforced = True if row.enforced else False if row.unenforced else None
     return Needs(row.encoder, row.cpu_percent, row.memory_mb, row.disk_mb, labels, enforced)
+
+
+def count(store: Store, filters: Filters) -> dict[str, dict[str, int]]:
+    """How many jobs there are by queue and state."""
+    # One group a state, as the index has them: by state and queue, all would be sorted first.
+    columns = (func.sum(case((jobs.c.queue == queue.value, 1), else_=0)) for queue in Queue)
+    query = select(jobs.c.state, *columns).where(*_conditions(filters)).group_by(jobs.c.state)
+    with store.read() as connection:
+        found = {row[0]: [int(number) for number in row[1:]] for row in connection.execute(query)}
+    none = [0] * len(Queue)
+    return {
+        queue.value: {state.value: found.get(state.value, none)[place] for state in State}
+        for place, queue in enumerate(Queue)
+    }
 
 
 def counts(store: Store) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from ffmpeg_jobs.model import Action, Role
 from ffmpeg_jobs.shapes import fields, text
 from ffmpeg_master.api import events, jobs
 from ffmpeg_master.api.call import EVENTS, JSON, TEXT, Route
-from ffmpeg_master.api.routes.parameters import LIST_QUERY, LOG_QUERY, NEXT_PAGE
+from ffmpeg_master.api.routes.parameters import COUNT_QUERY, LIST_QUERY, LOG_QUERY, NEXT_PAGE
 
 JOBS: Final[JsonSchema] = {"type": "array", "items": contract.JOB_STATUS}
 _RESUME: Final = fields(
@@ -57,6 +57,15 @@ ROUTES: Final = (
         {200: JOBS},
         query=LIST_QUERY,
         tells=NEXT_PAGE,
+    ),
+    Route(
+        "GET",
+        "/jobs/counts",
+        jobs.count,
+        Role.READ,
+        "Count jobs by state and queue",
+        {200: contract.COUNTS},
+        query=COUNT_QUERY,
     ),
     Route(
         "GET",

@@ -40,20 +40,24 @@ PATH: Final = table(
     }
 )
 
+_WHICH: Final = {
+    "queue": contract.JOB["properties"]["queue"],
+    "worker": WORKER_NAME,
+    "group": contract.GROUP_NAME,
+    "label": {
+        "type": "string",
+        "pattern": r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}=[^\x00]{0,255}$",
+        "description": "a label and its value, as NAME=VALUE",
+    },
+    "since": contract.MOMENT,
+    "until": contract.MOMENT,
+}
+COUNT_QUERY: Final = table(_WHICH)
 LIST_QUERY: Final = table(
     {
         "state": STATUS["state"],
         "status": STATUS["state"],
-        "queue": contract.JOB["properties"]["queue"],
-        "worker": WORKER_NAME,
-        "group": contract.GROUP_NAME,
-        "label": {
-            "type": "string",
-            "pattern": r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}=[^\x00]{0,255}$",
-            "description": "a label and its value, as NAME=VALUE",
-        },
-        "since": contract.MOMENT,
-        "until": contract.MOMENT,
+        **_WHICH,
         "limit": number(1, 1000, "a whole number of jobs, 1 to 1000"),
         "cursor": number(0, (1 << 63) - 1, "the cursor of the Link header of the page before"),
     }
