@@ -1,6 +1,7 @@
 """What can go wrong between client and master, as RFC 9457 problem details.
 
     Problem                     anything the API refuses
+    ├── MalformedRequest 400    it is not HTTP, or did not arrive whole
     ├── InvalidJson     400     the body is not JSON
     ├── InvalidField    422     a field is unknown, missing or out of its range
     ├── Unauthorized    401     no key, or none that is known
@@ -52,6 +53,13 @@ class Problem(Exception):
             "detail": self.detail,
             **self.members,
         }
+
+
+class MalformedRequest(Problem):
+    """It is not HTTP as it should be, or did not arrive whole."""
+
+    kind, status, title = "malformed-request", 400, "The request is not whole"
+    remedy = "Send it again, with a shorter URL or fewer headers if detail says so."
 
 
 class InvalidJson(Problem):

@@ -17,6 +17,7 @@ from ffmpeg_jobs.contract import NESTING_MAX
 from ffmpeg_jobs.problems import (
     InvalidField,
     InvalidJson,
+    MalformedRequest,
     MasterError,
     MethodNotAllowed,
     NotAcceptable,
@@ -183,7 +184,10 @@ def _body(req: Any, route: Route) -> Any:
 
 def _content(req: Any, most_bytes: int) -> bytes:
     if (req.content_length or 0) <= most_bytes:
-        content: bytes = req.stream.read(most_bytes + 1)
+        try:
+            content: bytes = req.stream.read(most_bytes + 1)
+        except OSError as error:  # gunicorn's, of chunks that are none, or the network's
+            raise MalformedRequest(f"the body did not arrive whole: {error}") from None
         if len(content) <= most_bytes:
             return content
     raise TooLarge(f"the body is over {most_bytes} bytes", limit_bytes=most_bytes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import ssl
@@ -12,8 +13,10 @@ from typing import Any, Final
 
 import gevent
 import structlog
+from gunicorn.http.errors import ParseException
 from gunicorn.workers.ggevent import GeventWorker
 
+from ffmpeg_jobs import problems
 from ffmpeg_master import tls
 
 log = structlog.get_logger()
@@ -69,6 +72,21 @@ class Process(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
                 yield
         finally:
             self._idle.discard(client)
+
+    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
+        """Refuse what is no HTTP, before there is a request for the application."""
+        if not isinstance(exc, ParseException):
+            super().handle_error(req, client, addr, exc)
+            return
+        problem = problems.MalformedRequest(str(exc))
+        log.debug("malformed_request", detail=problem.detail)
+        body = json.dumps(problem.to_json()).encode()
+        head = (
+            f"HTTP/1.1 {problem.status} Bad Request\r\nConnection: close\r\n"
+            f"Content-Type: {problems.MEDIA_TYPE}\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        with suppress(OSError):
+            client.sendall(head.encode() + body)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGTERM: stop soon. Not in the handler itself: it may have interrupted a lock's owner."""
