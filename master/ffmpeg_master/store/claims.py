@@ -18,7 +18,7 @@ from sqlalchemy import bindparam, insert, or_, select, update
 from ffmpeg_jobs.model import Claim, Job, JobStatus, Refused, Result, State
 from ffmpeg_jobs.problems import StaleAttempt
 from ffmpeg_jobs.schema import from_json
-from ffmpeg_master.store import fence, outbox, queue
+from ffmpeg_master.store import endings, fence, outbox
 from ffmpeg_master.store.engine import Connection, Store
 from ffmpeg_master.store.jobs import get
 from ffmpeg_master.store.tables import attempts, is_ready, jobs
@@ -66,6 +66,16 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class _Taken:
+    """A job that is being handed out, held until the transaction ends."""
+
+    job_id: str
+    attempt: int
+    token: str
+    job: str  #: as it is kept
+
+
+@dataclass(frozen=True)
 class Given:
     """What became of it."""
 
@@ -85,51 +95,74 @@ def claim(store: Store, asked: Asked, choices: Generator[str, bool, None]) -> Gi
     with store.write() as connection:
         store.hold(connection, asked.worker)
         now = store.now()
-        ended, refused = _hear(connection, now, asked.results, asked.retry_seconds)
-        claims: list[Claim] = []
+        ended, refused = _hear(connection, now, asked)
+        taken: list[_Taken] = []
         passed = False
         with suppress(StopIteration):
             job_id = next(choices)
             while True:
-                found = _take(connection, job_id, asked, now)
+                found = _take(connection, job_id, now)
                 passed = passed or found is None
                 if found is not None:
-                    claims.append(found)
-                    if len(claims) == asked.most:
+                    taken.append(found)
+                    if len(taken) == asked.most:
                         break
                 job_id = choices.send(found is not None)
         choices.close()
+        claims = _hand_out(connection, now, asked, taken)
     return Given(tuple(claims), tuple(ended), tuple(refused), passed)
 
 
 def _hear(
-    connection: Connection, now: float, results: Sequence[Result], retry_seconds: float
+    connection: Connection, now: float, asked: Asked
 ) -> tuple[list[JobStatus], list[Refused]]:
-    ended, refused = [], []
-    # Always in the same order, so that no two wait for each other.
-    for result in sorted(results, key=lambda result: result.job_id):
+    found, refused = [], []
+    # Each once, and always in the same order, so that no two wait for each other.
+    for result in sorted({(r.job_id, r.attempt): r for r in asked.results}.values(), key=_by_id):
         try:
-            status = queue.told(connection, now, result, retry_seconds)
+            ending = endings.of_result(connection, now, result, asked.retry_seconds)
         except StaleAttempt as problem:
             refused.append(Refused(result.job_id, result.attempt, problem.detail))
         else:
-            if status is not None:
-                ended.append(status)
-    return ended, refused
+            if ending is not None:
+                found.append(ending)
+    return endings.write(connection, now, found), refused
 
 
-def _take(connection: Connection, job_id: str, asked: Asked, now: float) -> Claim | None:
+def _by_id(result: Result) -> tuple[str, int]:
+    return result.job_id, result.attempt
+
+
+def _take(connection: Connection, job_id: str, now: float) -> _Taken | None:
     row = connection.execute(_HOLD_DUE, {"job_id": job_id, "now": now}).first()
     if row is None:
         return None
-    number, token = row.attempt + 1, secrets.token_urlsafe(24)
-    until = now + asked.lease_seconds
-    connection.execute(_TAKE, {"of_job": job_id, "by": asked.worker, "now": now, "until": until})
-    attempt = {"job_id": job_id, "number": number, "worker": asked.worker, "started_at": now}
-    attempt |= {"token_hash": fence.hash_token(token), "reported": False}
-    connection.execute(_BEGIN_ATTEMPT, attempt | {"claim_serial": asked.serial})
-    job = from_json(Job, json.loads(row.job))
+    return _Taken(job_id, row.attempt + 1, secrets.token_urlsafe(24), row.job)
+
+
+def _hand_out(
+    connection: Connection, now: float, asked: Asked, taken: Sequence[_Taken]
+) -> list[Claim]:
+    if not taken:
+        return []
+    begun = {"by": asked.worker, "now": now, "until": now + asked.lease_seconds}
+    connection.execute(_TAKE, [begun | {"of_job": one.job_id} for one in taken])
+    attempt = {"worker": asked.worker, "started_at": now, "reported": False}
+    attempt |= {"claim_serial": asked.serial}
+    connection.execute(
+        _BEGIN_ATTEMPT,
+        [
+            {"job_id": one.job_id, "number": one.attempt, "token_hash": fence.hash_token(one.token)}
+            | attempt
+            for one in taken
+        ],
+    )
+    return [_claim(connection, now, asked.lease_seconds, one) for one in taken]
+
+
+def _claim(connection: Connection, now: float, lease_seconds: float, taken: _Taken) -> Claim:
+    job = from_json(Job, json.loads(taken.job))
     if job.callback_url is not None:
-        outbox.tell(connection, now, get(connection, job_id))
+        outbox.tell(connection, now, get(connection, taken.job_id))
         job = replace(job, callback_url=None)  # no concern of the worker's
-    return Claim(job_id, number, token, asked.lease_seconds, job)
+    return Claim(taken.job_id, taken.attempt, taken.token, lease_seconds, job)

@@ -266,6 +266,7 @@ _KINDS: Final = {
         {
             "pool_size": _POOL_SIZE,
             "max_overflow": 0,
+            "executemany_mode": "values_plus_batch",  # one round trip for many rows
             "pool_timeout": _POOL_TIMEOUT_SECONDS,
             "connect_args": {"application_name": "ffmpeg-master", **_KEEPALIVES},
         },

@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import and_, bindparam, select
 
 from ffmpeg_jobs.model import JobStatus, Outcome, Reason, State
-from ffmpeg_master.store import fence, outbox, queue, transitions
+from ffmpeg_master.store import endings, fence, transitions
 from ffmpeg_master.store.engine import Connection, Store
 from ffmpeg_master.store.jobs import dump
 from ffmpeg_master.store.tables import attempts, is_live, jobs
@@ -36,8 +36,7 @@ def release(
         found = fence.held(connection, job_id, number, token)
         if found.ended_at is None:
             now = store.now()
-            status = _give_back(connection, now, found, why, retry_seconds, reported=True)
-            return outbox.tell(connection, now, status)
+            return _give_back(connection, now, found, why, retry_seconds, reported=True)
         if found.told is not None:  # it was told how it ended
             raise fence.stale(job_id, number)
         return None
@@ -64,10 +63,9 @@ def unheard(
         rows = connection.execute(_HOLD_OF_EARLIER_CLAIMS, asked).all()
         lost = [row for row in rows if _key(row) not in reported]
         now = store.now()
-        given_back = (
+        return [
             _give_back(connection, now, row, why, retry_seconds, reported=False) for row in lost
-        )
-        return [outbox.tell(connection, now, status) for status in given_back]
+        ]
 
 
 def _key(row: Any) -> tuple[str, int]:
@@ -88,11 +86,13 @@ def _give_back(
     )
     if then is None:
         told = transitions.given_up(why)
-        return queue.end(connection, now, row, told, retry_seconds, reported=reported)
-    canceled = then.state is State.CANCELED
-    outcome = Outcome(State.CANCELED, Reason.CANCELED, "canceled") if canceled else None
-    queue.close(connection, now, row, {"outcome": None, "reported": reported}, None)
-    # It keeps its place in line.
-    more = {"given_back": row.given_back + 1, "outcome": outcome and dump(outcome)}
-    more["not_before"] = row.not_before
-    return queue.move(connection, now, row, then, **more)
+        end = endings.of_outcome(connection, now, row, told, retry_seconds, reported=reported)
+    else:
+        canceled = then.state is State.CANCELED
+        outcome = Outcome(State.CANCELED, Reason.CANCELED, "canceled") if canceled else None
+        # It keeps its place in line.
+        more = {"given_back": row.given_back + 1, "not_before": row.not_before}
+        more["outcome"] = outcome and dump(outcome)
+        how = {"outcome": None, "reported": reported, "reason": None}
+        end = endings.ending(now, row, then, how, **more)
+    return endings.write(connection, now, [end])[0]

@@ -7,10 +7,7 @@ comes late changes nothing. ``attempt`` and the token that belongs to it are the
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Iterable
-from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any, Final
 
 from sqlalchemy import bindparam, select, update
@@ -32,10 +29,10 @@ from ffmpeg_jobs.model import (
 from ffmpeg_jobs.problems import Conflict
 from ffmpeg_jobs.schema import from_json
 from ffmpeg_master.model import Act
-from ffmpeg_master.store import audit, fence, outbox, transitions
+from ffmpeg_master.store import audit, endings, fence, outbox, transitions
 from ffmpeg_master.store.engine import Connection, Store
-from ffmpeg_master.store.jobs import dump, get, status_of
-from ffmpeg_master.store.tables import attempts, is_live, is_queued, jobs, workers
+from ffmpeg_master.store.jobs import dump, get
+from ffmpeg_master.store.tables import is_live, is_queued, jobs, workers
 from ffmpeg_master.store.workers import unknown
 
 _LIVE: Final = (State.RUNNING.value, State.PAUSED.value)
@@ -58,15 +55,6 @@ _OVERDUE: Final = (
     .with_for_update(skip_locked=True)
 )
 _CHANGE_JOB: Final = update(jobs).where(jobs.c.id == bindparam("job_id"))
-_END_ATTEMPT: Final = update(attempts).where(
-    attempts.c.job_id == bindparam("of_job"), attempts.c.number == bindparam("at")
-)
-#: The workers that were lost under a job.
-_LOST: Final = (
-    select(attempts.c.worker)
-    .where(attempts.c.job_id == bindparam("of_job"), attempts.c.reason == Reason.WORKER_LOST.value)
-    .order_by(attempts.c.number)
-)
 
 
 def heartbeat(
@@ -129,80 +117,9 @@ def finish(store: Store, result: Result, retry_seconds: float) -> JobStatus | No
     Raises StaleAttempt, and then nothing was changed.
     """
     with store.write() as connection:
-        return told(connection, store.now(), result, retry_seconds)
-
-
-def told(
-    connection: Connection, now: float, result: Result, retry_seconds: float
-) -> JobStatus | None:
-    """``finish``, inside a transaction."""
-    outcome = result.outcome
-    found = fence.held(connection, result.job_id, result.attempt, result.token)
-    if found.ended_at is not None:
-        if found.told != dump(outcome):
-            raise fence.stale(result.job_id, result.attempt)
-        return None
-    status = end(connection, now, found, outcome, retry_seconds, reported=True)
-    return outbox.tell(connection, now, status)
-
-
-def end(
-    connection: Connection,
-    now: float,
-    row: Any,
-    outcome: Outcome,
-    retry_seconds: float,
-    *,
-    reported: bool,
-) -> JobStatus:
-    """Close the attempt that ``row`` is at as ``outcome`` says, and move its job on; the job."""
-    then = transitions.after(
-        outcome,
-        tries=row.attempt - row.given_back,
-        max_attempts=row.max_attempts,
-        cancel_requested=row.cancel_requested,
-        retry_seconds=retry_seconds,
-        chance=random.random(),  # noqa: S311 - spreads retries; nothing is secret
-    )
-    told = dump(outcome)
-    if then.state is State.CANCELED:
-        outcome = replace(outcome, state=State.CANCELED, reason=Reason.CANCELED)
-    close(connection, now, row, {"outcome": told, "reported": reported}, outcome.reason)
-    if then.state is State.FAILED and outcome.reason is Reason.WORKER_LOST:
-        lost = connection.execute(_LOST, {"of_job": row.id}).scalars().all()
-        outcome = transitions.suspected(outcome, lost)
-    return move(connection, now, row, then, outcome=dump(outcome))
-
-
-def close(
-    connection: Connection, now: float, row: Any, told: dict[str, Any], reason: Reason | None
-) -> None:
-    """Write into the attempt that ``row`` is at how it ended."""
-    attempt = {"of_job": row.id, "at": row.attempt, "ended_at": now}
-    connection.execute(_END_ATTEMPT, attempt | told | {"reason": reason and reason.value})
-
-
-def move(
-    connection: Connection, now: float, row: Any, then: transitions.Next, **more: Any
-) -> JobStatus:
-    """Take a job from its worker to where it goes next; the job."""
-    final = then.state in FINAL_STATES
-    values = {
-        "job_id": row.id,
-        "state": then.state.value,
-        "updated_at": now,
-        "finished_at": now if final else None,
-        "not_before": now + then.wait_seconds,
-        "lease_until": None,
-        "pause_requested": False,
-        "in_force": None,
-        "unmet": None,
-        "worker": row.worker if final else None,
-        "avoid_worker": row.worker,
-    }
-    values |= more
-    connection.execute(_CHANGE_JOB, values)
-    return status_of(SimpleNamespace(**{**row._mapping, **values}))
+        now = store.now()
+        ending = endings.of_result(connection, now, result, retry_seconds)
+        return None if ending is None else endings.write(connection, now, [ending])[0]
 
 
 def cancel(store: Store, job_id: str, act: Act | None = None) -> tuple[JobStatus, bool]:
@@ -243,16 +160,20 @@ def _cancel(connection: Connection, status: JobStatus, now: float, act: Act | No
 
 def expire(store: Store, lease_seconds: float, retry_seconds: float) -> list[JobStatus]:
     """End the attempts whose lease ran out; their jobs, as they stand now."""
-    found = []
     with store.write() as connection:
         now = store.now()
-        rows = connection.execute(_LATE, {"now": now}).all()
-        for row in rows:
-            silent_seconds = now - row.lease_until + lease_seconds
-            outcome = transitions.lost(row.worker, silent_seconds)
-            status = end(connection, now, row, outcome, retry_seconds, reported=False)
-            found.append(outbox.tell(connection, now, status))
-    return found
+        late = [
+            endings.of_outcome(
+                connection,
+                now,
+                row,
+                transitions.lost(row.worker, now - row.lease_until + lease_seconds),
+                retry_seconds,
+                reported=False,
+            )
+            for row in connection.execute(_LATE, {"now": now}).all()
+        ]
+        return endings.write(connection, now, late)
 
 
 def overdue(store: Store) -> list[JobStatus]:

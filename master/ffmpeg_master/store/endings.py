@@ -1,0 +1,112 @@
+"""How attempts end: first what each means is read and decided, then all of it is written at once.
+
+Whoever decides holds the row of the job, so that nothing comes between.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import Any, Final
+
+from sqlalchemy import bindparam, select, update
+
+from ffmpeg_jobs.model import FINAL_STATES, JobStatus, Outcome, Reason, Result, State
+from ffmpeg_master.store import fence, outbox, transitions
+from ffmpeg_master.store.engine import Connection
+from ffmpeg_master.store.jobs import dump, status_of
+from ffmpeg_master.store.tables import attempts, jobs
+
+# What runs often is built once: building a statement takes longer than running it.
+_MOVE_JOB: Final = update(jobs).where(jobs.c.id == bindparam("of_job"))
+_CLOSE_ATTEMPT: Final = update(attempts).where(
+    attempts.c.job_id == bindparam("of_job"), attempts.c.number == bindparam("at")
+)
+#: The workers that were lost under a job.
+_LOST: Final = (
+    select(attempts.c.worker)
+    .where(attempts.c.job_id == bindparam("of_job"), attempts.c.reason == Reason.WORKER_LOST.value)
+    .order_by(attempts.c.number)
+)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What is to be written of an attempt that ends, and of its job."""
+
+    attempt: Mapping[str, Any]
+    job: Mapping[str, Any]
+    status: JobStatus  #: the job, as it stands then
+
+
+def of_result(
+    connection: Connection, now: float, result: Result, retry_seconds: float
+) -> Ending | None:
+    """The end that a worker tells; None: it had told the same before. Raises StaleAttempt."""
+    row = fence.held(connection, result.job_id, result.attempt, result.token)
+    if row.ended_at is None:
+        return of_outcome(connection, now, row, result.outcome, retry_seconds, reported=True)
+    if row.told != dump(result.outcome):
+        raise fence.stale(result.job_id, result.attempt)
+    return None
+
+
+def of_outcome(
+    connection: Connection,
+    now: float,
+    row: Any,
+    outcome: Outcome,
+    retry_seconds: float,
+    *,
+    reported: bool,
+) -> Ending:
+    """The end of the attempt that ``row`` is at, as ``outcome`` says."""
+    then = transitions.after(
+        outcome,
+        tries=row.attempt - row.given_back,
+        max_attempts=row.max_attempts,
+        cancel_requested=row.cancel_requested,
+        retry_seconds=retry_seconds,
+        chance=random.random(),  # noqa: S311 - spreads retries; nothing is secret
+    )
+    told = dump(outcome)
+    if then.state is State.CANCELED:
+        outcome = replace(outcome, state=State.CANCELED, reason=Reason.CANCELED)
+    elif then.state is State.FAILED and outcome.reason is Reason.WORKER_LOST:
+        lost = connection.execute(_LOST, {"of_job": row.id}).scalars().all()
+        outcome = transitions.suspected(outcome, [*lost, row.worker])
+    how = {"outcome": told, "reported": reported, "reason": outcome.reason and outcome.reason.value}
+    return ending(now, row, then, how, outcome=dump(outcome))
+
+
+def ending(
+    now: float, row: Any, then: transitions.Next, how: Mapping[str, Any], **more: Any
+) -> Ending:
+    """The end of the attempt that ``row`` is at: ``how`` it ended, and where its job goes."""
+    final = then.state in FINAL_STATES
+    job = {
+        "state": then.state.value,
+        "updated_at": now,
+        "finished_at": now if final else None,
+        "not_before": now + then.wait_seconds,
+        "lease_until": None,
+        "pause_requested": False,
+        "in_force": None,
+        "unmet": None,
+        "worker": row.worker if final else None,
+        "avoid_worker": row.worker,
+        **more,
+    }
+    status = status_of(SimpleNamespace(**{**row._mapping, **job}))
+    attempt = {"of_job": row.id, "at": row.attempt, "ended_at": now, **how}
+    return Ending(attempt, {"of_job": row.id, **job}, status)
+
+
+def write(connection: Connection, now: float, endings: Sequence[Ending]) -> list[JobStatus]:
+    """Write ends that name the same columns; the jobs, as they stand now."""
+    if endings:
+        connection.execute(_CLOSE_ATTEMPT, [end.attempt for end in endings])
+        connection.execute(_MOVE_JOB, [end.job for end in endings])
+    return [outbox.tell(connection, now, end.status) for end in endings]
