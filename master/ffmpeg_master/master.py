@@ -61,7 +61,8 @@ class Master:
         """Offer jobs that workers gave back to those who wait."""
         for status in statuses:
             self.ended(status)  # one that was being canceled has ended
-        self.wakeup.wake(len(statuses))
+        if statuses:
+            self.wakeup.wake(len(statuses))
 
 
 def open_master(config: Config, clock: Callable[[], float] | None = None) -> Master:

@@ -37,6 +37,7 @@ class Wakeup:
         self._lock = threading.Lock()
         self._waiters: list[_Waiter] = []
         self._generation = 0  #: counts what may have made a job claimable
+        self._settled = 0  #: the generation that everyone has looked at, or is woken for
         self._closed = False
 
     @property
@@ -93,10 +94,13 @@ class Wakeup:
                 self._wake_next()
 
     def _wake_next(self) -> None:
+        if self._settled == self._generation:
+            return  # else each of thousands that come and go would look through all
         for waiter in self._waiters:
             if waiter.tried_at < self._generation and not waiter.event.is_set():
                 waiter.event.set()
                 return
+        self._settled = self._generation
 
     def wake_worker(self, worker: str) -> None:
         """``worker`` may take a job that it could not take before."""

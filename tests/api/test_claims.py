@@ -309,13 +309,24 @@ def test_what_is_given_back_is_taken_by_who_waits(inside: Inside) -> None:
     assert first is not None
     thread, found = in_thread(lambda: inside.client(Role.WORKER).claim("bob", PATIENCE_SECONDS))
     held(inside, 1)
-    for _ in range(2):  # the answer to the first was lost
-        client.release(job_id, first.attempt, first.token, "the worker drains")
+    client.release(job_id, first.attempt, first.token, "the worker drains")
     thread.join(PATIENCE_SECONDS)
     assert [(claim.job_id, claim.attempt) for claim in found] == [(job_id, 2)]
     assert inside.client().job(job_id).given_back == 1
     with pytest.raises(StaleAttempt):
         client.release(job_id, first.attempt, first.token, "the worker drains")
+
+
+def test_who_did_not_hear_that_its_job_went_back_asks_again(inside: Inside) -> None:
+    client = inside.client(Role.WORKER)
+    client.register("ada", MACHINE)
+    job_id = inside.client().submit(JOB).id
+    first = client.claim("ada", 0)
+    assert first is not None
+    for _ in range(2):
+        client.release(job_id, first.attempt, first.token, "the worker drains")
+    status = inside.client().job(job_id)
+    assert (status.state, status.given_back) == (State.QUEUED, 1)
 
 
 def test_a_worker_that_drains_waits_no_longer(inside: Inside) -> None:

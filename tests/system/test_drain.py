@@ -213,7 +213,7 @@ def test_a_claim_that_nobody_heard(container: Farm) -> None:
         'printf "Authorization: Bearer %s" "$(cat /etc/ffmpeg-worker/api-key)" | curl -sSf -H @-'
         f" -H 'Content-Type: application/json' -d '{body}' http://127.0.0.1:8080/claims"
     )
-    assert json.loads(heard.stdout)["job_id"] == job
+    assert [claim["job_id"] for claim in json.loads(heard.stdout)["claims"]] == [job]
     container.run("systemctl start ffmpeg-worker")
     container.started(job)
     shown = container.job(job)

@@ -6,7 +6,7 @@ from typing import Final
 
 import structlog
 
-from ffmpeg_jobs.model import Heartbeat, HeartbeatAnswer, HeartbeatOrder, Machine
+from ffmpeg_jobs.model import Heartbeat, HeartbeatAnswer, HeartbeatOrder, JobStatus, Machine
 from ffmpeg_jobs.schema import from_json
 from ffmpeg_master.api.call import Answer, Call
 from ffmpeg_master.master import Master
@@ -30,13 +30,18 @@ def register(call: Call) -> Answer:
 
 def heartbeat(call: Call) -> Answer:
     """POST /workers/{name}/heartbeat"""
-    config, name = call.master.config, call.path["name"]
+    master, name = call.master, call.path["name"]
     told = from_json(Heartbeat, call.body)
-    orders = queue.heartbeat(call.master.store, name, told, config.lease_seconds)
+    with master.store.write():  # one transaction for what most requests are
+        orders = queue.heartbeat(master.store, name, told, master.config.lease_seconds)
+        lost = _take_back_unheard(master, name, told)
+        answer = _answer(master, name, orders)
+    for status in lost:
+        log.warning("claim_unheard", job=status.id, attempt=status.attempt, worker=name)
+    master.given_back(lost)
     if told.draining:
-        call.master.wakeup.dismiss(name)
-    _take_back_unheard(call.master, name, told)
-    return Answer(body=_answer(call.master, name, orders))
+        master.wakeup.dismiss(name)
+    return Answer(body=answer)
 
 
 def cordon(call: Call) -> Answer:
@@ -83,17 +88,13 @@ def remove(call: Call) -> Answer:
     return Answer(204)
 
 
-def _take_back_unheard(master: Master, name: str, told: Heartbeat) -> None:
+def _take_back_unheard(master: Master, name: str, told: Heartbeat) -> list[JobStatus]:
     """Answers to claims get lost on their way; their jobs need not wait for the lease."""
     if told.claim_serial is None:
-        return
+        return []
     reported = {(report.job_id, report.attempt) for report in told.running}
-    lost = giveback.unheard(
-        master.store, name, told.claim_serial, reported, master.config.retry_seconds
-    )
-    for status in lost:
-        log.warning("claim_unheard", job=status.id, attempt=status.attempt, worker=name)
-    master.given_back(lost)
+    again_seconds = master.config.retry_seconds
+    return giveback.unheard(master.store, name, told.claim_serial, reported, again_seconds)
 
 
 def _answer(master: Master, name: str, orders: tuple[HeartbeatOrder, ...]) -> HeartbeatAnswer:

@@ -136,7 +136,12 @@ class Store:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A transaction that is durable when it ends, or never was. Raises Unavailable."""
+        """A transaction that is durable when it ends, or never was; or a part of the one that is
+        open and writes. Raises Unavailable."""
+        opened = getattr(self._open, "connection", None)
+        if opened is not None and writes(opened):
+            yield opened
+            return
         options = {**self._kind.writes, "writes": True}
         if self.shared:
             with self._transaction(options) as connection:

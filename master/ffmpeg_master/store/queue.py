@@ -55,6 +55,17 @@ _OVERDUE: Final = (
     .with_for_update(skip_locked=True)
 )
 _CHANGE_JOB: Final = update(jobs).where(jobs.c.id == bindparam("job_id"))
+#: What a worker says of itself.
+_HEARD: Final = (
+    update(workers)
+    .where(workers.c.name == bindparam("by"))
+    .values(
+        last_heartbeat_at=bindparam("now"),
+        draining=bindparam("drains"),
+        free=bindparam("left"),
+        held_back=bindparam("why"),
+    )
+)
 
 
 def heartbeat(
@@ -67,17 +78,9 @@ def heartbeat(
     """
     with store.write() as connection:
         now = store.now()
-        seen = connection.execute(
-            update(workers)
-            .where(workers.c.name == worker)
-            .values(
-                last_heartbeat_at=now,
-                draining=heartbeat.draining,
-                free=None if heartbeat.free is None else dump(heartbeat.free),
-                held_back=heartbeat.held_back,
-            )
-        )
-        if seen.rowcount == 0:
+        told = {"by": worker, "now": now, "drains": heartbeat.draining}
+        told["left"] = None if heartbeat.free is None else dump(heartbeat.free)
+        if connection.execute(_HEARD, told | {"why": heartbeat.held_back}).rowcount == 0:
             raise unknown(worker)
         return tuple(
             _extend(connection, worker, report, now, now + lease_seconds)
