@@ -18,6 +18,7 @@ MAY: dict[tuple[str, str], set[Role | None]] = {
     ("GET", "/jobs/{job_id}"): {Role.READ, Role.SUBMIT, Role.ADMIN},
     ("POST", "/jobs/{job_id}/cancel"): {Role.SUBMIT, Role.ADMIN},
     ("POST", "/jobs/{job_id}/retry"): {Role.SUBMIT, Role.ADMIN},
+    ("GET", "/jobs/counts"): {Role.READ, Role.SUBMIT, Role.ADMIN},
     ("POST", "/jobs/{job_id}/limits"): {Role.SUBMIT, Role.ADMIN},
     ("POST", "/jobs/{job_id}/pause"): {Role.SUBMIT, Role.ADMIN},
     ("POST", "/jobs/{job_id}/resume"): {Role.SUBMIT, Role.ADMIN},
@@ -42,6 +43,7 @@ MAY: dict[tuple[str, str], set[Role | None]] = {
     ("GET", "/health"): {None, *Role},
     ("GET", "/metrics"): {Role.READ, Role.SUBMIT, Role.ADMIN},
     ("GET", "/openapi.json"): {None, *Role},
+    ("GET", "/problems/{kind}"): {None, *Role},
 }
 
 
@@ -53,7 +55,7 @@ def test_the_table_here_is_complete() -> None:
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
 def test_roles(inside: Inside, route: Route, role: Role | None) -> None:
     path = (
-        route.path.format(job_id="abcdefghijkl", name="ada", group="night", attempt=1)
+        route.path.format(job_id="abcdefghijkl", name="ada", group="night", kind="conflict")
         if (":int" not in route.path)
         else route.path.replace("{attempt:int}", "1").format(job_id="abcdefghijkl")
     )
