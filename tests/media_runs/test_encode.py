@@ -15,9 +15,11 @@ import pytest
 from ffmpeg_jobs.contract import FORMATS
 from ffmpeg_jobs.model import Job, Parameters, Reason, State
 from ffmpeg_worker.outcome import AttemptError, conclude
-from ffmpeg_worker.progress import input_seconds, parse_progress
+from ffmpeg_worker.progress import input_kinds, input_seconds, parse_progress
 from ffmpeg_worker.publish import verify
 from tests.media_runs.conftest import CLIP, encode, make
+
+BOTH = {"video", "audio"}
 
 SOFTWARE: dict[str, tuple[str, dict[str, Any]]] = {
     "libx264": ("h264", {"preset": "ultrafast", "tune": "film", "crf": 30}),
@@ -74,7 +76,8 @@ def test_each_format_has_encoders_that_fit_it(tmp_path: Path, name: str) -> None
     ended = encode(tmp_path, duration=1.0, format=name, width=None if only_sound else 160)
     assert ended.status == 0, ended.log[-2000:]
     media = ended.media()
-    verify(media, Job(input="x", parameters=Parameters(duration=1.0)), 1.0)
+    job = Job(input="x", parameters=Parameters(duration=1.0, format=name))
+    verify(media, job, 1.0, input_kinds(ended.log))
     assert (media.video is None) is only_sound
     assert media.audio is not None
 
@@ -86,7 +89,8 @@ def test_the_clip_whole_with_progress_to_its_end(tmp_path: Path) -> None:
     assert media.video == "h264 640x360 25 fps"
     seconds = input_seconds(ended.log)
     assert seconds == 5.31
-    verify(media, Job(input="x"), seconds)
+    assert input_kinds(ended.log) == BOTH
+    verify(media, Job(input="x"), seconds, BOTH)
     progress = parse_progress(ended.progress, seconds)
     assert progress is not None
     assert progress.frame == 132
@@ -101,7 +105,7 @@ def test_a_synthetic_source(tmp_path: Path) -> None:
     media = ended.media()
     assert media.video == "h264 320x240 10 fps"
     assert media.audio == "aac 48000 Hz mono"
-    verify(media, Job(parameters=Parameters(duration=1.5)), 1.5)
+    verify(media, Job(parameters=Parameters(duration=1.5)), 1.5, BOTH)
 
 
 def test_a_copy_encodes_nothing(tmp_path: Path) -> None:
@@ -183,7 +187,7 @@ def test_a_source_that_is_cut_short_is_noticed(tmp_path: Path) -> None:
     ended = encode(tmp_path, source, preset="ultrafast", width=320)
     assert conclude(ended.facts()).state is State.COMPLETED
     with pytest.raises(AttemptError, match="the input is cut short or damaged"):
-        verify(ended.media(), Job(input="x"), input_seconds(ended.log))
+        verify(ended.media(), Job(input="x"), input_seconds(ended.log), BOTH)
 
 
 def test_a_guessed_length_is_not_held_against_the_output(tmp_path: Path) -> None:

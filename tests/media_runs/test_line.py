@@ -20,7 +20,7 @@ from ffmpeg_worker.config import Config
 from ffmpeg_worker.outcome import AttemptError, Facts, conclude
 from ffmpeg_worker.plan import Plan, make_plan, opening
 from ffmpeg_worker.prepare import prepare
-from ffmpeg_worker.publish import publish
+from ffmpeg_worker.publish import deliver, verified
 from tests.media_runs.conftest import CLIP, PATIENCE_SECONDS
 
 QUICK = {"preset": "ultrafast", "crf": 35, "width": 320, "height": 180, "duration": 1}
@@ -32,7 +32,7 @@ def run(config: Config, **submitted: Any) -> tuple[Plan, Outcome]:
     plan = make_plan(Claim("abcdefghijkl", 1, "t" * 32, 60.0, job), config)
     jobdir.record(plan)
     prepare(plan, config, threading.Event())
-    command = [sys.executable, "-I", "-S", str(holder.__file__), plan.directory]
+    command = [sys.executable, "-I", "-S", str(holder.__file__), plan.directory, str(plan.staged)]
     subprocess.run(
         command,
         input=opening(plan),
@@ -46,12 +46,19 @@ def run(config: Config, **submitted: Any) -> tuple[Plan, Outcome]:
     return plan, conclude(Facts(ended.exit_status, "success", stderr_tail=lines))
 
 
+def publish(plan: Plan) -> Media | None:
+    """As the attempt does it while its lease is sure."""
+    media = verified(plan)
+    deliver(plan, threading.Event())
+    return media
+
+
 def test_a_file_becomes_a_verified_file(config: Config) -> None:
     final = config.output_roots[0] / "new" / "out.mp4"
     plan, outcome = run(config, input=str(CLIP), output=str(final), parameters=QUICK)
     assert outcome.state is State.COMPLETED, outcome.error
     assert not final.exists()
-    media = publish(plan, threading.Event())
+    media = publish(plan)
     assert media is not None
     assert media.video == "h264 320x180 25 fps"
     assert media.duration_seconds == pytest.approx(1, abs=0.1)
@@ -62,13 +69,13 @@ def test_a_file_becomes_a_verified_file(config: Config) -> None:
     assert list(final.parent.iterdir()) == [final]
     assert final.stat().st_size == media.size_bytes
     # The next worker may come to this point again.
-    assert publish(plan, threading.Event()) == media
+    assert publish(plan) == media
 
 
 def test_without_an_output_it_is_encoded_verified_and_discarded(config: Config) -> None:
     plan, outcome = run(config, parameters=QUICK)
     assert outcome.state is State.COMPLETED, outcome.error
-    media = publish(plan, threading.Event())
+    media = publish(plan)
     assert media is not None
     assert media.input_duration_seconds is None
     assert list(config.output_roots[0].iterdir()) == []
@@ -78,7 +85,7 @@ def test_without_an_output_it_is_encoded_verified_and_discarded(config: Config) 
 def test_scenarios_run_as_they_are(config: Config, scenario: str) -> None:
     plan, outcome = run(config, scenario=scenario, input=str(CLIP))
     assert outcome.state is State.COMPLETED, outcome.error
-    assert isinstance(publish(plan, threading.Event()), Media)
+    assert isinstance(publish(plan), Media)
 
 
 def test_an_input_that_is_no_media_leaves_no_output(config: Config) -> None:
@@ -136,7 +143,7 @@ def test_from_a_url_to_a_url(config: Config, bucket: Bucket) -> None:
         parameters=QUICK,
     )
     assert outcome.state is State.COMPLETED, outcome.error
-    media = publish(plan, threading.Event())
+    media = publish(plan)
     assert media is not None
     assert (media.format, media.frames) == ("matroska,webm", 25)
     assert {path: len(body) for path, body in bucket.kept.items()} == {
@@ -150,5 +157,5 @@ def test_an_output_that_shrank_is_not_published(config: Config) -> None:
     probed = Path(plan.directory) / "probe.json"
     probed.write_text(probed.read_text().replace('"duration": "1.0', '"duration": "9.0'))
     with pytest.raises(AttemptError, match="cut short or damaged"):
-        publish(plan, threading.Event())
+        publish(plan)
     assert not final.exists()

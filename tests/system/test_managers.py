@@ -91,9 +91,10 @@ def test_the_same_jobs_end_the_same_way(container: Farm, manager: str) -> None:
                 container.run(["ffmpeg-jobs", "cancel", job])
             shown = container.wait_for(job)
             ends[name] = (shown["state"], shown.get("reason"))
+            # Each result says it, also of what never came to run.
+            assert shown["enforced"] is bool(container.machine.enforced and manager != "none"), name
             if shown["state"] == "completed":
                 assert shown["usage"]["cpu_seconds"] > 0
-                assert shown["enforced"] is bool(container.machine.enforced and manager != "none")
     assert ends == {name: end for name, (_, end) in SUITE.items()}
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from tests.system.farm import PATIENCE_SECONDS, Farm
+from tests.system.farm import PATIENCE_SECONDS, Farm, worker_with
 
 pytestmark = pytest.mark.lab
 
@@ -129,24 +130,93 @@ def test_a_scope_that_nobody_knows_is_ended_and_logged(container: Farm) -> None:
     assert f"event=stray_scope_stopped unit={stray}" in log
 
 
-def test_a_worker_that_stood_still_past_its_lease_publishes_nothing(container: Farm) -> None:
+#: What becomes of a job while no worker runs, and what it is then said to have been.
+ENDS = {
+    "over its time": ("sleep 1", "timeout", "it was ended after 8 seconds"),
+    "stopped": ("systemctl stop {unit}", "worker_lost", "ended it with signal 15"),
+    "killed": ("systemctl kill -s KILL {unit}", "worker_lost", "killed from outside"),
+    "crashed": ("kill -SEGV {pid}", "encoder_error", "ffmpeg crashed with signal 11"),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_an_end_that_no_worker_saw_is_told_as_it_was(container: Farm, end: str) -> None:
+    blow, reason, words = ENDS[end]
+    timeout = "8" if reason == "timeout" else "3600"
+    flags = ("--scenario", "preview", "--duration", "3600", "--max-attempts", "1")
+    job = container.submit(*flags, "--timeout", timeout)
+    pid, unit = container.started(job), f"ffmpeg-job-{job}.scope"
+    container.run("systemctl stop ffmpeg-worker")
+    container.run(blow.format(unit=unit, pid=pid))
+    container.machine.wait_until(f"! systemctl is-active {unit}", timeout=60)
+    container.run("systemctl start ffmpeg-worker")
+    ended = container.wait_for(job)
+    assert (ended["state"], ended["reason"], ended["attempt"]) == ("failed", reason, 1)
+    assert words in ended["error"]
+    assert container.gone(job)
+
+
+@contextmanager
+def short_lease(farm: Farm) -> Iterator[None]:
+    """The master believes in a silent worker for 9 seconds."""
     file = "/etc/ffmpeg-worker/master.toml"
     settings = "lease_seconds = 9\\nidle_heartbeat_seconds = 3"
-    container.run(f"cp {file} /root/master.toml; sed -i '/^.leases.$/a {settings}' {file}")
-    container.run("systemctl restart ffmpeg-master")
+    farm.run(f"cp {file} /root/master.toml; sed -i '/^.leases.$/a {settings}' {file}")
+    farm.run("systemctl restart ffmpeg-master")
     try:
+        yield
+    finally:
+        farm.run(f"cp /root/master.toml {file}; systemctl restart ffmpeg-master")
+
+
+def stand_still(farm: Farm, job: str) -> None:
+    """Stop the worker's process where it is, until the job is taken from it."""
+    farm.run("systemctl kill --kill-whom=main -s STOP ffmpeg-worker")
+    queued = f"{farm.ask(f'/jobs/{job}')} | jq -e '.state == \"queued\"'"
+    farm.machine.wait_until(queued, timeout=60, interval=1)
+
+
+def go_on(farm: Farm, job: str) -> None:
+    """Let it go on, until it knows."""
+    farm.run("systemctl kill --kill-whom=main -s CONT ffmpeg-worker")
+    lost = f"journalctl -u ffmpeg-worker --no-pager | grep -q 'attempt_lost.*job={job}'"
+    farm.machine.wait_until(lost, timeout=60)
+
+
+def test_a_worker_that_stood_still_past_its_lease_runs_one_attempt_at_a_time(
+    container: Farm,
+) -> None:
+    """With room for both: the claim that it held open may bring the job's next attempt."""
+    with short_lease(container), worker_with(container, max_concurrent_jobs=2):
         job = container.submit("--scenario", "preview", "--duration", "3600", "--timeout", "3600")
-        container.started(job)
-        container.run("systemctl kill --kill-whom=main -s STOP ffmpeg-worker")
-        queued = f"{container.ask(f'/jobs/{job}')} | jq -e '.state == \"queued\"'"
-        container.machine.wait_until(queued, timeout=60, interval=1)
-        container.run("systemctl kill --kill-whom=main -s CONT ffmpeg-worker")
-        lost = "journalctl -u ffmpeg-worker --no-pager | grep -q 'attempt_lost'"
-        container.machine.wait_until(lost, timeout=60)
+        before = container.started(job)
+        stand_still(container, job)
+        go_on(container, job)
         again = f"{container.ask(f'/jobs/{job}')} | jq -e '.attempt == 2'"
         container.machine.wait_until(again, timeout=60, interval=1)
+        container.machine.wait_until(f"! test -e /proc/{before}", timeout=60)
+        assert container.started(job) != before
+        container.run(["ffmpeg-jobs", "pause", job])  # nothing was left that stops the new scope
+        assert container.wait_for(job, "paused")["attempt"] == 2
         container.end(job)
-        shown = json.loads(container.get(f"/jobs/{job}"))
+        shown = container.job(job)
         assert (shown["state"], shown["attempt"]) == ("canceled", 2)
-    finally:
-        container.run(f"cp /root/master.toml {file}; systemctl restart ffmpeg-master")
+
+
+def test_what_ended_under_a_lost_lease_is_not_published(container: Farm) -> None:
+    with short_lease(container):
+        container.machine.wait_until(f"{HEALTH} | jq -e '.running == 0'", timeout=60)
+        job, output = submit(container, "lost")
+        container.machine.wait_until(f"test -e {JOBS}/{job}.1/released", timeout=60, interval=0.1)
+        name = container.run("hostname").stdout.strip()
+        container.run(["ffmpeg-jobs", "cordon", name])  # another attempt would publish it rightly
+        stand_still(container, job)
+        container.machine.wait_until(f"test -e {JOBS}/{job}.1/facts.json", timeout=120)
+        go_on(container, job)
+        container.machine.wait_until(f"! test -e {JOBS}/{job}.1", timeout=60)
+        left = "ls -A /var/lib/ffmpeg-worker/output"
+        assert output.rpartition("/")[2] not in container.run(left).stdout
+        container.run(["ffmpeg-jobs", "uncordon", name])
+        ended = container.wait_for(job)
+        assert (ended["state"], ended["attempt"]) == ("completed", 2)
+        container.run(f"test -s {output}")

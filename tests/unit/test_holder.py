@@ -13,18 +13,27 @@ from typing import Any
 
 import pytest
 
+from ffmpeg_jobs.model import Reason
 from ffmpeg_worker import holder
+from ffmpeg_worker.outcome import Facts, conclude
 
 
 class Started:
     """A holder that waits at its gate."""
 
-    def __init__(self, directory: Path, run: list[str], probe: list[str] | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        run: list[str],
+        probe: list[str] | None = None,
+        output: Path | None = None,
+    ) -> None:
         self.directory = directory
         words = [str(len(run)), *run, *(probe or ()), "go", ""]
         self.opening = "\0".join(words).encode()
         command = ["env", "--block-signal=TERM"]
         command += [sys.executable, "-I", "-S", str(holder.__file__), str(directory)]
+        command += [] if output is None else [str(output)]
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -156,6 +165,41 @@ def test_the_probe_runs_only_after_success(tmp_path: Path) -> None:
         one.facts()
     assert (good / "probe.json").read_text() == "{}\n"
     assert not (bad / "probe.json").exists()
+
+
+def test_a_stop_while_the_output_is_probed_is_no_verdict_on_it(
+    tmp_path: Path, end_all: list[Started]
+) -> None:
+    one = Started(tmp_path, ["true"], ["sleep", "60"])
+    end_all.append(one)
+    one.release()
+    one.wait_for("probe.json")
+    one.process.send_signal(signal.SIGTERM)
+    # The holder may have been quicker, if it had not yet started to wait.
+    subprocess.run(["pkill", "-TERM", "-P", str(one.process.pid)], check=False)
+    facts = one.facts()
+    assert (facts["exit_status"], facts["terminated"]) == (-signal.SIGTERM, True)
+
+
+def test_a_probe_that_fails_is_a_verdict(tmp_path: Path) -> None:
+    for number, command in enumerate((["sh", "-c", "echo {; exit 1"], ["/no/such/program"])):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        one = Started(directory, ["true"], command)
+        one.release()
+        assert one.facts()["exit_status"] == 0
+        assert (directory / "probe.json").exists()
+
+
+def test_an_output_that_cannot_be_brought_to_the_disk_is_no_success(tmp_path: Path) -> None:
+    one = Started(tmp_path, ["echo", "encoded"], ["echo", "{}"], tmp_path / "gone")
+    one.release()
+    assert one.facts()["exit_status"] == holder.NOT_STORED
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert lines == ["encoded", "[error] output: No such file or directory"]
+    assert not (tmp_path / "probe.json").exists()
+    outcome = conclude(Facts(holder.NOT_STORED, "success", stderr_tail=tuple(lines)))
+    assert outcome.reason is Reason.INTERNAL_ERROR
 
 
 def test_an_endless_log_keeps_its_beginning_and_its_end(tmp_path: Path) -> None:

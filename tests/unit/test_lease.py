@@ -74,3 +74,16 @@ def test_what_ended_well_is_published_before_it_is_handed_back() -> None:
     late = Lease()
     late.ask_stop("drain")
     assert asyncio.run(late.confirmed()) is False
+
+
+def test_what_takes_long_stops_when_the_lease_is_not_sure_any_more() -> None:
+    async def story() -> bool:
+        lease = Lease(boot_seconds() + MARGIN_SECONDS + 0.05)
+        unsure = asyncio.ensure_future(lease.unsure())
+        lease.extend(boot_seconds(), MARGIN_SECONDS + 0.2)
+        await asyncio.sleep(0.1)
+        assert not unsure.done()  # a heartbeat came in time
+        await unsure
+        return lease.sure_seconds <= 0
+
+    assert asyncio.run(story())

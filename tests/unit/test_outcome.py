@@ -12,7 +12,7 @@ import pytest
 from ffmpeg_jobs import contract
 from ffmpeg_jobs.model import Outcome, Reason, State, Usage
 from ffmpeg_jobs.schema import check, to_json
-from ffmpeg_worker.outcome import AttemptError, Facts, conclude, outcome_of_error
+from ffmpeg_worker.outcome import AttemptError, Facts, conclude, given_up, outcome_of_error
 
 CAPTURED = Path(__file__).parent / "stderr"
 
@@ -94,6 +94,13 @@ KILLED = Facts(-9, "success", memory_limit_mb=256, timeout_sec=60, disk_free_per
         (replace(KILLED, exit_status=None, scope_result="oom-kill"), Reason.OUT_OF_MEMORY, "256"),
         (replace(KILLED, exit_status=255, timed_out=True), Reason.TIMEOUT, "60 s.*timeout_sec"),
         (replace(KILLED, exit_status=None, scope_result="timeout"), Reason.TIMEOUT, "60 seconds"),
+        (
+            replace(KILLED, oom_kills=1, met_its_limit=False),
+            Reason.WORKER_LOST,
+            "machine, or all its jobs together.* 256 MB was not reached",
+        ),
+        (replace(KILLED, exit_status=234, terminated=True), Reason.WORKER_LOST, "with signal 15"),
+        (replace(KILLED, exit_status=None, scope_result="disobeyed"), Reason.WORKER_LOST, "killed"),
         (replace(KILLED, oom_kills=1, timed_out=True), Reason.OUT_OF_MEMORY, "256 MB"),
         (KILLED, Reason.WORKER_LOST, "somebody on the machine ended it with signal 9"),
         (replace(KILLED, exit_status=-15), Reason.WORKER_LOST, "with signal 15"),
@@ -143,15 +150,20 @@ def test_an_outcome_fits_the_contract_however_long_the_lines_are() -> None:
     assert len(outcome.log_tail) == 20
     assert len(outcome.error or "") > 4000
     long_step = AttemptError(Reason.INPUT_ERROR, f"https://example.org/{'x' * 5000} is not there")
-    check(contract.OUTCOME, to_json(outcome_of_error(long_step)))
+    check(contract.OUTCOME, to_json(outcome_of_error(long_step, enforced=True)))
 
 
 def test_a_step_s_error_is_an_outcome() -> None:
-    failed = outcome_of_error(AttemptError(Reason.DISK_FULL, "no room"))
-    assert (failed.state, failed.reason, failed.error) == (
-        State.FAILED,
-        Reason.DISK_FULL,
-        "no room",
-    )
-    canceled = outcome_of_error(AttemptError(Reason.CANCELED, "canceled"))
+    failed = outcome_of_error(AttemptError(Reason.DISK_FULL, "no room"), enforced=False)
+    assert failed == Outcome(State.FAILED, Reason.DISK_FULL, "no room", enforced=False)
+    canceled = outcome_of_error(AttemptError(Reason.CANCELED, "canceled"), enforced=True)
     assert canceled.state is State.CANCELED
+
+
+def test_what_a_later_step_gives_up_keeps_what_is_known() -> None:
+    lines = tuple(f"[info] line {n}" for n in range(30))
+    facts = Facts(0, "success", usage=Usage(cpu_seconds=2.0), stderr_tail=lines, enforced=False)
+    outcome = given_up(facts, AttemptError(Reason.INPUT_ERROR, "cut short"))
+    assert (outcome.state, outcome.reason) == (State.FAILED, Reason.INPUT_ERROR)
+    assert outcome.log_tail == lines[-20:]
+    assert (outcome.exit_status, outcome.usage, outcome.enforced) == (0, facts.usage, False)

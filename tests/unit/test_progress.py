@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ffmpeg_jobs.model import Progress
-from ffmpeg_worker.progress import input_seconds, parse_progress
+from ffmpeg_worker.progress import input_kinds, input_seconds, parse_progress
 
 #: As ffmpeg 5.1 writes it; 7.1 differs in nothing that is read here.
 BLOCK = """\
@@ -98,3 +98,18 @@ def test_the_input_s_length() -> None:
 )
 def test_a_length_that_is_not_known_for_sure_is_none(log: str) -> None:
     assert input_seconds(log) is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "kinds"),
+    [
+        (("Video: h264 (High), yuv420p", "Audio: aac (LC), 48000 Hz"), {"video", "audio"}),
+        (("Audio: mp3, 44100 Hz", "Video: mjpeg, 300x300 (attached pic)"), {"audio"}),
+        (("Subtitle: mov_text",), set()),
+    ],
+)
+def test_what_an_input_has(rows: tuple[str, ...], kinds: set[str]) -> None:
+    streams = "".join(f"[info]   Stream #0:{n}[0x{n}](und): {row}\n" for n, row in enumerate(rows))
+    output = "[info] Output #0, mp4\n[info]   Stream #0:0: Video: h264\n"
+    for head in ("[info] Stream mapping:\n", ""):
+        assert input_kinds(f"[info] Input #0\n{streams}{head}{output}") == kinds

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ffmpeg_jobs.model import Job, Media, Parameters, Reason
+from ffmpeg_jobs.model import Claim, Job, Media, Parameters, Reason
+from ffmpeg_worker import jobdir
 from ffmpeg_worker.outcome import AttemptError
+from ffmpeg_worker.plan import Plan, make_plan
 from ffmpeg_worker.publish import parse_probe, publish_file, verify
+from tests.unit.test_plan import CONFIG
 
 #: As ffprobe 5.1 writes it with probe_argv; 7.1 adds empty "programs" and "stream_groups".
 PROBED: dict[str, Any] = {
@@ -36,6 +40,7 @@ PROBED: dict[str, Any] = {
     ],
     "format": {"format_name": "mov,mp4", "duration": "5.312000", "size": "1055736"},
 }
+BOTH = {"video", "audio"}
 MEDIA = Media(10, 60.0, "mov,mp4", video="h264 1280x720", audio="aac 48000 Hz stereo")
 
 
@@ -82,7 +87,7 @@ def test_what_ffprobe_cannot_read(text: str) -> None:
     ],
 )
 def test_a_length_that_fits(expected: float | None, asked: Job) -> None:
-    verify(MEDIA, asked, expected)
+    verify(MEDIA, asked, expected, BOTH)
 
 
 @pytest.mark.parametrize(
@@ -97,37 +102,61 @@ def test_a_length_that_fits(expected: float | None, asked: Job) -> None:
 )
 def test_a_length_that_does_not_fit(expected: float, asked: Job) -> None:
     with pytest.raises(AttemptError, match=r"60\.00 s long and should be") as refusal:
-        verify(MEDIA, asked, expected)
+        verify(MEDIA, asked, expected, BOTH)
     assert refusal.value.reason is Reason.INPUT_ERROR
 
 
 def test_nothing_in_it() -> None:
     with pytest.raises(AttemptError, match="neither video nor audio"):
-        verify(Media(10, 60.0), job(), 60.0)
+        verify(Media(10, 60.0), job(), 60.0, BOTH)
 
 
-def test_the_synthetic_source_has_what_is_asked_of_it() -> None:
+def test_what_was_asked_for_and_could_be_had_is_there() -> None:
     silent = Media(10, 60.0, video="h264 1280x720")
-    with pytest.raises(AttemptError, match="no audio stream"):
-        verify(silent, job(None, audio_encoder="aac"), 60.0)
-    verify(silent, job(None, audio_encoder="none"), 60.0)
-    verify(silent, job("/in.mp4", audio_encoder="aac"), 60.0)
+    for source in (None, "/in.mp4"):
+        with pytest.raises(AttemptError, match="no audio stream"):
+            verify(silent, job(source, audio_encoder="aac"), 60.0, BOTH)
+        with pytest.raises(AttemptError, match="no audio stream"):
+            verify(silent, job(source), 60.0, BOTH)
+        verify(silent, job(source, audio_encoder="none"), 60.0, BOTH)
+    verify(silent, job(audio_encoder="aac"), 60.0, {"video"})
+    sound = Media(10, 60.0, audio="mp3 48000 Hz stereo")
+    verify(sound, replace(job(), output="/out.mp3"), 60.0, BOTH)  # which carries no picture
 
 
-def test_a_file_gets_its_name_at_once_and_a_repeat_is_harmless(tmp_path: Path) -> None:
-    staged, final = tmp_path / ".out.part", tmp_path / "out.mp4"
-    staged.write_bytes(b"new")
-    final.write_bytes(b"old")
-    publish_file(staged, final)
-    publish_file(staged, final)
-    assert list(tmp_path.iterdir()) == [final]
-    assert final.read_bytes() == b"new"
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    """Of an output that is staged as .out.part, beside an older out.mp4."""
+    claim = Claim("abcdefghijkl", 1, "t" * 32, 60.0, Job(output=str(tmp_path / "out.mp4")))
+    config = replace(CONFIG, state_directory=tmp_path, output_roots=(tmp_path,))
+    made = replace(make_plan(claim, config), staged=str(tmp_path / ".out.part"))
+    jobdir.record(made)
+    (tmp_path / ".out.part").write_bytes(b"new")
+    (tmp_path / "out.mp4").write_bytes(b"old")
+    return made
 
 
-def test_a_place_that_cannot_be_written_is_the_machine_s_trouble(tmp_path: Path) -> None:
-    staged = tmp_path / ".out.part"
-    staged.write_bytes(b"new")
+def test_a_file_gets_its_name_at_once_and_a_repeat_is_harmless(tmp_path: Path, plan: Plan) -> None:
+    publish_file(plan)
+    assert (tmp_path / "out.mp4").read_bytes() == b"new"
+    assert not (tmp_path / ".out.part").exists()
+    (tmp_path / "out.mp4").unlink()  # whoever waited for it took it away
+    publish_file(plan)
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_an_older_file_is_not_taken_for_an_output_that_vanished(tmp_path: Path, plan: Plan) -> None:
+    (tmp_path / ".out.part").unlink()
+    with pytest.raises(AttemptError, match=r"could not be put at .*No such file"):
+        publish_file(plan)
+    assert (tmp_path / "out.mp4").read_bytes() == b"old"
+
+
+def test_a_place_that_cannot_be_written_is_the_machine_s_trouble(
+    tmp_path: Path, plan: Plan
+) -> None:
+    gone = replace(plan, publish_to=str(tmp_path / "gone" / "out.mp4"))
     with pytest.raises(AttemptError, match=r"could not be put at .*No such file") as refusal:
-        publish_file(staged, tmp_path / "gone" / "out.mp4")
+        publish_file(gone)
     assert refusal.value.reason is Reason.INTERNAL_ERROR
-    assert staged.exists()
+    assert (tmp_path / ".out.part").exists()

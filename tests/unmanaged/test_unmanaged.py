@@ -104,6 +104,8 @@ class Farm:
         return directory
 
 
+#: A loaded machine may take so long to start Python.
+START_SECONDS = 20
 WORKER = (sys.executable, "-m", "ffmpeg_worker")
 ENVIRONMENT = {
     "PATH": os.environ["PATH"],
@@ -154,8 +156,9 @@ def test_a_job_completes_unenforced_with_a_verified_output(farm: Farm) -> None:
     assert ended.media.size_bytes == output.stat().st_size
     assert ended.usage is not None
     assert ended.usage.cpu_seconds is not None
-    assert 0 < ended.usage.cpu_seconds < 60
-    assert (ended.usage.memory_peak_bytes or 0) > 10 << 20
+    # ffmpeg's own, not those of the sandbox around it.
+    assert 0.05 < ended.usage.cpu_seconds < 60
+    assert (ended.usage.memory_peak_bytes or 0) > 25 << 20
 
 
 def test_the_job_is_nice_and_limited_from_its_first_instruction(farm: Farm) -> None:
@@ -175,7 +178,37 @@ def test_a_job_over_its_time_is_ended_with_all_its_processes(farm: Farm) -> None
     job = farm.submit(parameters={"duration": 3600}, resource_limits={"timeout_sec": 2})
     ended = farm.ended(job)
     assert (ended.state.value, ended.reason and ended.reason.value) == ("failed", "timeout")
+    assert ended.usage is not None
+    assert 2 <= (ended.usage.wall_seconds or 0) < 12  # nobody else would end it
+    assert ended.enforced is False
     assert not _named("ffmpeg", farm.directory)
+
+
+def test_a_restart_gives_a_job_no_more_time(farm: Farm) -> None:
+    job = farm.submit(parameters={"duration": 3600}, resource_limits={"timeout_sec": 3})
+    farm.holder(job)
+    farm.stop()
+    time.sleep(3)
+    farm.start()
+    ended = farm.ended(job)
+    assert (ended.state.value, ended.reason and ended.reason.value) == ("failed", "timeout")
+    assert ended.usage is not None
+    assert 3 <= (ended.usage.wall_seconds or 0) < 6 + START_SECONDS
+
+
+def test_a_plan_that_cannot_be_read_keeps_no_worker_from_its_work(farm: Farm) -> None:
+    farm.stop()
+    plans = []
+    for number, text in enumerate(("", "{}", '{"claim": 3}', "[]")):
+        plans.append(farm.directory / "state" / "jobs" / f"{'a' * 12}.{number + 1}" / "plan.json")
+        plans[-1].parent.mkdir()
+        plans[-1].write_text(text)
+    farm.start()
+    job = farm.submit(parameters={"duration": 1})
+    assert farm.ended(job).state is State.COMPLETED
+    for plan in plans:
+        assert f"event=plan_unreadable path={plan}" in farm.log
+        assert not plan.exists()
 
 
 def test_a_job_never_gets_more_memory_than_its_limit(farm: Farm) -> None:

@@ -11,29 +11,36 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
 from ffmpeg_jobs.client import MasterClient
 from ffmpeg_jobs.contract import LOG_MAX_BYTES
-from ffmpeg_jobs.model import Claim, Outcome, Reason, State
+from ffmpeg_jobs.model import Claim, Media, Outcome, Reason, State
 from ffmpeg_worker import holder, jobdir
 from ffmpeg_worker.cgroup import cgroup_of, read_back
 from ffmpeg_worker.config import Config
 from ffmpeg_worker.drain import Drains
 from ffmpeg_worker.lease import Lease
-from ffmpeg_worker.limits import expected_files, unenforced
-from ffmpeg_worker.outcome import HANDED_BACK, AttemptError, conclude, outcome_of_error, stopped
+from ffmpeg_worker.limits import CONTROLLERS, expected_files, unenforced
+from ffmpeg_worker.outcome import (
+    HANDED_BACK,
+    AttemptError,
+    conclude,
+    given_up,
+    outcome_of_error,
+    stopped,
+)
 from ffmpeg_worker.placement import Placement
 from ffmpeg_worker.plan import Plan, make_plan, opening
 from ffmpeg_worker.prepare import prepare
-from ffmpeg_worker.publish import publish
+from ffmpeg_worker.publish import deliver, verified
 from ffmpeg_worker.report import give_back, report
 from ffmpeg_worker.results import Results
 from ffmpeg_worker.scopes import ScopeError, Unanswered
@@ -57,6 +64,11 @@ class Station:
     concluded: Callable[[Claim, Outcome], None]  #: told of every outcome, for the metrics
     plans: dict[str, Plan] = field(default_factory=dict)  #: by job directory, oldest first
 
+    @property
+    def enforces(self) -> bool:
+        """Whether this machine holds jobs to their limits."""
+        return set(CONTROLLERS) <= set(self.placement.enforced())
+
 
 @dataclass(frozen=True)
 class Held:
@@ -73,7 +85,8 @@ async def run(plan: Plan, lease: Lease, station: Station) -> None:
         await _prepare(plan, lease, station)
         running = await start(plan, station.placement)
     except AttemptError as error:
-        await end(plan, outcome_of_error(error), lease.stop_asked_by, station)
+        outcome = outcome_of_error(error, enforced=station.enforces)
+        await end(plan, outcome, lease.stop_asked_by, station)
         return
     await finish(running, lease, station)
 
@@ -106,7 +119,11 @@ def accept(claim: Claim, config: Config) -> Plan:
 
 async def start(plan: Plan, placement: Placement) -> Running:
     """Hold, place, verify, release. Raises AttemptError, and then nothing of it is left."""
-    held = hold(plan)
+    try:
+        held = hold(plan)
+    except OSError as error:
+        words = f"the machine cannot start a process for the job: {error.strerror}"
+        raise AttemptError(Reason.WORKER_LOST, words) from None
     try:
         await _place(plan, held, placement)
         enforced = verify(plan, held.pid, confined=placement.confines)
@@ -146,7 +163,7 @@ def hold(plan: Plan) -> Held:
     try:
         pid = os.posix_spawn(
             sys.executable,
-            [sys.executable, "-I", "-S", HOLDER, plan.directory],
+            [sys.executable, "-I", "-S", HOLDER, plan.directory, *filter(None, [plan.staged])],
             {"LANG": "C.UTF-8", "PATH": "/usr/bin:/bin"},
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, reading, 0),
@@ -155,6 +172,9 @@ def hold(plan: Plan) -> Held:
             setsid=True,
             setsigmask=[signal.SIGTERM],
         )
+    except OSError:
+        os.close(gate)
+        raise
     finally:
         os.close(reading)
     return Held(pid, os.pidfd_open(pid), gate)
@@ -190,7 +210,10 @@ async def finish(running: Running, lease: Lease, station: Station) -> None:
         steering.cancel()
     outcome = conclude(facts)
     if outcome.state is State.COMPLETED:
-        outcome = await _publish(plan, outcome, lease)
+        try:
+            outcome = replace(outcome, media=await publish(plan, lease))
+        except AttemptError as error:
+            outcome = given_up(facts, error)
     lost = "lost" if lease.stop_asked_by == "lost" else None
     await end(plan, outcome, lost or facts.stop_asked_by or lease.stop_asked_by, station)
 
@@ -245,12 +268,15 @@ async def _prepare(plan: Plan, lease: Lease, station: Station) -> None:
 
 
 @asynccontextmanager
-async def _stoppable(lease: Lease) -> AsyncIterator[threading.Event]:
-    """What a thread looks at, to break off when somebody wants the attempt to end; that is then
-    why it ended."""
+async def _stoppable(
+    lease: Lease, *others: Coroutine[Any, Any, None]
+) -> AsyncIterator[threading.Event]:
+    """What a thread looks at, to break off when somebody wants the attempt to end, or when one
+    of ``others`` is over. If somebody does, that is then why it ended."""
     stop = threading.Event()
-    asked = asyncio.ensure_future(lease.stop_asked())
-    asked.add_done_callback(lambda task: None if task.cancelled() else stop.set())
+    waits = [asyncio.ensure_future(wait) for wait in (lease.stop_asked(), *others)]
+    for each in waits:
+        each.add_done_callback(lambda task: None if task.cancelled() else stop.set())
     try:
         yield stop
     except AttemptError:
@@ -258,20 +284,34 @@ async def _stoppable(lease: Lease) -> AsyncIterator[threading.Event]:
             raise stopped(lease.stop_asked_by) from None
         raise
     finally:
-        asked.cancel()
+        for each in waits:
+            each.cancel()
 
 
-async def _publish(plan: Plan, outcome: Outcome, lease: Lease) -> Outcome:
-    """Verify the output and put it in its place, only while the attempt is certainly ours."""
-    if not await lease.confirmed():
-        error = stopped(lease.stop_asked_by or "lost")
-        return replace(outcome_of_error(error), usage=outcome.usage)
-    try:
-        async with _stoppable(lease) as stop:
-            media = await asyncio.to_thread(publish, plan, stop)
-    except AttemptError as error:
-        return replace(outcome_of_error(error), usage=outcome.usage, log_tail=outcome.log_tail)
-    return replace(outcome, media=media)
+async def publish(plan: Plan, lease: Lease) -> Media | None:
+    """Verify the output and put it in its place, only while the attempt is certainly ours.
+
+    Raises AttemptError.
+    """
+    media = await asyncio.to_thread(verified, plan)
+    while await lease.confirmed():
+        async with _stoppable(lease, lease.unsure()) as stop:
+            try:
+                await asyncio.to_thread(deliver, plan, stop)
+            except AttemptError:
+                # Cut off from the master, not from where it goes: again when it is surely ours.
+                if lease.stop_asked_by is None and stop.is_set():
+                    continue
+                raise
+            return media
+    raise stopped(lease.stop_asked_by or "lost")
+
+
+async def fail(plan: Plan, station: Station) -> None:
+    """After a fault of ours: nothing of the attempt goes on, and the job is tried elsewhere."""
+    await _clear_away(plan, station.placement)
+    error = AttemptError(Reason.WORKER_LOST, "the worker failed at it; its log says how")
+    await settle(plan, outcome_of_error(error, enforced=station.enforces), station)
 
 
 async def _clear_away(plan: Plan, placement: Placement) -> None:

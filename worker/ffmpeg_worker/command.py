@@ -69,6 +69,14 @@ def sink_format(job: Job) -> str:
     return _MUXERS.get(PurePosixPath(path).suffix.lower(), "mp4")
 
 
+def encoders_of(asked: Parameters, muxer: str) -> tuple[str, str]:
+    """What video and audio are encoded with: as asked, or as the format has it; "none" is left
+    out."""
+    video = asked.encoder if asked.encoder else _VIDEO.get(muxer, "libx264")
+    audio = asked.audio_encoder if asked.audio_encoder else _AUDIO.get(muxer, "aac")
+    return video, audio
+
+
 def needs_network(job: Job) -> bool:
     """Only streams do: files over HTTP are fetched and uploaded outside of the sandbox."""
     return _is_rtmp(job.input) or _is_rtmp(job.output)
@@ -111,8 +119,7 @@ def ffmpeg_argv(job: Job, places: Places, threads: int) -> tuple[str, ...]:
     Raises AttemptError (encoder_error) for parameters that contradict each other.
     """
     asked = job.parameters
-    video = asked.encoder if asked.encoder else _VIDEO.get(places.sink_format, "libx264")
-    audio = asked.audio_encoder if asked.audio_encoder else _AUDIO.get(places.sink_format, "aac")
+    video, audio = encoders_of(asked, places.sink_format)
     _refuse_contradictions(asked, video, audio)
     return (
         "ffmpeg",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,7 +12,7 @@ import structlog
 
 from ffmpeg_jobs.model import Claim, HeartbeatAnswer, Order, Queue, Report
 from ffmpeg_worker import jobdir
-from ffmpeg_worker.attempt import Station, accept, resume, run
+from ffmpeg_worker.attempt import Station, accept, fail, resume, run
 from ffmpeg_worker.clean import unrecorded
 from ffmpeg_worker.lease import Lease
 from ffmpeg_worker.limits import job_id_of
@@ -66,20 +65,29 @@ class Crew:
         jobs.mkdir(mode=0o700, parents=True, exist_ok=True)
         for stray in unrecorded(jobs, time.time()):
             log.info("cleaned", path=str(stray))
-        plans = [jobdir.reopen(path) for path in jobdir.recorded(jobs)]
-        ours = {plan.claim.job_id for plan in plans}
-        try:
-            for unit in await self.station.placement.job_units():
-                job_id = job_id_of(unit)
-                if job_id is not None and job_id not in ours:
-                    log.warning("stray_scope_stopped", unit=unit)
-                    await self.station.placement.stop(job_id)
-        except ScopeError as error:
-            log.error("systemd_unreachable", reason=str(error))
+        plans = jobdir.recorded(jobs)
+        await self._stop_strays({plan.claim.job_id for plan in plans})
         for plan in plans:
             log.info("adopted", job=plan.claim.job_id, attempt=plan.claim.attempt)
             lease = Lease()
-            self._begin(Live(plan.claim, lease, plan), resume(plan, lease, self.station))
+            story = self._after_earlier(plan.claim.job_id, resume(plan, lease, self.station))
+            self._begin(Live(plan.claim, lease, plan), story)
+
+    async def _stop_strays(self, ours: set[str]) -> None:
+        try:
+            units = await self.station.placement.job_units()
+        except ScopeError as error:
+            log.error("systemd_unreachable", reason=str(error))
+            return
+        for unit in units:
+            job_id = job_id_of(unit)
+            if job_id is None or job_id in ours:
+                continue
+            log.warning("stray_scope_stopped", unit=unit)
+            try:
+                await self.station.placement.stop(job_id)
+            except ScopeError as error:
+                log.error("stop_failed", unit=unit, reason=str(error))
 
     def take(self, claim: Claim, lease: Lease) -> None:
         """A job was handed to us: decide, write it down, begin."""
@@ -92,12 +100,31 @@ class Crew:
         try:
             plan = accept(claim, self.station.config)
         except AttemptError as error:
-            outcome = outcome_of_error(error)
+            outcome = outcome_of_error(error, enforced=self.station.enforces)
             self.station.concluded(claim, outcome)
             telling = report(claim, outcome, f"{error}\n", self.station.results)
             self._begin(Live(claim, lease, None), telling)
         else:
-            self._begin(Live(claim, lease, plan), run(plan, lease, self.station))
+            story = self._after_earlier(claim.job_id, run(plan, lease, self.station))
+            self._begin(Live(claim, lease, plan), story)
+
+    def _after_earlier(
+        self, job_id: str, story: Coroutine[Any, Any, None]
+    ) -> Coroutine[Any, Any, None]:
+        """The story, told when every earlier attempt at the job has ended here: its lease is
+        lost, if we heard of that or not, and both have one scope's name."""
+        earlier = [task for task, live in self.live.items() if live.claim.job_id == job_id]
+        for task in earlier:
+            self.live[task].lease.ask_stop("lost")
+
+        async def after() -> None:
+            try:
+                await asyncio.wait(earlier)
+                await story
+            finally:
+                story.close()
+
+        return after() if earlier else story
 
     def leases(self) -> list[Lease]:
         """The lease of each."""
@@ -170,12 +197,8 @@ class Crew:
         if live.plan is not None:
             self.station.plans.pop(live.plan.directory, None)
         self._changed()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            # A fault of ours. The master hears of it no more, and has the job run elsewhere.
-            log.error("attempt_crashed", job=live.claim.job_id, exc_info=error)
-            stop = asyncio.ensure_future(self._stop_quietly(live.claim.job_id))
-            stop.add_done_callback(lambda _: None)
-
-    async def _stop_quietly(self, job_id: str) -> None:
-        with suppress(ScopeError):
-            await self.station.placement.stop(job_id)
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        log.error("attempt_crashed", job=live.claim.job_id, exc_info=error)
+        if live.plan is not None:
+            self._begin(Live(live.claim, live.lease, None), fail(live.plan, self.station))

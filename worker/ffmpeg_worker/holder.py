@@ -1,13 +1,15 @@
 """The holder: a tiny process that waits at a pipe, is put into the scope, then runs the job.
 
-It stands alone: standard library only, started as ``python3 -I -S holder.py DIRECTORY`` with
-SIGTERM blocked. Standard input is the gate: the whole command opens it (see ``command``), end
+It stands alone: standard library only, started as ``python3 -I -S holder.py DIRECTORY [OUTPUT]``
+with SIGTERM blocked. Standard input is the gate: the whole command opens it (see ``command``), end
 of file before that (the worker died) closes it for good. Because it is inside the scope before
 it starts anything, the job is limited from its first instruction; because it outlives the
 worker, the exit status and the kernel's last counters are on disk whoever else is gone. It
 writes in DIRECTORY: ``holder.json`` (who it is), ``released`` (the gate opened), ``log``,
 ``probe.json`` (what ffprobe says of the output, which is as little to be trusted as the input
-and so read under the same limits), and at the end ``facts.json``.
+and so read under the same limits), and at the end ``facts.json``. Before that, OUTPUT is brought
+to the disk: what is called finished outlives a loss of power, and what was written counts as
+the job's.
 
 Every launch waits for our start, and every job pays for our memory. So there is little to
 import: ``signal`` and ``json`` would each take as long as the start of Python itself.
@@ -25,6 +27,10 @@ LOG_BYTES = 4 << 20
 TAIL_BYTES = 256 << 10
 #: ffprobe reads headers and a few frames; a minute is for a disk under great load.
 PROBE_SECONDS = 60
+#: The status of a job whose output could not be stored (EX_IOERR, sysexits.h).
+NOT_STORED = 74
+#: What a sandbox leaves behind ends at once (bwrap --die-with-parent).
+REAP_SECONDS = 2.0
 #: Counters that are gone with the cgroup (cgroup-v2.rst).
 COUNTERS = ("cpu.stat", "memory.peak", "memory.events", "io.stat")
 #: bwrap reports its child's death by signal as 128 + N. ffmpeg 7's own statuses are there too
@@ -34,7 +40,7 @@ SIGNALS = ("SIGILL", "SIGABRT", "SIGBUS", "SIGFPE", "SIGKILL", "SIGSEGV")
 
 def main() -> int:
     """Wait, run, and write down how it ended. Exit status: 0, also if never released."""
-    directory = sys.argv[1]
+    directory, *outputs = sys.argv[1:]
     identity = {"pid": str(os.getpid()), "start_ticks": str(start_ticks())}
     write(directory, "holder.json", as_object(identity))
     told = command(read_all(0))
@@ -42,11 +48,15 @@ def main() -> int:
         return 0
     write(directory, "released", "")
     run_argv, probe_argv = told
+    if scope() is None:
+        become_reaper()
     started = time.monotonic()
     status = run(run_argv, directory)
     wall_seconds = round(time.monotonic() - started, 3)
+    if status == 0 and outputs:
+        status = store(outputs[0], directory)
     if status == 0 and probe_argv:
-        probe(probe_argv, directory)
+        status = probe(probe_argv, directory)
     facts = {
         "exit_status": str(status),
         "terminated": "true" if terminated() else "false",
@@ -95,47 +105,95 @@ def run(argv: list[str], directory: str) -> int:
     log = os.open(os.path.join(directory, "log"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
     reading, writing = os.pipe()
     try:
-        job = os.posix_spawnp(
-            argv[0],
-            argv,
-            os.environ,
-            file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_DUP2, writing, 1),
-                (os.POSIX_SPAWN_DUP2, writing, 2),
-            ],
-            setsigmask=(),
-            setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),  # Python ignores them
-        )
+        job = spawn(argv, writing, writing)
     except OSError as error:
         os.write(log, f"cannot start {argv[0]}: {error}\n".encode())
         return 127
     os.close(writing)
-    if terminated():  # the stop may have come before the job was there to hear it
-        os.kill(job, signal.SIGTERM)
     copy(reading, log)
-    status = os.waitstatus_to_exitcode(os.waitpid(job, 0)[1])
     os.close(log)
+    return ending(job)
+
+
+def spawn(argv: list[str], output: int, errors: int) -> int:
+    """Start a program that hears SIGTERM again; its pid. Raises OSError."""
+    pid = os.posix_spawnp(
+        argv[0],
+        argv,
+        os.environ,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_DUP2, output, 1),
+            (os.POSIX_SPAWN_DUP2, errors, 2),
+        ],
+        setsigmask=(),
+        setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),  # Python ignores them
+    )
+    if terminated():  # the stop may have come before it was there to hear it
+        os.kill(pid, signal.SIGTERM)
+    return pid
+
+
+def ending(pid: int) -> int:
+    """Wait for a program's end; its exit status, or minus the signal that ended it."""
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     by_bwrap = {128 + getattr(signal, name): -int(getattr(signal, name)) for name in SIGNALS}
     return by_bwrap.get(status, status)
 
 
-def probe(argv: list[str], directory: str) -> None:
-    """Have ffprobe read the output; whoever verifies it finds an empty file if it cannot."""
-    import subprocess
-
-    with open(os.path.join(directory, "probe.json"), "wb") as found:
+def store(path: str, directory: str) -> int:
+    """Bring the output to the disk: 0, or NOT_STORED with a line in the log that says why."""
+    try:
+        output = os.open(path, os.O_RDONLY)
         try:
-            subprocess.run(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=found,
-                stderr=subprocess.DEVNULL,
-                timeout=PROBE_SECONDS,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            found.truncate(0)
+            os.fsync(output)
+        finally:
+            os.close(output)
+    except OSError as error:
+        line = f"[error] output: {os.strerror(error.errno or 0)}\n".encode()
+        with open(os.path.join(directory, "log"), "ab") as log:
+            log.write(line)
+        forward(line)
+        return NOT_STORED
+    return 0
+
+
+def probe(argv: list[str], directory: str) -> int:
+    """Have ffprobe read the output; whoever verifies it finds an empty file if it cannot.
+
+    Minus the signal, if one ended it: then nothing is known of the output. Else 0.
+    """
+    path = os.path.join(directory, "probe.json")
+    found = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    try:
+        pid = spawn(argv, found, nothing)
+        late = not has_ended(pid, PROBE_SECONDS)
+        if late:
+            os.kill(pid, signal.SIGKILL)
+        status = ending(pid)
+        if late:
+            os.truncate(found, 0)
+            return 0
+        os.fsync(found)
+        return min(status, 0)
+    except OSError:
+        os.truncate(found, 0)
+        return 0
+    finally:
+        os.close(nothing)
+        os.close(found)
+
+
+def has_ended(pid: int, within_seconds: float) -> bool:
+    """Whether a child ended in that time; it is still to be waited for."""
+    import select
+
+    pidfd = os.pidfd_open(pid)
+    try:
+        return bool(select.select([pidfd], [], [], within_seconds)[0])
+    finally:
+        os.close(pidfd)
 
 
 def copy(source: int, log: int) -> None:
@@ -166,15 +224,21 @@ def forward(chunk: bytes) -> None:
         pass
 
 
+def scope() -> str | None:
+    """Our cgroup, if it is a scope of our own; None where nobody put us in one."""
+    with open("/proc/self/cgroup", encoding="utf-8") as file:
+        path = next((line[3:].strip() for line in file if line.startswith("0::")), "")
+    return path if path.endswith(".scope") else None
+
+
 def counters() -> dict[str, str]:
     """The last words of our cgroup, read from inside it: the only place without a race.
 
     Where we were put in no scope, the cgroup is not ours alone, and what the kernel counted
     of our children stands in the same words (getrusage(2)).
     """
-    with open("/proc/self/cgroup", encoding="utf-8") as file:
-        path = next((line[3:].strip() for line in file if line.startswith("0::")), "")
-    if not path.endswith(".scope"):
+    path = scope()
+    if path is None:
         return of_children()
     found: dict[str, str] = {}
     for name in COUNTERS:
@@ -186,10 +250,26 @@ def counters() -> dict[str, str]:
     return found
 
 
+def become_reaper() -> None:
+    """Have what the sandbox leaves behind as our children: bwrap ends without waiting for the
+    process that waited for ffmpeg, and who is not waited for is not counted."""
+    import ctypes
+
+    PR_SET_CHILD_SUBREAPER = 36  # noqa: N806 - linux/prctl.h
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
 def of_children() -> dict[str, str]:
     """CPU time, and the memory of the largest process, of what we waited for."""
     import resource
 
+    until = time.monotonic() + REAP_SECONDS
+    try:
+        while time.monotonic() < until:
+            if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                time.sleep(0.01)
+    except ChildProcessError:
+        pass  # nobody is left
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     user, system = round(used.ru_utime * 1e6), round(used.ru_stime * 1e6)
     stat = f"usage_usec {user + system}\nuser_usec {user}\nsystem_usec {system}\n"

@@ -2,8 +2,8 @@
 
 ``plan.json`` is written by the worker first; ``holder.json``, ``released``, ``log``,
 ``probe.json`` and ``facts.json`` by the holder; ``held.json`` has limits that changed since,
-``stop`` who asked for an end, ``scope`` what systemd said of it; ``outcome.json`` is written
-before the outcome is reported.
+``stop`` who asked for an end, ``scope`` what systemd said of it; ``delivered`` that the output
+is about to get its name; ``outcome.json`` is written before the outcome is reported.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,14 +49,26 @@ def record(plan: Plan) -> None:
     _write(directory, "plan.json", to_json(plan))
 
 
-def recorded(jobs_directory: Path) -> list[Path]:
-    """The directories of attempts whose plan was written down, oldest first."""
-    found = [path for path in jobs_directory.glob("*.*") if (path / "plan.json").exists()]
-    return sorted(found, key=lambda path: path.stat().st_mtime)
+def recorded(jobs_directory: Path) -> list[Plan]:
+    """The plans that were written down, oldest first.
+
+    One that cannot be read (another version's, or a disk's damage) is set aside and logged: its
+    attempt cannot go on, and its lease will run out.
+    """
+    found = sorted(jobs_directory.glob("*.*/plan.json"), key=lambda path: path.stat().st_mtime)
+    plans = []
+    for path in found:
+        try:
+            plans.append(reopen(path.parent))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            log.error("plan_unreadable", path=str(path), reason=str(error))
+            path.replace(path.with_name("plan.unreadable"))
+    return plans
 
 
 def reopen(directory: Path) -> Plan:
-    """The plan that was recorded."""
+    """The plan that was recorded. Raises AttributeError, KeyError, TypeError or ValueError if it
+    is none."""
     return from_json(Plan, _read(directory, "plan.json") or {})
 
 
@@ -83,6 +96,15 @@ def holder_pidfd(plan: Plan) -> int | None:
         os.close(pidfd)
         return None
     return pidfd
+
+
+def holder_age_seconds(plan: Plan) -> float:
+    """How long ago the holder started, suspend included; 0 before it did."""
+    identity = _read(Path(plan.directory), "holder.json")
+    if identity is None:
+        return 0.0
+    begun = int(identity["start_ticks"]) / os.sysconf("SC_CLK_TCK")
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - begun
 
 
 def holder_ended(plan: Plan) -> bool:
@@ -161,6 +183,16 @@ def keep_outcome(plan: Plan, outcome: Outcome) -> None:
     _note(plan, "outcome.json", to_json(outcome))
 
 
+def note_delivery(plan: Plan) -> None:
+    """Remember that the staged output is about to get its name. Raises OSError."""
+    _write(Path(plan.directory), "delivered", {})
+
+
+def was_delivered(plan: Plan) -> bool:
+    """Whether the staged output, if it is gone, got its name."""
+    return (Path(plan.directory) / "delivered").exists()
+
+
 def is_concluded(plan: Plan) -> bool:
     """Whether nothing of the attempt is written any more: its outcome is, or all is gone."""
     directory = Path(plan.directory)
@@ -192,9 +224,10 @@ def _text(path: Path) -> str:
 
 
 def _read(directory: Path, name: str) -> dict[str, Any] | None:
+    """The object in a file; None where there is none, or the machine lost its power over it."""
     try:
         content: dict[str, Any] = json.loads((directory / name).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, json.JSONDecodeError):
         return None
     return content
 

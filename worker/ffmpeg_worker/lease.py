@@ -9,9 +9,11 @@ from typing import Final
 
 from ffmpeg_jobs.model import Terms
 
-#: Publishing begins only with this much of the lease left: a rename takes milliseconds, and
+#: Publishing goes on only with this much of the lease left: a rename takes milliseconds, and
 #: the clocks of two machines need not agree, only run equally fast.
 MARGIN_SECONDS: Final = 5.0
+#: A sleep does not count the time that a machine was suspended: the lease is looked at so often.
+LOOK_SECONDS: Final = 1.0
 
 
 def boot_seconds() -> float:
@@ -82,10 +84,20 @@ class Lease:
         encoded again for that: it counts as ours as long as the lease is sure to hold.
         """
         while self.stop_asked_by not in ("cancel", "lost"):
-            if self.until - boot_seconds() > MARGIN_SECONDS:
+            if self.sure_seconds > 0:
                 return True
             if self.stop_asked_by is not None:
                 return False
             self._news.clear()
             await self._news.wait()
         return False
+
+    @property
+    def sure_seconds(self) -> float:
+        """How long the attempt is still certainly ours."""
+        return self.until - boot_seconds() - MARGIN_SECONDS
+
+    async def unsure(self) -> None:
+        """Wait until the attempt is not certainly ours any more."""
+        while (left := self.sure_seconds) > 0:
+            await asyncio.sleep(min(left, LOOK_SECONDS))

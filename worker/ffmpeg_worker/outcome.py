@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ffmpeg_jobs.model import Outcome, Reason, State, Usage
@@ -43,9 +43,12 @@ class AttemptError(Exception):
 class Facts:
     """All that is known when an attempt has ended."""
 
-    exit_status: int | None  #: ffmpeg's; -N: ended by signal N; None: nobody was left to see it
+    #: ffmpeg's, or of the ffprobe after it; -N: ended by signal N; None: nobody was left to see it
+    exit_status: int | None
     scope_result: str | None  #: systemd's Result of the scope; None: not known any more
+    terminated: bool = False  #: SIGTERM came to the whole scope
     oom_kills: int = 0  #: oom_kill in memory.events
+    met_its_limit: bool = True  #: oom in memory.events: the limit was its own, not the machine's
     timed_out: bool = False  #: it ran for all of its time
     stop_asked_by: str | None = None  #: cancel, lost, disk, volume, or as in HANDED_BACK
     stderr_tail: tuple[str, ...] = ()  #: the end of ffmpeg's log, lines with their level
@@ -104,7 +107,11 @@ _FULL: Final = "No space left on device|Disk quota exceeded"
 def _was_killed(facts: Facts) -> bool:
     """By a signal that people send: bwrap dies of SIGTERM, ffmpeg says that it got it."""
     polite = any("Exiting normally, received signal" in line for line in facts.stderr_tail)
-    return facts.exit_status in (-9, -15) or (facts.exit_status == 255 and polite)
+    return (
+        facts.exit_status in (-9, -15)
+        or (facts.exit_status == 255 and polite)
+        or (facts.exit_status is not None and facts.terminated)
+    )
 
 
 def _last_words(facts: Facts) -> str:
@@ -133,6 +140,14 @@ RULES: Final = (
         lambda f: f.stop_asked_by is not None,
         Reason.WORKER_LOST,
         lambda f: f"stopped because {HANDED_BACK.get(str(f.stop_asked_by), f.stop_asked_by)}",
+    ),
+    Rule(
+        lambda f: f.oom_kills > 0 and not f.met_its_limit,
+        Reason.WORKER_LOST,
+        lambda f: (
+            "the kernel ended it because the machine, or all its jobs together, ran out of memory; "
+            f"its own limit of {f.memory_limit_mb} MB was not reached"
+        ),
     ),
     Rule(
         lambda f: f.oom_kills > 0 or f.scope_result == "oom-kill",
@@ -220,13 +235,26 @@ def conclude(facts: Facts) -> Outcome:
         state=_state(rule.reason),
         reason=rule.reason,
         error=_cut(rule.sentence(facts), ERROR_CHARACTERS) or None,
-        log_tail=()
-        if rule.reason is None
-        else tuple(_cut(line, LINE_CHARACTERS) for line in facts.stderr_tail[-TAIL_LINES:]),
+        log_tail=() if rule.reason is None else _last_lines(facts),
         exit_status=facts.exit_status,
         usage=facts.usage,
         enforced=facts.enforced,
     )
+
+
+def given_up(facts: Facts, error: AttemptError) -> Outcome:
+    """The outcome of an encode that ended well, and that a step after it had to give up."""
+    failed = outcome_of_error(error, enforced=facts.enforced)
+    return replace(
+        failed,
+        log_tail=_last_lines(facts),
+        exit_status=facts.exit_status,
+        usage=facts.usage,
+    )
+
+
+def _last_lines(facts: Facts) -> tuple[str, ...]:
+    return tuple(_cut(line, LINE_CHARACTERS) for line in facts.stderr_tail[-TAIL_LINES:])
 
 
 def stopped(by: str) -> AttemptError:
@@ -235,10 +263,15 @@ def stopped(by: str) -> AttemptError:
     return AttemptError(outcome.reason or Reason.CANCELED, str(outcome.error))
 
 
-def outcome_of_error(error: AttemptError) -> Outcome:
-    """The outcome of an attempt that a step of ours had to give up."""
-    sentence = _cut(str(error), ERROR_CHARACTERS)
-    return Outcome(state=_state(error.reason), reason=error.reason, error=sentence)
+def outcome_of_error(error: AttemptError, *, enforced: bool) -> Outcome:
+    """The outcome of an attempt that a step of ours had to give up; ``enforced``: whether this
+    machine holds jobs to their limits."""
+    return Outcome(
+        state=_state(error.reason),
+        reason=error.reason,
+        error=_cut(str(error), ERROR_CHARACTERS),
+        enforced=enforced,
+    )
 
 
 def _state(reason: Reason | None) -> State:

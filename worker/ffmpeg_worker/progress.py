@@ -10,6 +10,9 @@ from ffmpeg_jobs.model import Progress
 
 #: ffmpeg's log names an input's length so: ``[info]   Duration: 00:00:05.31, start: ...``.
 _DURATION: Final = re.compile(r"^\[info\] +Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)", re.MULTILINE)
+#: ... and its streams: ``[info]   Stream #0:0[0x1](und): Video: h264 (High), yuv420p, ...``.
+_STREAM: Final = re.compile(r"^\[info\] +Stream #\S+ (Video|Audio): (.*)$", re.MULTILINE)
+_COVER: Final = "(attached pic)"
 #: ffmpeg's warning that the length that follows is a guess.
 _GUESSED: Final = "Estimating duration from bitrate"
 
@@ -50,6 +53,15 @@ def input_seconds(log: str) -> float | None:
         return None
     hours, minutes, seconds = found.groups()
     return int(hours) * 3600 + int(minutes) * 60 + float(seconds) or None
+
+
+def input_kinds(log: str) -> frozenset[str]:
+    """What the input has of video and audio, as the beginning of ffmpeg's log tells it.
+
+    Cover art is no video: it is not mapped (command.py).
+    """
+    told = log.partition("\n[info] Stream mapping:")[0].partition("\n[info] Output #0")[0]
+    return frozenset(kind.lower() for kind, rest in _STREAM.findall(told) if _COVER not in rest)
 
 
 def _last_block(text: str) -> dict[str, str] | None:

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import threading
+from collections.abc import Collection
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -13,10 +14,10 @@ from typing import Any, Final
 
 from ffmpeg_jobs.model import Job, Media, Reason
 from ffmpeg_worker import jobdir
-from ffmpeg_worker.command import expected_seconds
+from ffmpeg_worker.command import encoders_of, expected_seconds, sink_format
 from ffmpeg_worker.outcome import AttemptError
 from ffmpeg_worker.plan import Plan
-from ffmpeg_worker.progress import input_seconds, parse_progress
+from ffmpeg_worker.progress import input_kinds, input_seconds, parse_progress
 from ffmpeg_worker.transfer import upload
 
 #: An output may differ from its expected length by this much: a last GOP or audio frame, and
@@ -25,26 +26,34 @@ TOLERANCE_SECONDS: Final = 1.0
 TOLERANCE_PERCENT: Final = 2.0
 
 
-def publish(plan: Plan, stop: threading.Event) -> Media | None:
-    """Verify the staged output and put it in its place; None for a stream, which has none.
+def verified(plan: Plan) -> Media | None:
+    """The staged output, held against what was asked; None for a stream, which has none.
 
-    A repeat finds it already there and does nothing; ``stop`` breaks an upload off. Raises
-    AttemptError.
+    Raises AttemptError.
     """
     if plan.staged is None:
         return None
-    staged = Path(plan.staged)
-    job = plan.claim.job
+    job, log = plan.claim.job, jobdir.head(plan, "log")
     media = parse_probe(jobdir.probed(plan))
-    seconds = input_seconds(jobdir.head(plan, "log")) if job.input else None
+    seconds = input_seconds(log) if job.input else None
     # Where the input's length is not known, it may be shorter than what was asked of it.
     known = job.input is None or seconds is not None
-    verify(media, job, expected_seconds(job, seconds) if known else None)
-    if plan.publish_to:
-        publish_file(staged, Path(plan.publish_to))
-    elif plan.upload_to:
-        upload(staged, plan.upload_to, stop)
+    has = input_kinds(log) if job.input else frozenset(("video", "audio"))
+    verify(media, job, expected_seconds(job, seconds) if known else None, has)
     return _with_sources(media, plan, seconds)
+
+
+def deliver(plan: Plan, stop: threading.Event) -> None:
+    """Put the verified output in its place, whole or not at all; ``stop`` breaks an upload off.
+
+    A repeat does nothing where it is there already. Raises AttemptError.
+    """
+    if plan.staged is None:
+        return
+    if plan.publish_to:
+        publish_file(plan)
+    elif plan.upload_to:
+        upload(Path(plan.staged), plan.upload_to, stop)
 
 
 def parse_probe(text: str) -> Media:
@@ -58,8 +67,9 @@ def parse_probe(text: str) -> Media:
         ) from None
     video = next((row for row in streams if row.get("codec_type") == "video"), None)
     audio = next((row for row in streams if row.get("codec_type") == "audio"), None)
+    size = str(container.get("size", ""))
     return Media(
-        size_bytes=int(container.get("size", 0)),
+        size_bytes=int(size) if size.isdigit() else 0,
         duration_seconds=_seconds(container.get("duration")),
         format=container.get("format_name"),
         video=None if video is None else _video_words(video),
@@ -67,17 +77,18 @@ def parse_probe(text: str) -> Media:
     )
 
 
-def verify(media: Media, job: Job, expected: float | None) -> None:
+def verify(media: Media, job: Job, expected: float | None, has: Collection[str]) -> None:
     """The streams that were asked for are there and the length fits. Raises AttemptError.
 
-    ``expected``: in seconds; None where it is not known.
+    ``expected``: in seconds; None where it is not known. ``has``: the kinds of stream that the
+    input has, of video and audio.
     """
     if media.video is None and media.audio is None:
         raise AttemptError(Reason.ENCODER_ERROR, "the output has neither video nor audio")
-    wanted = {"video": job.parameters.encoder, "audio": job.parameters.audio_encoder}
+    encoders = encoders_of(job.parameters, sink_format(job))
+    wanted = dict(zip(("video", "audio"), encoders, strict=True))
     for kind, encoder in wanted.items():
-        # An input may be without one of them; the synthetic source has both.
-        if getattr(media, kind) is None and job.input is None and encoder not in (None, "none"):
+        if kind in has and getattr(media, kind) is None and encoder != "none":
             raise AttemptError(
                 Reason.ENCODER_ERROR, f"the output has no {kind} stream, and one was asked for"
             )
@@ -95,14 +106,14 @@ def verify(media: Media, job: Job, expected: float | None) -> None:
         )
 
 
-def publish_file(staged: Path, final: Path) -> None:
-    """Make the staged file the final one: on disk first, then under its name, then the name on
-    disk. Raises AttemptError (disk_full, else internal_error)."""
+def publish_file(plan: Plan) -> None:
+    """Give the staged file its name, then have the name on disk; the holder brought its content
+    there. Raises AttemptError (disk_full, else internal_error)."""
+    staged, final = Path(str(plan.staged)), Path(str(plan.publish_to))
     try:
-        if not staged.exists() and final.exists():
+        if not staged.exists() and jobdir.was_delivered(plan):
             return  # an earlier worker came this far
-        with staged.open("rb") as file:
-            os.fsync(file.fileno())
+        jobdir.note_delivery(plan)
         staged.replace(final)
         folder = os.open(final.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -120,8 +131,10 @@ def publish_file(staged: Path, final: Path) -> None:
 def _with_sources(media: Media, plan: Plan, seconds: float | None) -> Media:
     """The media with what is known of its input and of the encoding."""
     progress = parse_progress(jobdir.tail(plan, "work/progress"), None)
-    source = Path(plan.source) if plan.source else None
-    size_bytes = source.stat().st_size if source and source.exists() else None
+    try:
+        size_bytes = Path(plan.source).stat().st_size if plan.source else None
+    except OSError:  # it was taken away meanwhile
+        size_bytes = None
     return replace(
         media,
         input_duration_seconds=seconds,

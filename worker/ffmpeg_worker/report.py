@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Final
 
 import structlog
 
 from ffmpeg_jobs.client import MasterClient
 from ffmpeg_jobs.contract import LOG_MAX_BYTES
-from ffmpeg_jobs.model import Claim, Outcome, Result
-from ffmpeg_jobs.problems import MasterUnreachable, NotFound, Problem, StaleAttempt
+from ffmpeg_jobs.model import Claim, Outcome, Result, Usage
+from ffmpeg_jobs.problems import (
+    InvalidField,
+    MasterUnreachable,
+    NotFound,
+    Problem,
+    StaleAttempt,
+)
 from ffmpeg_worker.backoff import Backoff
 from ffmpeg_worker.results import Results
 
@@ -23,11 +30,16 @@ log = structlog.get_logger()
 
 async def report(claim: Claim, outcome: Outcome, text: str, results: Results) -> None:
     """Deliver ffmpeg's log and the outcome. Returns when the master has them, or knows better."""
-    result = Result(claim.job_id, claim.attempt, claim.token, outcome)
 
     async def deliver() -> None:
         await asyncio.to_thread(_put_log, claim, text, results.client)
-        await results.tell(result)
+        try:
+            await results.tell(Result(claim.job_id, claim.attempt, claim.token, outcome))
+        except InvalidField as refusal:
+            # A master of another version, or a fault of ours: the job must end all the same.
+            log.error("result_cut_down", job=claim.job_id, reason=str(refusal))
+            least = replace(outcome, log_tail=(), usage=Usage(), media=None)
+            await results.tell(Result(claim.job_id, claim.attempt, claim.token, least))
 
     await _until_told(claim, deliver)
 

@@ -40,6 +40,10 @@ _UNREACHED: Final = re.compile(
 PIDFDS_SINCE: Final = 255
 #: SIGKILL follows SIGTERM after this long: a canceled job is gone within 5 s.
 STOP_TIMEOUT_USEC: Final = 3_000_000
+#: Result of a scope that was over its time, and, in our word, of one that did not obey a stop:
+#: systemd's word is the same for both, a SIGKILL after TimeoutStopUSec.
+TIMEOUT: Final = "timeout"
+DISOBEYED: Final = "disobeyed"
 #: What every scope of ours has beside its limits. AddRef keeps its Result readable after the
 #: end; IOAccounting makes io.stat count.
 SCOPE_PROPERTIES: Final[tuple[tuple[str, str, Any], ...]] = (
@@ -70,7 +74,7 @@ class CallRefused(ScopeError):
 
 @dataclass(frozen=True)
 class ScopeEnd:
-    """How a scope stands: systemd's ActiveState and Result."""
+    """How a scope stands: systemd's ActiveState and Result, or DISOBEYED."""
 
     active_state: str
     result: str
@@ -235,10 +239,21 @@ class Scopes:
     async def end_of(self, unit: str) -> ScopeEnd:
         """How the scope stands now; one that systemd does not know is inactive."""
         try:
-            state = await self._get(unit, UNIT, "ActiveState")
-            return ScopeEnd(str(state), str(await self._get(unit, SCOPE, "Result")))
+            state = str(await self._get(unit, UNIT, "ActiveState"))
+            result = str(await self._get(unit, SCOPE, "Result"))
+            if result == TIMEOUT and not await self._ran_its_time(unit):
+                result = DISOBEYED
+            return ScopeEnd(state, result)
         except CallRefused:
             return ScopeEnd("inactive", "")
+
+    async def _ran_its_time(self, unit: str) -> bool:
+        """Whether it was active for RuntimeMaxUSec, when it began to be stopped."""
+        begun, stopped = [
+            int(await self._get(unit, UNIT, f"Active{name}TimestampMonotonic"))
+            for name in ("Enter", "Exit")
+        ]
+        return stopped - begun >= int(await self._get(unit, SCOPE, "RuntimeMaxUSec"))
 
     async def wait_over(self, unit: str) -> ScopeEnd:
         """Wait until nothing of the scope runs any more."""

@@ -92,11 +92,10 @@ class Unmanaged:
 
     def _holders(self, job_id: str) -> Iterator[int]:
         """A pidfd of each living holder of the job."""
-        for directory in jobdir.recorded(self._jobs_directory):
-            if directory.name.startswith(f"{job_id}."):
-                pidfd = jobdir.holder_pidfd(jobdir.reopen(directory))
-                if pidfd is not None:
-                    yield pidfd
+        for plan in jobdir.recorded(self._jobs_directory):
+            pidfd = jobdir.holder_pidfd(plan) if plan.claim.job_id == job_id else None
+            if pidfd is not None:
+                yield pidfd
 
 
 async def _end(holder: int) -> None:

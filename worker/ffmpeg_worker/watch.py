@@ -20,7 +20,7 @@ from ffmpeg_worker.outcome import Facts
 from ffmpeg_worker.placement import Placement
 from ffmpeg_worker.plan import Plan
 from ffmpeg_worker.progress import input_seconds, parse_progress
-from ffmpeg_worker.scopes import ScopeError
+from ffmpeg_worker.scopes import ScopeEnd, ScopeError, Unanswered
 from ffmpeg_worker.steer import in_force, scope_of
 from ffmpeg_worker.usage import memory_events, read_usage, usage_from_counters
 
@@ -28,6 +28,9 @@ from ffmpeg_worker.usage import memory_events, read_usage, usage_from_counters
 TIMEOUT_GRACE_SECONDS: Final = 15.0
 #: What is left of a scope after its holder ended gets SIGKILL within TimeoutStopUSec.
 OVER_SECONDS: Final = 10.0
+ASK_AGAIN_SECONDS: Final = 0.5
+#: A holder begins to count a little after its scope: what is left of its time then.
+LATE_SECONDS: Final = 1.0
 
 log = structlog.get_logger()
 
@@ -62,7 +65,7 @@ async def _scope_result(plan: Plan, placement: Placement) -> str:
     if kept is not None:
         return kept
     try:
-        end = await asyncio.wait_for(placement.wait_over(plan.claim.job_id), OVER_SECONDS)
+        end = await asyncio.wait_for(_over(plan, placement), OVER_SECONDS)
     except (TimeoutError, ScopeError) as error:
         log.warning("scope_not_over", job=plan.claim.job_id, reason=str(error))
         return ""
@@ -71,12 +74,21 @@ async def _scope_result(plan: Plan, placement: Placement) -> str:
     return end.result
 
 
+async def _over(plan: Plan, placement: Placement) -> ScopeEnd:
+    """How the scope ended; asked again while the bus is away."""
+    while True:
+        try:
+            return await placement.wait_over(plan.claim.job_id)
+        except Unanswered as error:
+            log.warning("scope_unknown", job=plan.claim.job_id, reason=str(error))
+            await asyncio.sleep(ASK_AGAIN_SECONDS)
+
+
 async def _until_ended(plan: Plan, pidfd: int, lease: Lease, placement: Placement) -> None:
     """Until the holder ended: by itself, or because somebody asked for it."""
     ended = asyncio.ensure_future(exited(pidfd))
     asked = asyncio.ensure_future(lease.stop_asked())
-    # It goes on while the job is paused, as systemd's RuntimeMaxSec does.
-    longest = plan.held.timeout_seconds + TIMEOUT_GRACE_SECONDS
+    longest = _longest_seconds(plan, placement)
     try:
         done, _ = await asyncio.wait(
             {ended, asked}, timeout=longest, return_when=asyncio.FIRST_COMPLETED
@@ -90,6 +102,14 @@ async def _until_ended(plan: Plan, pidfd: int, lease: Lease, placement: Placemen
     finally:
         for task in (ended, asked):
             task.cancel()
+
+
+def _longest_seconds(plan: Plan, placement: Placement) -> float:
+    """How long from now until the job is ended for its time; it goes on while the job is paused,
+    as systemd's RuntimeMaxSec does."""
+    if placement.confines:
+        return plan.held.timeout_seconds + TIMEOUT_GRACE_SECONDS
+    return max(0.0, plan.held.timeout_seconds - jobdir.holder_age_seconds(plan))
 
 
 async def exited(pidfd: int) -> None:
@@ -118,20 +138,32 @@ def _facts(running: Running, scope_result: str, stop_asked_by: str | None) -> Fa
     holder = jobdir.holder_facts(plan)
     counters = holder.counters if holder else {}
     wall_seconds = holder.wall_seconds if holder else None
-    space = shutil.disk_usage(Path(plan.staged or plan.directory).parent)
+    events = memory_events(counters.get("memory.events", ""))
     return Facts(
         exit_status=holder.exit_status if holder else None,
         scope_result=scope_result or None,
-        oom_kills=memory_events(counters.get("memory.events", "")).get("oom_kill", 0),
-        timed_out=stop_asked_by == "timeout" or (wall_seconds or 0) >= plan.held.timeout_seconds,
+        terminated=holder is not None and holder.terminated,
+        oom_kills=events.get("oom_kill", 0),
+        met_its_limit=events.get("oom", 1) > 0,
+        timed_out=stop_asked_by == "timeout"
+        # What systemd would say is lost: the clock decides.
+        or (not scope_result and (wall_seconds or 0) + LATE_SECONDS >= plan.held.timeout_seconds),
         stop_asked_by=None if stop_asked_by == "timeout" else stop_asked_by,
         stderr_tail=tuple(jobdir.tail(plan, "log").splitlines()),
         usage=usage_from_counters(counters, wall_seconds),
-        disk_free_percent=100 * space.free / space.total,
+        disk_free_percent=_free_percent(Path(plan.staged or plan.directory).parent),
         enforced=running.enforced,
         memory_limit_mb=jobdir.held(plan).memory_mb,
         timeout_sec=plan.held.timeout_seconds,
     )
+
+
+def _free_percent(folder: Path) -> float | None:
+    try:
+        space = shutil.disk_usage(folder)
+    except OSError:  # somebody took the folder away
+        return None
+    return 100 * space.free / space.total
 
 
 def report_of(plan: Plan | None, claim: Claim, unmet: str | None = None) -> Report:
