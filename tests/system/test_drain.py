@@ -76,6 +76,18 @@ def test_an_operator_empties_the_machine(container: Farm) -> None:
     container.end(second)
 
 
+def test_systemd_asks_for_it_and_what_runs_ends(container: Farm) -> None:
+    flags = ("--scenario", "preview", "--input", "/var/lib/ffmpeg-worker/input/clip.mp4")
+    job = container.submit(*flags)
+    container.started(job)
+    container.run("systemctl kill --kill-who=main --signal=USR1 ffmpeg-worker")
+    container.run("ffmpeg-worker drain --wait")
+    ended = container.job(job)
+    assert (ended["state"], ended["attempt"]) == ("completed", 1)
+    container.machine.wait_until("systemctl show -P StatusText ffmpeg-worker | grep drained")
+    undrain(container)
+
+
 def test_the_machine_is_emptied_from_the_master(container: Farm) -> None:
     name, job = worker(container)["name"], running(container)
     container.run(["ffmpeg-jobs", "drain", name, "--timeout", "0"], user="root")

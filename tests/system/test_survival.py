@@ -108,17 +108,6 @@ def test_the_death_of_what_we_lean_on_disturbs_no_job(container: Farm, blow: str
     assert check(container, job, output)["attempt"] == 1
 
 
-def test_what_ended_while_the_master_was_away_is_told_when_it_is_back(container: Farm) -> None:
-    job, output = submit(container, "waited")
-    container.started(job)
-    container.run("systemctl stop ffmpeg-master.socket ffmpeg-master.service")
-    concluded = f"ls {JOBS}/{job}.1/facts.json"
-    container.machine.wait_until(concluded, timeout=120)
-    time.sleep(2)
-    container.run("systemctl start ffmpeg-master.socket ffmpeg-master.service")
-    assert check(container, job, output)["attempt"] == 1
-
-
 def test_a_scope_that_nobody_knows_is_ended_and_logged(container: Farm) -> None:
     container.run("systemctl stop ffmpeg-worker")
     stray = "ffmpeg-job-strayaaaaaaa.scope"
@@ -167,6 +156,25 @@ def short_lease(farm: Farm) -> Iterator[None]:
         yield
     finally:
         farm.run(f"cp /root/master.toml {file}; systemctl restart ffmpeg-master")
+
+
+def test_what_ended_while_the_master_was_away_is_told_when_it_is_back(container: Farm) -> None:
+    """It was away for more than two leases, and the worker was restarted meanwhile."""
+    with short_lease(container), worker_with(container, max_concurrent_jobs=2):
+        flags = ("--scenario", "preview", "--duration", "3600", "--max-attempts", "1")
+        other = container.submit(*flags, "--timeout", "12")
+        container.started(other)
+        job, output = submit(container, "waited")
+        container.started(job)
+        container.run("systemctl stop ffmpeg-master.socket ffmpeg-master.service")
+        for each in (job, other):
+            container.machine.wait_until(f"test -e {JOBS}/{each}.1/facts.json", timeout=120)
+        container.run("systemctl restart ffmpeg-worker")
+        time.sleep(20)
+        container.run("systemctl start ffmpeg-master.socket ffmpeg-master.service")
+        assert check(container, job, output)["attempt"] == 1
+        ended = container.wait_for(other)
+        assert (ended["reason"], ended["attempt"]) == ("timeout", 1)
 
 
 def stand_still(farm: Farm, job: str) -> None:

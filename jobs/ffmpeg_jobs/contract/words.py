@@ -9,8 +9,8 @@ from ffmpeg_jobs.shapes import text, whole
 
 JsonSchema = shapes.JsonSchema
 
-#: An attempt's log is cut to its last part of this size; 1 MiB is about 10,000 lines.
-LOG_MAX_BYTES: Final = 1 << 20
+#: An attempt's log, whole: the worker keeps its first 4 MiB (about 40,000 lines) and its end.
+LOG_MAX_BYTES: Final = 5 << 20
 #: A request's body; a job is under 8 KiB, a heartbeat of 100 attempts under 64 KiB.
 BODY_MAX_BYTES: Final = 1 << 20
 #: How deep a body may be nested; a batch of jobs with labels is 5 deep.
