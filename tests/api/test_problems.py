@@ -107,7 +107,7 @@ REFUSALS: list[tuple[str, str, dict[str, Any], int, str, str]] = [
         },
         413,
         "too-large",
-        "over 1048576 bytes",
+        "over 5242880 bytes",
     ),
     (
         "POST",
