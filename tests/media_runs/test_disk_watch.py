@@ -110,6 +110,24 @@ def test_when_somebody_else_fills_the_volume_the_largest_job_stops(
     assert conclude(Facts(None, "", stop_asked_by="volume")).reason is Reason.DISK_FULL
 
 
+def test_a_volume_that_others_filled_stops_only_who_holds_something_there(
+    small: Config, volume: Path, tmp_path: Path
+) -> None:
+    """The oldest and largest job has its state there, and writes elsewhere."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    config = replace(small, output_roots=(elsewhere,))
+    far = plan_of(config, "k", 200)
+    begin(far, config)
+    Path(str(far.staged)).write_bytes(b"x" * (20 << 20))
+    here = plan_of(small, "l", 20)
+    begin(here, small, far)
+    fill(volume, 97)
+    assert overuse([far, here]) == []
+    Path(str(here.staged)).write_bytes(b"x" * (2 << 20))
+    assert overuse([far, here]) == [Overuse(here, "volume")]
+
+
 def test_what_others_may_still_write_is_reserved(small: Config) -> None:
     first, second, third = plan_of(small, "d", 60), plan_of(small, "e", 40), plan_of(small, "f", 30)
     begin(first, small)
