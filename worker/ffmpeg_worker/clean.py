@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import shutil
 import stat
 import time
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ import structlog
 
 from ffmpeg_worker.config import Config
 from ffmpeg_worker.plan import STAGED_NAME
+from ffmpeg_worker.tree import entries, remove_tree
 
 #: A directory without a plan is a running worker's for some milliseconds.
 YOUNG_SECONDS: Final = 3600.0
@@ -61,7 +61,7 @@ def unrecorded(jobs_directory: Path, before: float) -> Iterator[Path]:
             continue
         try:
             if _is_dead(path.lstat(), stat.S_IFDIR, owner, before):
-                shutil.rmtree(path)
+                remove_tree(path)
                 yield path
         except OSError as error:
             _tell(error)
@@ -69,20 +69,19 @@ def unrecorded(jobs_directory: Path, before: float) -> Iterator[Path]:
 
 def _staged(root: Path, config: Config, before: float) -> Iterator[Path]:
     """Outputs that were being written, below one root, by attempts that this machine does not
-    know. os.fwalk goes through no link, and each name is used in the folder that was opened."""
+    know. Each name is used in the folder that was opened, and no link is gone through."""
     owner = config.jobs_directory.stat().st_uid
-    for folder, _, names, opened in os.fwalk(root.resolve(), onerror=_tell):
-        for name in names:
-            match = STAGED_NAME.match(name)
-            if match is None or (config.jobs_directory / match["attempt"]).exists():
-                continue
-            try:
-                found = os.stat(name, dir_fd=opened, follow_symlinks=False)
-                if _is_dead(found, stat.S_IFREG, owner, before):
-                    os.unlink(name, dir_fd=opened)
-                    yield Path(folder) / name
-            except OSError as error:
-                _tell(error)
+    for entry in entries(root.resolve(), _tell):
+        match = STAGED_NAME.match(entry.name)
+        if match is None or (config.jobs_directory / match["attempt"]).exists():
+            continue
+        try:
+            if _is_dead(entry.found, stat.S_IFREG, owner, before):
+                path = Path(f"/proc/self/fd/{entry.folder}").readlink() / entry.name
+                os.unlink(entry.name, dir_fd=entry.folder)
+                yield path
+        except OSError as error:
+            _tell(error)
 
 
 def _is_dead(found: os.stat_result, kind: int, owner: int, before: float) -> bool:

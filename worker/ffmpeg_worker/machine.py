@@ -7,7 +7,8 @@ import shutil
 from pathlib import Path
 
 from ffmpeg_worker.capacity import Resources
-from ffmpeg_worker.disk import nearest, usable_mb, used_bytes
+from ffmpeg_worker.disk import nearest, usable_mb
+from ffmpeg_worker.tree import used_bytes
 
 
 def cores() -> int:

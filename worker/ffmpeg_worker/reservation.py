@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ffmpeg_worker import jobdir
-from ffmpeg_worker.disk import LEAST_FREE_PERCENT, check_disk, nearest, used_bytes
+from ffmpeg_worker.disk import LEAST_FREE_PERCENT, check_disk, nearest
 from ffmpeg_worker.plan import Plan
+from ffmpeg_worker.tree import used_bytes
 
 
 @dataclass(frozen=True)
