@@ -27,8 +27,15 @@ from ffmpeg_worker.limits import CONTROLLERS
 from ffmpeg_worker.placement import Placement, placement_for
 from ffmpeg_worker.results import Results
 from ffmpeg_worker.shutdown import machine_stops
-from ffmpeg_worker.surroundings import user_warnings
+from ffmpeg_worker.surroundings import (
+    has_user_bus,
+    user_bus_comes,
+    user_warnings,
+    without_user_bus,
+)
 
+#: When the machine starts, the account's manager may start after us; half of TimeoutStartSec.
+BUS_SECONDS: Final = 45.0
 #: Threads for what blocks: the held claim, a heartbeat, and per job a fetch, upload or report.
 THREADS: Final = 64
 
@@ -58,6 +65,8 @@ def main() -> int:
 
 
 async def _work(config: Config) -> int:
+    if config.manager == "user" and not await _user_bus_comes():
+        return 1
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
     pair = (config.client_cert, config.client_key)
     endpoint = Endpoint(
@@ -81,6 +90,17 @@ async def _work(config: Config) -> int:
         log.exception("worker_failed")
         return 1
     return 0
+
+
+async def _user_bus_comes() -> bool:
+    uid = os.getuid()
+    if has_user_bus(uid):
+        return True
+    log.warning("waiting_for_user_bus", words=without_user_bus(uid))
+    comes = await user_bus_comes(uid, BUS_SECONDS)
+    if not comes:
+        log.error("no_user_bus", waited_seconds=BUS_SECONDS)
+    return comes
 
 
 def _tell_what_is_missing(config: Config, placement: Placement) -> None:

@@ -19,6 +19,7 @@ from ffmpeg_worker.machine import memory_mb
 from ffmpeg_worker.plan import Plan
 from ffmpeg_worker.pressure import Pressure, read_pressure
 from ffmpeg_worker.reservation import Overuse, overuse, reserved_mb, used_mb, volume_of
+from ffmpeg_worker.surroundings import jobs_cgroup
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def _look(config: Config, plans: Collection[Plan], held: int, before: Look) -> L
     number = volume_of(config.state_directory)
     taken = [_taken(plan, number, config) for plan in plans]
     free = admission.free(of_jobs, config.max_concurrent_jobs, held, taken)
-    pressure = read_pressure()
+    pressure = read_pressure(jobs_cgroup(config.manager))
     pressed = admission.pressed(pressure.percent, config.pressure, before.pressed)
     vitals = Vitals(
         config.max_concurrent_jobs,
