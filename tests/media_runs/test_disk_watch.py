@@ -20,6 +20,7 @@ from ffmpeg_jobs.model import Claim, Free, Outcome, Reason, State
 from ffmpeg_jobs.schema import parse_job
 from ffmpeg_worker import holder, jobdir
 from ffmpeg_worker.config import Config
+from ffmpeg_worker.machine import resources
 from ffmpeg_worker.outcome import AttemptError, Facts, conclude
 from ffmpeg_worker.plan import Plan, make_plan, opening
 from ffmpeg_worker.prepare import prepare
@@ -157,6 +158,14 @@ def test_a_job_takes_nothing_of_a_volume_that_it_does_not_write_to(
     seen = look(small, [far, here], 2, unseen(""))
     assert seen.free.disk_mb in (14, 15, 16)
     assert seen.free.slots == 0
+
+
+def test_what_a_job_holds_beside_its_output_stays_in_the_capacity(small: Config) -> None:
+    before = resources(small.state_directory, "system").disk_mb
+    plan = plan_of(small, "m", 50)
+    begin(plan, small)
+    Path(str(plan.staged)).write_bytes(b"x" * (20 << 20))
+    assert resources(small.state_directory, "system").disk_mb in (before - 1, before)
 
 
 def test_what_is_free_follows_limits(small: Config) -> None:

@@ -237,9 +237,9 @@ def read_config(
     """The configuration; without ``key_needed`` the API key is left empty. Raises ConfigError."""
     values = load(SETTINGS, file, flags, environ, needed=file != CONFIG_FILE)
     rules = Rules(**{row.name: values[row.name] for row in CAPACITY_SETTINGS})
-    recommended = capacity(resources(values["state_directory"]), rules).max_concurrent_jobs
     uid = os.getuid() if key_needed else worker_uid(values["state_directory"])
     manager = manager_for(values["manager"], uid)
+    recommended = capacity(resources(values["state_directory"], manager), rules).max_concurrent_jobs
     return Config(
         manager=manager,
         master=values["master"],

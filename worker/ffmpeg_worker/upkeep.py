@@ -13,6 +13,7 @@ from ffmpeg_jobs.wire import to_json
 from ffmpeg_worker import admission, jobdir
 from ffmpeg_worker.admission import Taken, Vitals, Volume
 from ffmpeg_worker.capacity import Resources, Share, share
+from ffmpeg_worker.cgroup import caps
 from ffmpeg_worker.config import Config
 from ffmpeg_worker.disk import LEAST_FREE_PERCENT, nearest, usable_mb
 from ffmpeg_worker.machine import memory_mb
@@ -63,12 +64,12 @@ def in_words(seen: Look) -> dict[str, Any]:
 
 def _look(config: Config, plans: Collection[Plan], held: int, before: Look) -> Look:
     volume, room = _disk(config, plans)
-    of_jobs = share(Resources(config.cpus, memory_mb(), room), config.capacity)
-    of_jobs = replace(of_jobs, disk_mb=min(of_jobs.disk_mb, room))
+    cgroup = jobs_cgroup(config.manager)
+    of_jobs = share(Resources(config.cpus, memory_mb(), room, caps(cgroup)), config.capacity)
     number = volume_of(config.state_directory)
     taken = [_taken(plan, number, config) for plan in plans]
     free = admission.free(of_jobs, config.max_concurrent_jobs, held, taken)
-    pressure = read_pressure(jobs_cgroup(config.manager))
+    pressure = read_pressure(cgroup)
     pressed = admission.pressed(pressure.percent, config.pressure, before.pressed)
     vitals = Vitals(
         config.max_concurrent_jobs,
