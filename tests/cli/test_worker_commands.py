@@ -105,3 +105,23 @@ def test_an_unknown_command_is_a_usage_error() -> None:
     done = worker("capcity")
     assert done.returncode == 2
     assert "invalid choice: 'capcity'" in done.stderr
+
+
+@pytest.mark.parametrize("words", [("--api-key", "s3cret"), ("--api-key=s3cret",), ("--api-key",)])
+@pytest.mark.parametrize("command", [(), ("capacity",)])
+def test_a_key_on_the_command_line_is_refused_and_not_repeated(
+    words: tuple[str, ...], command: tuple[str, ...]
+) -> None:
+    """The operations guide of the system before this one has the key there."""
+    done = worker(*words, *command)
+    assert done.returncode == 2
+    assert "--api-key: a secret on a command line can be read by everybody" in done.stderr
+    assert "--api-key-file FILE" in done.stderr
+    assert "s3cret" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("words", [("--print",), ("capacity", "--js")])
+def test_flags_are_written_out(words: tuple[str, ...]) -> None:
+    done = worker(*words)
+    assert done.returncode == 2
+    assert f"unrecognized arguments: {words[-1]}" in done.stderr

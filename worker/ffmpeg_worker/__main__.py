@@ -16,7 +16,14 @@ from ffmpeg_jobs import __version__
 from ffmpeg_jobs.client import MasterClient
 from ffmpeg_jobs.daemon import set_up_logging
 from ffmpeg_jobs.line import Endpoint
-from ffmpeg_jobs.settings import EX_CONFIG, ConfigError, add_flags, example
+from ffmpeg_jobs.settings import (
+    EX_CONFIG,
+    ConfigError,
+    add_flags,
+    command_line,
+    example,
+    refuse_secret,
+)
 from ffmpeg_worker import metrics
 from ffmpeg_worker.agent import Agent
 from ffmpeg_worker.attempt import Station
@@ -119,7 +126,7 @@ def _tell_what_is_missing(config: Config, placement: Placement) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = command_line(
         prog="ffmpeg-worker",
         description="Take jobs from the master and have systemd hold each ffmpeg run in its own "
         "scope. Settings are read from worker.toml; a flag stands above it. "
@@ -139,6 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--print-example-config", action="store_true", help="print worker.toml with every default"
     )
+    refuse_secret(parser, "--api-key", "--api-key-file FILE")
     add_flags(parser, SETTINGS)
     add_commands(parser)
     return parser
