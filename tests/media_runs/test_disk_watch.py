@@ -25,7 +25,7 @@ from ffmpeg_worker.outcome import AttemptError, Facts, conclude
 from ffmpeg_worker.plan import Plan, make_plan, opening
 from ffmpeg_worker.prepare import prepare
 from ffmpeg_worker.reservation import Overuse, overuse
-from ffmpeg_worker.upkeep import look, unseen
+from ffmpeg_worker.upkeep import in_words, look, unseen
 from tests.media_runs.conftest import PATIENCE_SECONDS, fill
 
 #: Some ten MB each second on any machine.
@@ -182,6 +182,11 @@ def test_what_is_free_follows_limits(small: Config) -> None:
 
 def test_a_full_volume_holds_the_machine_back(small: Config, volume: Path) -> None:
     assert look(small, [], 0, unseen("")).held_back is None
+    assert look(small, [], 0, unseen("")).warning is None
+    fill(volume, 92)
+    warned = look(small, [], 0, unseen(""))
+    assert (warned.warning, warned.held_back) == ("disk 92.0 % used", None)
+    assert in_words(warned)["disk_used_percent"] == 92.0
     fill(volume, 97)
     why = f"the volume of {small.state_directory} has 3.0 % free; 5 % are needed"
     assert look(small, [], 0, unseen("")).held_back == why
