@@ -227,6 +227,34 @@ def _refuse_unknown(settings: Sequence[Setting], tables: dict[str, Any], name: s
             raise ConfigError(f"{name}: {key}: unknown; allowed are {tops}")
 
 
+def command_line(**words: Any) -> argparse.ArgumentParser:
+    """A parser with these words of argparse that takes flags, also of its commands, only as they
+    are written out: what looks like another one is refused."""
+    return _Whole(**words)
+
+
+class _Whole(argparse.ArgumentParser):
+    """Its kind is also that of its commands' parsers."""
+
+    def __init__(self, **words: Any) -> None:
+        super().__init__(allow_abbrev=False, **words)
+
+
+def refuse_secret(parser: argparse.ArgumentParser, flag: str, file_flag: str) -> None:
+    """Have ``flag`` with a secret refused with a sentence that does not repeat it."""
+    words = f"a secret on a command line can be read by everybody; write it to a file: {file_flag}"
+    parser.add_argument(
+        flag, action=_Refuse, nargs="?", dest="refused", help=argparse.SUPPRESS, const=words
+    )
+
+
+class _Refuse(argparse.Action):
+    """Refuses whatever the flag is given."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        parser.error(f"{self.option_strings[0]}: {self.const}")
+
+
 def add_flags(parser: argparse.ArgumentParser, settings: Sequence[Setting]) -> None:
     """Give ``parser`` a flag for each row that has one; its values are checked by ``load``."""
     for row in settings:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ffmpeg_jobs import __version__
 from ffmpeg_jobs.daemon import set_up_logging
-from ffmpeg_jobs.settings import EX_CONFIG, ConfigError, add_flags, example
+from ffmpeg_jobs.settings import EX_CONFIG, ConfigError, add_flags, command_line, example
 from ffmpeg_master import backup_command, config, keys_command, server, tls_command
 
 _DESCRIPTION = """\
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = command_line(
         prog="ffmpeg-master",
         description=_DESCRIPTION,
         epilog=_EPILOG,

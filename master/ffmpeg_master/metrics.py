@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from ffmpeg_jobs.model import FINAL_STATES, JobStatus, State
+from ffmpeg_jobs.model import FINAL_STATES, JobStatus, Reason, State
 from ffmpeg_master.store import jobs, workers
 from ffmpeg_master.store.engine import Store
 
@@ -24,9 +24,13 @@ class Metrics:
         self._store = store
         self._registry = CollectorRegistry(auto_describe=False)
         self._ended = Counter("jobs", "Jobs that ended", registry=self._registry)
-        self._failed = Counter(
-            "jobs_failed", "Jobs that ended as failed", ["reason"], registry=self._registry
+        # Without labels, as jobs_total: the guide divides one by the other.
+        self._failed = Counter("jobs_failed", "Jobs that ended as failed", registry=self._registry)
+        self._reasons = Counter(
+            "jobs_failures_by_reason", "Why jobs failed", ["reason"], registry=self._registry
         )
+        for reason in Reason:
+            self._reasons.labels(reason.value)  # a rate needs the zero before the first failure
         self._duration = Histogram(
             "jobs_duration_seconds",
             "Time from the start of a job's last attempt to its end",
@@ -42,7 +46,9 @@ class Metrics:
             return
         self._ended.inc()
         if status.state is State.FAILED:
-            self._failed.labels(status.reason.value if status.reason else "").inc()
+            self._failed.inc()
+            if status.reason is not None:
+                self._reasons.labels(status.reason.value).inc()
         if seconds is not None:
             self._duration.labels(status.job.scenario or "").observe(seconds)
 

@@ -80,3 +80,10 @@ def test_help_teaches_and_the_example_is_a_configuration(tmp_path: Path) -> None
     printed = command(tmp_path, "--print-example-config").stdout
     lines = [line.removeprefix("# ") for line in printed.splitlines() if " = " in line]
     assert "lease_seconds = 60" in lines
+
+
+@pytest.mark.parametrize("words", [("--print",), ("keys", "list", "--js")])
+def test_flags_are_written_out(tmp_path: Path, words: tuple[str, ...]) -> None:
+    run = command(tmp_path, *words)
+    assert run.returncode == 2
+    assert f"unrecognized arguments: {words[-1]}" in run.stderr

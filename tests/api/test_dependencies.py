@@ -77,9 +77,8 @@ def test_a_job_ends_with_what_it_depends_on(inside: Inside, how: str) -> None:
     status = client.job(last)
     assert (status.state, status.reason) == (State.FAILED, Reason.DEPENDENCY_FAILED)
     assert status.error is not None and f"because job {first} " in status.error
-    assert (
-        'jobs_failed_total{reason="dependency_failed"} 2.0' in inside.call("GET", "/metrics").text
-    )
+    counted = 'jobs_failures_by_reason_total{reason="dependency_failed"} 2.0'
+    assert counted in inside.call("GET", "/metrics").text
 
 
 def test_what_a_dead_master_left_is_done_by_the_next_round(inside: Inside) -> None:

@@ -26,7 +26,8 @@ def toml(tmp_path: Path) -> Path:
     file = tmp_path / "worker.toml"
     file.write_text(
         f'state_directory = "{tmp_path}/state"\n'
-        "[capacity]\njobs_cpu_percent = 1600\njobs_memory_mb = 32768\njobs_disk_mb = 28800\n"
+        "[capacity]\njobs_cpu_percent = 1600\njobs_memory_mb = 512\njobs_disk_mb = 80\n"
+        "memory_mb_per_job = 32\ndisk_mb_per_job = 10\n"
     )
     return file
 
@@ -43,8 +44,8 @@ def test_capacity_needs_no_key_and_no_worker(toml: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
         "cpu     jobs_cpu_percent = 1600 %, x 75 % (workload cpu) = 1200 %, at 100 % per job: 12",
-        "memory  jobs_memory_mb = 32768 MB, at 2048 MB per job: 16",
-        "disk    jobs_disk_mb = 28800 MB, at 3600 MB per job: 8 (4 Mbit/s x 300 s x 2 x 1.5)",
+        "memory  jobs_memory_mb = 512 MB, at 32 MB per job: 16",
+        "disk    jobs_disk_mb = 80 MB, at 10 MB per job: 8",
         "least   disk: 8",
         "recommended: max_concurrent_jobs = 8",
     ]
@@ -66,6 +67,16 @@ def test_what_is_set_counts_and_is_said(toml: Path) -> None:
     assert "it is set to 3, and that counts" in worker("capacity", "--config", str(toml)).stdout
     shown = worker("--config", str(toml), "--max-concurrent-jobs", "5", "capacity").stdout
     assert "it is set to 5" in shown
+
+
+def test_without_a_manager_one_is_recommended(toml: Path) -> None:
+    toml.write_text('manager = "none"\n' + toml.read_text())
+    said = worker("capacity", "--config", str(toml)).stdout.splitlines()
+    assert said[-3:] == [
+        "manager nobody keeps jobs from each other: 1",
+        "least   manager: 1",
+        "recommended: max_concurrent_jobs = 1",
+    ]
 
 
 def test_this_machine_takes_at_least_one(tmp_path: Path) -> None:
@@ -94,3 +105,23 @@ def test_an_unknown_command_is_a_usage_error() -> None:
     done = worker("capcity")
     assert done.returncode == 2
     assert "invalid choice: 'capcity'" in done.stderr
+
+
+@pytest.mark.parametrize("words", [("--api-key", "s3cret"), ("--api-key=s3cret",), ("--api-key",)])
+@pytest.mark.parametrize("command", [(), ("capacity",)])
+def test_a_key_on_the_command_line_is_refused_and_not_repeated(
+    words: tuple[str, ...], command: tuple[str, ...]
+) -> None:
+    """The operations guide of the system before this one has the key there."""
+    done = worker(*words, *command)
+    assert done.returncode == 2
+    assert "--api-key: a secret on a command line can be read by everybody" in done.stderr
+    assert "--api-key-file FILE" in done.stderr
+    assert "s3cret" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("words", [("--print",), ("capacity", "--js")])
+def test_flags_are_written_out(words: tuple[str, ...]) -> None:
+    done = worker(*words)
+    assert done.returncode == 2
+    assert f"unrecognized arguments: {words[-1]}" in done.stderr

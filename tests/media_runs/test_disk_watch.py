@@ -20,11 +20,12 @@ from ffmpeg_jobs.model import Claim, Free, Outcome, Reason, State
 from ffmpeg_jobs.schema import parse_job
 from ffmpeg_worker import holder, jobdir
 from ffmpeg_worker.config import Config
+from ffmpeg_worker.machine import resources
 from ffmpeg_worker.outcome import AttemptError, Facts, conclude
 from ffmpeg_worker.plan import Plan, make_plan, opening
 from ffmpeg_worker.prepare import prepare
 from ffmpeg_worker.reservation import Overuse, overuse
-from ffmpeg_worker.upkeep import look, unseen
+from ffmpeg_worker.upkeep import in_words, look, unseen
 from tests.media_runs.conftest import PATIENCE_SECONDS, fill
 
 #: Some ten MB each second on any machine.
@@ -110,6 +111,24 @@ def test_when_somebody_else_fills_the_volume_the_largest_job_stops(
     assert conclude(Facts(None, "", stop_asked_by="volume")).reason is Reason.DISK_FULL
 
 
+def test_a_volume_that_others_filled_stops_only_who_holds_something_there(
+    small: Config, volume: Path, tmp_path: Path
+) -> None:
+    """The oldest and largest job has its state there, and writes elsewhere."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    config = replace(small, output_roots=(elsewhere,))
+    far = plan_of(config, "k", 200)
+    begin(far, config)
+    Path(str(far.staged)).write_bytes(b"x" * (20 << 20))
+    here = plan_of(small, "l", 20)
+    begin(here, small, far)
+    fill(volume, 97)
+    assert overuse([far, here]) == []
+    Path(str(here.staged)).write_bytes(b"x" * (2 << 20))
+    assert overuse([far, here]) == [Overuse(here, "volume")]
+
+
 def test_what_others_may_still_write_is_reserved(small: Config) -> None:
     first, second, third = plan_of(small, "d", 60), plan_of(small, "e", 40), plan_of(small, "f", 30)
     begin(first, small)
@@ -141,6 +160,14 @@ def test_a_job_takes_nothing_of_a_volume_that_it_does_not_write_to(
     assert seen.free.slots == 0
 
 
+def test_what_a_job_holds_beside_its_output_stays_in_the_capacity(small: Config) -> None:
+    before = resources(small.state_directory, "system").disk_mb
+    plan = plan_of(small, "m", 50)
+    begin(plan, small)
+    Path(str(plan.staged)).write_bytes(b"x" * (20 << 20))
+    assert resources(small.state_directory, "system").disk_mb in (before - 1, before)
+
+
 def test_what_is_free_follows_limits(small: Config) -> None:
     config = replace(small, max_concurrent_jobs=2, cpus=4)
     plan = plan_of(config, "j", 50)
@@ -155,6 +182,11 @@ def test_what_is_free_follows_limits(small: Config) -> None:
 
 def test_a_full_volume_holds_the_machine_back(small: Config, volume: Path) -> None:
     assert look(small, [], 0, unseen("")).held_back is None
+    assert look(small, [], 0, unseen("")).warning is None
+    fill(volume, 92)
+    warned = look(small, [], 0, unseen(""))
+    assert (warned.warning, warned.held_back) == ("disk 92.0 % used", None)
+    assert in_words(warned)["disk_used_percent"] == 92.0
     fill(volume, 97)
     why = f"the volume of {small.state_directory} has 3.0 % free; 5 % are needed"
     assert look(small, [], 0, unseen("")).held_back == why

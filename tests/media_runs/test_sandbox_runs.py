@@ -94,6 +94,17 @@ def test_what_a_job_cannot(script: str, binds: list[Bind], user: tuple[str, ...]
     assert Path(binds[1].source).read_text() == "precious"
 
 
+def test_a_job_with_a_device_finds_out_what_it_is(binds: list[Bind], user: tuple[str, ...]) -> None:
+    """And no more of /sys than that, and nothing to write. /dev/null stands for a GPU."""
+    script = "ls -d /sys/* /sys/dev/char/1:3/; ! touch /sys/devices/x 2>/dev/null"
+    argv = sandboxed(["sh", "-c", script], binds, network=False, devices=["/dev/null"])
+    done = subprocess.run([*user, *argv], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    found = set(done.stdout.split())
+    assert found >= {"/sys/dev/char/1:3/", "/sys/dev", "/sys/devices"}
+    assert not found & {"/sys/fs", "/sys/kernel", "/sys/firmware", "/sys/block", "/sys/power"}
+
+
 def test_a_stream_has_the_network_and_names(binds: list[Bind]) -> None:
     ours = Path("/proc/net/dev").read_text().count(":")
     done = run("cat /proc/net/dev; ls /etc", binds, network=True)

@@ -109,9 +109,13 @@ def in_place_of_ffmpeg(farm: Farm, script: str) -> Iterator[None]:
 
 @contextmanager
 def worker_with(farm: Farm, **settings: object) -> Iterator[None]:
-    """The worker with other settings than the package's, as TOML; and as it was before."""
+    """The worker with other settings than it has, as TOML, or None for the package's; and as it
+    was before."""
     before = f"{WORKER_TOML}.{time.monotonic_ns()}"
-    edits = "; ".join(f"s|^#* *{name} =.*|{name} = {value}|" for name, value in settings.items())
+    edits = "; ".join(
+        f"/^{name} =/d" if value is None else f"s|^#* *{name} =.*|{name} = {value}|"
+        for name, value in settings.items()
+    )
     farm.run(f"cp -p {WORKER_TOML} {before} && sed -i '{edits}' {WORKER_TOML}")
     farm.run("systemctl restart ffmpeg-worker")
     try:

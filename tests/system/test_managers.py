@@ -22,6 +22,9 @@ cp /etc/ffmpeg-worker/worker.toml /root/worker.toml
 sed -i '1i manager = "user"' /etc/ffmpeg-worker/worker.toml
 mkdir -p /etc/systemd/system/ffmpeg-worker.service.d
 cat >/etc/systemd/system/ffmpeg-worker.service.d/user.conf <<END
+[Unit]
+Wants=user@$uid.service
+After=user@$uid.service
 [Service]
 Environment=XDG_RUNTIME_DIR=/run/user/$uid
 ProtectHome=tmpfs
@@ -121,6 +124,29 @@ def test_the_accounts_own_manager_holds_a_job_through_a_restart(container: Farm)
         ended = container.wait_for(job)
         assert (ended["state"], ended["attempt"]) == ("canceled", 1)
         container.machine.wait_until(f"! test -e {scope}", timeout=60)
+
+
+def test_commands_of_root_and_of_the_timer_need_no_bus(container: Farm) -> None:
+    with held_by(container, "user"):
+        container.run("systemctl start ffmpeg-worker-clean.service")
+        for command in ("capacity", "drain", "undrain", "clean"):
+            container.run(f"ffmpeg-worker {command}")
+        source = json.loads(container.run(HEALTH).stdout)["pressure"]["source"]
+        assert source != "ffmpeg.slice"
+
+
+def test_a_worker_that_starts_before_its_manager_waits_for_it(container: Farm) -> None:
+    """As where the drop-in has no After= and the machine starts."""
+    with held_by(container, "user"):
+        manager = "user@$(id -u ffmpeg-worker).service"
+        container.run("sed -i '/^Wants\\|^After/d' /etc/systemd/system/ffmpeg-worker.service.d/*")
+        container.run("systemctl daemon-reload")
+        container.run(f"systemctl stop ffmpeg-worker {manager}")
+        container.run("systemctl start --no-block ffmpeg-worker")
+        said = "journalctl -o cat -u ffmpeg-worker | grep waiting_for_user_bus"
+        container.machine.wait_until(said, timeout=60)
+        container.run(f"systemctl start {manager}")
+        container.machine.wait_until(f"{HEALTH} | jq -e '.manager == \"user\"'", timeout=120)
 
 
 @pytest.mark.vm

@@ -24,6 +24,8 @@ try write-input      'echo x >> /input'
 try network          'grep -v "^ *lo:" /proc/net/dev | grep -q :'
 try other-processes  'test $(ls -d /proc/[0-9]* | wc -l) -gt 12'
 try worker-cgroup    'ls /sys/fs/cgroup'
+try any-of-sys       'ls /sys'
+try any-device       'find /dev -type b -o -type c | grep -Evq "null|zero|full|random|tty|pts"'
 exit 3
 """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ffmpeg_worker.capacity import Capacity, Resources, Rules, capacity, share
+from ffmpeg_worker.capacity import Capacity, Caps, Resources, Rules, capacity, share
 
 GB = 1024
 
@@ -38,7 +38,11 @@ def test_what_jobs_wait_for_decides_how_many_cores_they_get(workload: str, jobs:
         (Resources(64, 1 << 20, 9000), Rules(), "disk", 2),
         (Resources(64, 1 << 20, 9000), Rules(bitrate_mbps=2, duration_sec=60), "disk", 25),
         (Resources(64, 1 << 20, 9000), Rules(disk_mb_per_job=1000), "disk", 9),
-        (Resources(64, 1 << 20, 9000), Rules(jobs_disk_mb=72000), "disk", 20),
+        (Resources(64, 1 << 20, 9000), Rules(jobs_disk_mb=72000), "disk", 2),
+        (Resources(64, 1 << 20, 9000), Rules(jobs_disk_mb=3700), "disk", 1),
+        (Resources(64, 8 * GB, 1 << 20), Rules(jobs_memory_mb=64 * GB), "memory", 4),
+        (Resources(64, 8 * GB, 1 << 20, Caps("s", None, 5 * GB)), Rules(), "memory", 2),
+        (Resources(64, 1 << 20, 1 << 20, Caps("s", 150, None)), Rules(), "cpu", 1),
         (Resources(64, 1 << 20, 1 << 20), Rules(cpu_percent_per_job=800), "cpu", 6),
         (Resources(64, 1 << 20, 1 << 20), Rules(jobs_cpu_percent=400), "cpu", 3),
     ],
@@ -60,6 +64,34 @@ def test_the_calculation_can_be_followed() -> None:
         "32768 MB x 90 % (the rest is the system's) = 29491 MB, at 2048 MB per job: 14",
         "free for jobs = 80000 MB, at 3600 MB per job: 22 (4 Mbit/s x 300 s x 2 x 1.5)",
     ]
+
+
+def test_the_calculation_names_the_figure_that_limits() -> None:
+    has = Resources(16, 32 * GB, 80000, Caps("ffmpeg.slice", 600, 20 * GB))
+    asked = Rules(jobs_cpu_percent=1600, jobs_memory_mb=30 * GB, jobs_disk_mb=1 << 20)
+    assert [line.calculation.partition(",")[0] for line in capacity(has, asked).lines] == [
+        "CPUQuota of ffmpeg.slice = 600 %",
+        "MemoryMax of ffmpeg.slice = 20480 MB",
+        "free for jobs",
+    ]
+    disk = capacity(has, asked).lines[2].calculation
+    assert disk.startswith("free for jobs, less than jobs_disk_mb = 80000 MB, at ")
+    assert (
+        of(16, 32 * GB, jobs_memory_mb=1 << 20)
+        .lines[1]
+        .calculation.startswith("all there is, less than jobs_memory_mb = 32768 MB, at ")
+    )
+    assert share(has, Rules()).__dict__ == {
+        "cpu_percent": 600,
+        "memory_mb": 20 * GB,
+        "disk_mb": 80000,
+    }
+
+
+def test_where_nobody_keeps_jobs_from_each_other_it_is_one() -> None:
+    found = capacity(Resources(64, 1 << 20, 1 << 20), Rules(), alone=True)
+    assert (found.limited_by, found.max_concurrent_jobs) == ("manager", 1)
+    assert found.lines[-1].calculation == "nobody keeps jobs from each other: 1"
 
 
 def test_what_jobs_may_have_together() -> None:

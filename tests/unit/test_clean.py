@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
-from ffmpeg_worker.clean import clean
+from ffmpeg_worker.clean import clean, keep_clean
 from ffmpeg_worker.config import Config, read_config
 
+ROOT = Path(__file__).parents[2]
 DEAD = "a" * 12 + ".1"
 HELD = "b" * 12 + ".2"
 HOUR = 3600
+CONTROL = ("drain", "state.json", "worker.lock", ".drain.abc", ".notes.a1b2c3d4", ".drain.A1B2C3D4")
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    for name in ("state/jobs", "output/below"):
+    for name in ("state/jobs", "state/control", "output/below"):
         (tmp_path / name).mkdir(parents=True)
     toml = tmp_path / "worker.toml"
     toml.write_text(
@@ -51,8 +55,10 @@ def staged(directory: Path, name: str, of: str = DEAD) -> Path:
 
 
 def test_what_is_dead_goes(config: Config) -> None:
-    output = config.output_roots[0]
+    output, control = config.output_roots[0], config.control_directory
     dead = {
+        file(control / ".state.json.a1b2_3cd"),
+        file(control / ".drain.00000000"),
         attempt(config.jobs_directory / DEAD, "log", ".plan.json.new"),
         staged(output, "film.mp4"),
         staged(output / "below", "a b\n.mkv"),
@@ -71,6 +77,8 @@ def test_all_else_stays(config: Config) -> None:
     link.symlink_to(file(elsewhere / "target"))
     linked_attempt = jobs / ("c" * 12 + ".1")
     linked_attempt.symlink_to(elsewhere)
+    unwritten = config.control_directory / ".drain.a1b2c3d4"
+    unwritten.touch()
     young = output / f".young.mp4.ffmpeg-job-{DEAD}.part"
     young.touch()
     fresh = jobs / ("d" * 12 + ".1")
@@ -79,6 +87,8 @@ def test_all_else_stays(config: Config) -> None:
     a_folder.mkdir()
     kept = [
         jobs / HELD,
+        unwritten,
+        *(file(config.control_directory / name) for name in CONTROL),
         staged(output, "held.mp4", HELD),
         staged(elsewhere, "behind-a-link.mp4"),
         old(link),
@@ -109,6 +119,24 @@ def test_what_belongs_to_somebody_else_stays(config: Config) -> None:
     assert clean(config) == []
     assert theirs.exists()
     assert attempt_of_theirs.exists()
+
+
+def test_a_disk_that_cannot_be_read_is_no_reason_to_stop_working(config: Config) -> None:
+    shutil.rmtree(config.jobs_directory)
+    config.jobs_directory.touch()
+    with pytest.raises(NotADirectoryError):
+        clean(config)
+
+    async def at_work() -> None:
+        await asyncio.wait_for(keep_clean(config), 0.2)
+
+    with pytest.raises(asyncio.TimeoutError):
+        asyncio.run(at_work())
+
+
+def test_the_timer_cleans_whatever_the_state_directory_is() -> None:
+    unit = (ROOT / "units/ffmpeg-worker-clean.service").read_text()
+    assert "Condition" not in unit
 
 
 def test_a_machine_without_jobs_has_nothing_to_clean(config: Config) -> None:

@@ -20,12 +20,12 @@ def write(directory: Path, ending: str, **figures: float) -> Path:
     return directory
 
 
-def test_the_slice_comes_first(tmp_path: Path) -> None:
-    jobs = write(tmp_path / "slice", ".pressure", cpu=28.31, memory=0.0, io=100.0)
+def test_the_jobs_come_first(tmp_path: Path) -> None:
+    jobs = write(tmp_path / "user@998.service", ".pressure", cpu=28.31, memory=0.0, io=100.0)
     system = write(tmp_path / "system", "", cpu=1.0, memory=1.0, io=1.0)
     found = read_pressure(jobs, system)
     assert (found.source, found.percent) == (
-        "ffmpeg.slice",
+        "user@998.service",
         {"cpu": 28.31, "memory": 0.0, "io": 100.0},
     )
 

@@ -55,3 +55,16 @@ def test_devices_by_name() -> None:
     device = ("--dev-bind-try", "/dev/dri/renderD128", "/dev/dri/renderD128")
     assert device in triples(words)
     assert words.index("--dev-bind-try") > words.index("--dev")
+
+
+def test_a_device_brings_what_its_driver_reads_and_nothing_to_write() -> None:
+    words = sandboxed(["ffmpeg"], BINDS, network=False, devices=["/dev/dri/renderD128"])
+    added = [row for row in triples(words) if row not in triples(PLAIN) and row[0][:2] == "--"]
+    read = {row[1]: row for row in added if row[0] == "--ro-bind-try"}
+    assert {"/sys/dev/char", "/sys/class/drm", "/sys/devices", "/etc/vulkan"} <= set(read)
+    assert all(row == ("--ro-bind-try", name, name) for name, row in read.items())
+    assert {row[0] for row in added} - {"--"} == {"--ro-bind-try", "--dev-bind-try"}
+
+
+def test_without_a_device_there_is_nothing_of_sys() -> None:
+    assert [word for word in PLAIN if word.startswith(("/sys", "/opt", "/dev/"))] == []

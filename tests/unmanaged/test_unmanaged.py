@@ -106,6 +106,10 @@ class Farm:
 
 #: A loaded machine may take so long to start Python.
 START_SECONDS = 20
+#: A directory without permissions is closed to root, too.
+WITHOUT_CAPABILITIES = (
+    ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()
+)
 WORKER = (sys.executable, "-m", "ffmpeg_worker")
 ENVIRONMENT = {
     "PATH": os.environ["PATH"],
@@ -281,19 +285,45 @@ def test_more_than_one_job_at_once_is_a_configuration_error(farm: Farm, tmp_path
     assert 'max_concurrent_jobs: 2 is not possible with manager = "none"' in done.stderr
 
 
-def test_without_a_user_manager_it_says_what_is_missing(farm: Farm, tmp_path: Path) -> None:
+def test_without_a_user_manager_it_says_what_is_missing_and_waits(
+    farm: Farm, tmp_path: Path
+) -> None:
     text = "\n".join(farm.settings).replace('"none"', '"user"')
     (tmp_path / "worker.toml").write_text(text)
-    done = subprocess.run(
+    with subprocess.Popen(
         [*WORKER, "--config", str(tmp_path / "worker.toml")],
         env=ENVIRONMENT | {"XDG_RUNTIME_DIR": str(tmp_path)},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as worker:
+        assert worker.stderr is not None
+        assert "loginctl enable-linger" in worker.stderr.readline()
+        with pytest.raises(subprocess.TimeoutExpired):
+            worker.wait(3)
+        worker.terminate()
+
+
+@pytest.mark.parametrize("command", ["capacity", "clean", "drain"])
+@pytest.mark.parametrize("manager", ["user", "auto"])
+def test_commands_need_no_user_manager(
+    farm: Farm, tmp_path: Path, manager: str, command: str
+) -> None:
+    """Nor may they look for one: the timer's unit cannot see /run/user."""
+    (tmp_path / "state" / "control").mkdir(parents=True)
+    (tmp_path / "worker.toml").write_text(
+        f'manager = "{manager}"\nstate_directory = "{tmp_path}/state"\noutput_roots = []\n'
+    )
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0)
+    done = subprocess.run(
+        [*WITHOUT_CAPABILITIES, *WORKER, command, "--config", str(tmp_path / "worker.toml")],
+        env=ENVIRONMENT | {"XDG_RUNTIME_DIR": str(closed)},
         capture_output=True,
         text=True,
         check=False,
         timeout=PATIENCE_SECONDS,
     )
-    assert done.returncode == 78
-    assert "loginctl enable-linger" in done.stderr
+    assert done.returncode == 0, done.stderr
 
 
 def _health() -> dict[str, Any]:

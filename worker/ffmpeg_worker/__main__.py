@@ -16,7 +16,14 @@ from ffmpeg_jobs import __version__
 from ffmpeg_jobs.client import MasterClient
 from ffmpeg_jobs.daemon import set_up_logging
 from ffmpeg_jobs.line import Endpoint
-from ffmpeg_jobs.settings import EX_CONFIG, ConfigError, add_flags, example
+from ffmpeg_jobs.settings import (
+    EX_CONFIG,
+    ConfigError,
+    add_flags,
+    command_line,
+    example,
+    refuse_secret,
+)
 from ffmpeg_worker import metrics
 from ffmpeg_worker.agent import Agent
 from ffmpeg_worker.attempt import Station
@@ -27,8 +34,15 @@ from ffmpeg_worker.limits import CONTROLLERS
 from ffmpeg_worker.placement import Placement, placement_for
 from ffmpeg_worker.results import Results
 from ffmpeg_worker.shutdown import machine_stops
-from ffmpeg_worker.surroundings import user_warnings
+from ffmpeg_worker.surroundings import (
+    has_user_bus,
+    user_bus_comes,
+    user_warnings,
+    without_user_bus,
+)
 
+#: When the machine starts, the account's manager may start after us; half of TimeoutStartSec.
+BUS_SECONDS: Final = 45.0
 #: Threads for what blocks: the held claim, a heartbeat, and per job a fetch, upload or report.
 THREADS: Final = 64
 
@@ -58,6 +72,8 @@ def main() -> int:
 
 
 async def _work(config: Config) -> int:
+    if config.manager == "user" and not await _user_bus_comes():
+        return 1
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
     pair = (config.client_cert, config.client_key)
     endpoint = Endpoint(
@@ -83,6 +99,17 @@ async def _work(config: Config) -> int:
     return 0
 
 
+async def _user_bus_comes() -> bool:
+    uid = os.getuid()
+    if has_user_bus(uid):
+        return True
+    log.warning("waiting_for_user_bus", words=without_user_bus(uid))
+    comes = await user_bus_comes(uid, BUS_SECONDS)
+    if not comes:
+        log.error("no_user_bus", waited_seconds=BUS_SECONDS)
+    return comes
+
+
 def _tell_what_is_missing(config: Config, placement: Placement) -> None:
     """Loudly, once: whoever reads the log must know what does not hold jobs here."""
     missing = [name for name in CONTROLLERS if name not in placement.enforced()]
@@ -99,7 +126,7 @@ def _tell_what_is_missing(config: Config, placement: Placement) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = command_line(
         prog="ffmpeg-worker",
         description="Take jobs from the master and have systemd hold each ffmpeg run in its own "
         "scope. Settings are read from worker.toml; a flag stands above it. "
@@ -119,6 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--print-example-config", action="store_true", help="print worker.toml with every default"
     )
+    refuse_secret(parser, "--api-key", "--api-key-file FILE")
     add_flags(parser, SETTINGS)
     add_commands(parser)
     return parser

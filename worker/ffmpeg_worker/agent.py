@@ -110,7 +110,8 @@ class Agent:
         limits = f"NOT ENFORCED: {', '.join(missing)}" if missing else "limits enforced"
         held_back = f"held back: {self.held_back}" if self.held_back else None
         jobs = f"{len(self.crew)} of {self.config.max_concurrent_jobs} jobs"
-        return "; ".join(filter(None, (jobs, limits, held_back, self.dialogue.trouble)))
+        parts = (jobs, limits, self.seen.warning, held_back, self.dialogue.trouble)
+        return "; ".join(filter(None, parts))
 
     @property
     def held_back(self) -> str | None:
@@ -184,8 +185,8 @@ class Agent:
         self.crew.stop_overuse(self.seen.overuse)
         if (self.seen.held_back is None) != (before.held_back is None):
             self._changed()
-        elif self.seen.held_back != before.held_back:  # another figure is no news to the master
-            self._tell_status()
+        elif (self.seen.held_back, self.seen.warning) != (before.held_back, before.warning):
+            self._tell_status()  # another figure is no news to the master
 
     def _changed(self) -> None:
         metrics.set_running(len(self.crew), draining=self.drains.now is not None)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from ffmpeg_worker.limits import CONTROLLERS
+from ffmpeg_worker.capacity import Caps
+from ffmpeg_worker.limits import CONTROLLERS, MIB
 
 CGROUPS: Final = Path("/sys/fs/cgroup")
 
@@ -38,3 +39,15 @@ def offered_controllers(directory: Path = CGROUPS) -> tuple[str, ...]:
     except OSError:  # version 1, or no cgroups at all
         return ()
     return tuple(name for name in (*CONTROLLERS, "io") if name in offered)
+
+
+def caps(cgroup: Path) -> Caps:
+    """What all below this cgroup together are held to; nothing where it is not there (yet)."""
+    found = read_back(cgroup, ["cpu.max", "memory.max"])
+    quota, _, period = (found["cpu.max"] or "max").partition(" ")
+    memory = found["memory.max"] or "max"
+    return Caps(
+        cgroup.name,
+        cpu_percent=None if quota == "max" else int(quota) * 100 // int(period),
+        memory_mb=None if memory == "max" else int(memory) // MIB,
+    )

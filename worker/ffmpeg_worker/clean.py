@@ -1,7 +1,7 @@
 """What dead jobs left on the disk: found by its exact name, kind, owner and age, and removed.
 
-Never through a link, never outside the jobs directory and the output roots, and never what an
-attempt on this machine still holds. Safe beside a running worker.
+Never through a link, never outside the jobs directory, the control directory and the output roots,
+and never what an attempt on this machine still holds. Safe beside a running worker.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import shutil
 import stat
 import time
 from collections.abc import Iterator
@@ -18,8 +17,10 @@ from typing import Final
 
 import structlog
 
+from ffmpeg_worker import control
 from ffmpeg_worker.config import Config
 from ffmpeg_worker.plan import STAGED_NAME
+from ffmpeg_worker.tree import entries, remove_tree
 
 #: A directory without a plan is a running worker's for some milliseconds.
 YOUNG_SECONDS: Final = 3600.0
@@ -30,8 +31,11 @@ log = structlog.get_logger()
 
 async def keep_clean(config: Config) -> None:
     """Remove once what is dead, aside of the work; never returns."""
-    for path in await asyncio.to_thread(clean, config):
-        log.info("cleaned", path=str(path))
+    try:
+        for path in await asyncio.to_thread(clean, config):
+            log.info("cleaned", path=str(path))
+    except OSError as error:  # the timer tries again; jobs need not wait for it
+        log.error("cannot_clean", reason=str(error))
     await asyncio.Event().wait()
 
 
@@ -45,6 +49,7 @@ def clean(config: Config) -> list[Path]:
         return []
     now = time.time()
     removed = list(unrecorded(config.jobs_directory, now - YOUNG_SECONDS))
+    removed += _unwritten(config, now - YOUNG_SECONDS)
     for root in config.output_roots:
         # Machines may share a root. What was not written to for as long as a job may run has no
         # job any more on any of them.
@@ -61,7 +66,21 @@ def unrecorded(jobs_directory: Path, before: float) -> Iterator[Path]:
             continue
         try:
             if _is_dead(path.lstat(), stat.S_IFDIR, owner, before):
-                shutil.rmtree(path)
+                remove_tree(path)
+                yield path
+        except OSError as error:
+            _tell(error)
+
+
+def _unwritten(config: Config, before: float) -> Iterator[Path]:
+    """Remove requests and answers whose writer died before they were whole."""
+    owner = config.jobs_directory.stat().st_uid
+    for path in sorted(config.control_directory.glob(".*")):
+        try:
+            if control.UNWRITTEN.match(path.name) and _is_dead(
+                path.lstat(), stat.S_IFREG, owner, before
+            ):
+                path.unlink()
                 yield path
         except OSError as error:
             _tell(error)
@@ -69,20 +88,19 @@ def unrecorded(jobs_directory: Path, before: float) -> Iterator[Path]:
 
 def _staged(root: Path, config: Config, before: float) -> Iterator[Path]:
     """Outputs that were being written, below one root, by attempts that this machine does not
-    know. os.fwalk goes through no link, and each name is used in the folder that was opened."""
+    know. Each name is used in the folder that was opened, and no link is gone through."""
     owner = config.jobs_directory.stat().st_uid
-    for folder, _, names, opened in os.fwalk(root.resolve(), onerror=_tell):
-        for name in names:
-            match = STAGED_NAME.match(name)
-            if match is None or (config.jobs_directory / match["attempt"]).exists():
-                continue
-            try:
-                found = os.stat(name, dir_fd=opened, follow_symlinks=False)
-                if _is_dead(found, stat.S_IFREG, owner, before):
-                    os.unlink(name, dir_fd=opened)
-                    yield Path(folder) / name
-            except OSError as error:
-                _tell(error)
+    for entry in entries(root.resolve(), _tell):
+        match = STAGED_NAME.match(entry.name)
+        if match is None or (config.jobs_directory / match["attempt"]).exists():
+            continue
+        try:
+            if _is_dead(entry.found, stat.S_IFREG, owner, before):
+                path = Path(f"/proc/self/fd/{entry.folder}").readlink() / entry.name
+                os.unlink(entry.name, dir_fd=entry.folder)
+                yield path
+        except OSError as error:
+            _tell(error)
 
 
 def _is_dead(found: os.stat_result, kind: int, owner: int, before: float) -> bool:

@@ -28,7 +28,7 @@ from ffmpeg_worker.admission import Thresholds
 from ffmpeg_worker.capacity import Rules, capacity
 from ffmpeg_worker.machine import cores, memory_mb, resources
 from ffmpeg_worker.rules import CAPACITY_SETTINGS, PRESSURE_SETTINGS
-from ffmpeg_worker.surroundings import manager_for
+from ffmpeg_worker.surroundings import manager_for, worker_uid
 
 CONFIG_FILE: Final = Path("/etc/ffmpeg-worker/worker.toml")
 
@@ -237,8 +237,9 @@ def read_config(
     """The configuration; without ``key_needed`` the API key is left empty. Raises ConfigError."""
     values = load(SETTINGS, file, flags, environ, needed=file != CONFIG_FILE)
     rules = Rules(**{row.name: values[row.name] for row in CAPACITY_SETTINGS})
-    recommended = capacity(resources(values["state_directory"]), rules).max_concurrent_jobs
-    manager = manager_for(values["manager"], os.getuid())
+    uid = os.getuid() if key_needed else worker_uid(values["state_directory"])
+    manager = manager_for(values["manager"], uid)
+    recommended = capacity(resources(values["state_directory"], manager), rules).max_concurrent_jobs
     return Config(
         manager=manager,
         master=values["master"],

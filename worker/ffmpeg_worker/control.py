@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import tempfile
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -19,6 +20,8 @@ DRAIN: Final = "drain"
 STOP_JOBS: Final = "stop-jobs"
 STATE: Final = "state.json"
 LOCK: Final = "worker.lock"
+#: A file while it is written; the end is of tempfile.mkstemp.
+UNWRITTEN: Final = re.compile(r"\.(drain|stop-jobs|state\.json)\.[a-z0-9_]{8}\Z")
 
 
 @dataclass(frozen=True)

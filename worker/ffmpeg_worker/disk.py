@@ -13,8 +13,6 @@ from ffmpeg_worker.outcome import AttemptError
 
 LEAST_FREE_PERCENT: Final = 5.0
 WARN_USED_PERCENT: Final = 90.0
-#: The unit of st_blocks (stat(2)).
-BLOCK_BYTES: Final = 512
 
 log = structlog.get_logger()
 
@@ -61,15 +59,3 @@ def nearest(directory: Path) -> Path:
     while not directory.exists():
         directory = directory.parent
     return directory
-
-
-def used_bytes(path: Path) -> int:
-    """What a file, or a directory with all that is in it, takes on its volume; 0 where it is
-    not. Follows no links."""
-    try:
-        own = path.lstat().st_blocks * BLOCK_BYTES
-        if path.is_symlink() or not path.is_dir():
-            return own
-        return own + sum(used_bytes(inner) for inner in path.iterdir())
-    except OSError:  # it went away meanwhile, or is not ours to read
-        return 0

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from ffmpeg_jobs.model import Outcome
 from ffmpeg_jobs.schema import from_json, to_json
 from ffmpeg_worker.limits import HeldLimits
 from ffmpeg_worker.plan import Plan
+from ffmpeg_worker.tree import remove_tree
 
 #: ffmpeg's log is kept whole up to the holder's limit; this much of its end is reported.
 TAIL_BYTES = 8192
@@ -208,7 +209,8 @@ def kept_outcome(plan: Plan) -> Outcome | None:
 def remove(directory: Path) -> None:
     """Forget an attempt. plan.json goes first, so that a half-removed one is never adopted."""
     (directory / "plan.json").unlink(missing_ok=True)
-    shutil.rmtree(directory, ignore_errors=True)
+    with suppress(OSError):  # the timer's cleaning tries again
+        remove_tree(directory)
 
 
 def _start_ticks(pid: int) -> int | None:

@@ -37,9 +37,11 @@ _DURATION: Final = Histogram(
     buckets=(1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 21600),
 )
 _ENDED: Final = Counter("jobs", "Attempts that ended on this worker")
-_FAILED: Final = Counter("jobs_failed", "Attempts that failed on this worker", ["reason"])
+#: Without labels, as jobs_total: the operations guide divides one by the other.
+_FAILED: Final = Counter("jobs_failed", "Attempts that failed on this worker")
+_REASONS: Final = Counter("jobs_failures_by_reason", "Why attempts failed here", ["reason"])
 for _reason in Reason:
-    _FAILED.labels(_reason.value)  # a rate needs the zero before the first failure
+    _REASONS.labels(_reason.value)  # a rate needs the zero before the first failure
 _RUNNING: Final = Gauge("jobs_running", "Attempts that this worker holds now")
 _DRAINING: Final = Gauge("draining", "1 while the worker is drained, else 0")
 _DISK: Final = Gauge("disk_space_available_mb", "Free space for jobs, in MiB")
@@ -65,8 +67,10 @@ _PRESSURE: Final = Gauge(
 def observe(claim: Claim, outcome: Outcome) -> None:
     """Count an attempt that ended."""
     _ENDED.inc()
-    if outcome.state is State.FAILED and outcome.reason is not None:
-        _FAILED.labels(outcome.reason.value).inc()
+    if outcome.state is State.FAILED:
+        _FAILED.inc()
+        if outcome.reason is not None:
+            _REASONS.labels(outcome.reason.value).inc()
     scenario = claim.job.scenario or "none"
     usage = outcome.usage
     if usage.wall_seconds:

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Final
 
 RESOURCES: Final = ("cpu", "memory", "io")
-#: All jobs of this machine together (systemd.slice(5)).
-SLICE: Final = Path("/sys/fs/cgroup/ffmpeg.slice")
 SYSTEM: Final = Path("/proc/pressure")
 _SOME: Final = re.compile(r"^some avg10=([0-9.]+)", re.MULTILINE)
 
@@ -20,14 +18,14 @@ _SOME: Final = re.compile(r"^some avg10=([0-9.]+)", re.MULTILINE)
 class Pressure:
     """Percent of time per resource; None where the kernel does not say."""
 
-    source: str | None  #: "ffmpeg.slice", "system", or None: no pressure is known
+    source: str | None  #: the cgroup's name, "system", or None: no pressure is known
     percent: Mapping[str, float | None]
 
 
-def read_pressure(jobs: Path = SLICE, system: Path = SYSTEM) -> Pressure:
-    """The pressure of all jobs; of the whole system while there is no slice; of nothing where
-    the kernel was built or started without it (psi=0)."""
-    for source, directory, ending in (("ffmpeg.slice", jobs, ".pressure"), ("system", system, "")):
+def read_pressure(jobs: Path, system: Path = SYSTEM) -> Pressure:
+    """The pressure of all jobs, by their cgroup; of the whole system while that is not there; of
+    nothing where the kernel was built or started without it (psi=0)."""
+    for source, directory, ending in ((jobs.name, jobs, ".pressure"), ("system", system, "")):
         found = {name: _some(directory / f"{name}{ending}") for name in RESOURCES}
         if any(percent is not None for percent in found.values()):
             return Pressure(source, found)

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ffmpeg_worker import jobdir
-from ffmpeg_worker.disk import LEAST_FREE_PERCENT, check_disk, nearest, used_bytes
+from ffmpeg_worker.disk import LEAST_FREE_PERCENT, check_disk, nearest
 from ffmpeg_worker.plan import Plan
+from ffmpeg_worker.tree import used_bytes
 
 
 @dataclass(frozen=True)
@@ -62,15 +63,17 @@ def reserved_mb(plan: Plan, volume: int) -> int:
 
 def overuse(plans: Iterable[Plan]) -> list[Overuse]:
     """The jobs that have to stop: each that holds more than its max_disk_mb; else, on a volume
-    with less than the least free, the one that holds most."""
+    with less than the least free, the one that holds most there."""
     running = [plan for plan in plans if not jobdir.is_concluded(plan)]
     over = [plan for plan in running if _used_bytes(plan) > plan.max_disk_mb << 20]
     if over:
         return [Overuse(plan, "disk") for plan in over]
     volumes = {volume_of(path): path for plan in running for path in _files(plan)}
     full = (volume for volume, path in volumes.items() if _is_full(path))
-    largest = (max(running, key=lambda plan: used_mb(plan, volume)) for volume in full)
-    return [Overuse(plan, "volume") for plan in largest if _used_bytes(plan) >> 20]
+    held = ({plan.directory: used_mb(plan, volume) for plan in running} for volume in full)
+    # What others filled is no job's fault: one that holds nothing there frees nothing there.
+    largest = {max(on_it, key=lambda name: on_it[name]) for on_it in held if any(on_it.values())}
+    return [Overuse(plan, "volume") for plan in running if plan.directory in largest]
 
 
 def _is_full(path: Path) -> bool:

@@ -1,9 +1,10 @@
 """A command line inside bubblewrap: /usr, its own directory, what is bound; nothing else. Pure.
 
 bwrap(1). No /etc/ffmpeg-worker, no /run (so no bus socket and no credentials), no /var, no
-/home. The job has namespaces of its own for user, process, IPC, host name, cgroup and mounts,
-and an empty network one unless it needs the network. The list works under the worker's own
-hardening on Debian 12 and 13.
+/home, and of /sys and /opt only what a driver reads, where the job has a device. The job has
+namespaces of its own for user, process, IPC, host name, cgroup and mounts, and an empty network
+one unless it needs the network. The list works under the worker's own hardening on Debian 12 and
+13.
 """
 
 from __future__ import annotations
@@ -32,6 +33,20 @@ _NETWORK: Final = (
     *("--ro-bind-try", "/etc/ssl/certs", "/etc/ssl/certs"),
     *("--ro-bind-try", "/etc/ca-certificates", "/etc/ca-certificates"),
 )
+#: What drivers read beside their device nodes. libdrm (so Mesa and VA-API) and NVIDIA's libraries
+#: ask sysfs which PCI device a node is, from its number (/sys/dev/char) or by looking through all;
+#: /sys/class, /sys/bus and /sys/dev are links into /sys/devices. AMF is a Vulkan application.
+_DRIVERS: Final = (
+    "/sys/dev/char",
+    "/sys/class/drm",
+    "/sys/bus/pci",
+    "/sys/devices",
+    "/sys/module/nvidia",
+    "/etc/vulkan",
+    "/etc/OpenCL",
+    "/opt/amdgpu",
+    "/opt/amdgpu-pro",
+)
 
 
 @dataclass(frozen=True)
@@ -56,6 +71,8 @@ def sandboxed(
         places += ["--bind" if bind.writable else "--ro-bind", bind.source, bind.target]
     for device in devices:
         places += ["--dev-bind-try", device, device]
+    for source in _DRIVERS if devices else ():
+        places += ["--ro-bind-try", source, source]
     return (
         "bwrap",
         "--unshare-user",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pwd
+import time
 from pathlib import Path
 from typing import Final
 
-from ffmpeg_jobs.settings import ConfigError
 from ffmpeg_worker.cgroup import CGROUPS, offered_controllers
 from ffmpeg_worker.limits import CONTROLLERS
 
@@ -17,25 +18,46 @@ LAUNCHER_SERVICE: Final = Path(
     "/usr/share/dbus-1/system-services/org.ffmpeg_worker.Launcher1.service"
 )
 LINGER: Final = Path("/var/lib/systemd/linger")
+#: Between two looks for a bus that is to come.
+LOOK_SECONDS: Final = 0.2
 
 
 def manager_for(asked: str, uid: int) -> str:
-    """``system``, ``user`` or ``none``: what was asked, or for ``auto`` the best that is here.
-
-    Raises ConfigError where the one that was asked for cannot work, and says what mends it.
-    """
-    if asked == "auto":
-        if SYSTEMD_RUNS.exists() and LAUNCHER_SERVICE.exists():
+    """``system``, ``user`` or ``none``: what was asked, or for ``auto`` the best that is here for
+    the account. One that lingers has a manager, if not yet while the machine starts."""
+    if asked != "auto":
+        return asked
+    if SYSTEMD_RUNS.exists():
+        if LAUNCHER_SERVICE.exists():
             return "system"
-        return "user" if user_bus(uid).exists() else "none"
-    if asked == "user" and not user_bus(uid).exists():
-        name = account(uid)
-        raise ConfigError(
-            f'manager: "user" needs the systemd --user of {name}, and its bus {user_bus(uid)} is '
-            f"not there; install dbus-user-session and libpam-systemd, then, as root: "
-            f"loginctl enable-linger {name}"
-        )
-    return asked
+        if (LINGER / account(uid)).exists():
+            return "user"
+    return "user" if has_user_bus(uid) else "none"
+
+
+def has_user_bus(uid: int) -> bool:
+    """Whether the bus of the account's manager is there, as far as we may see."""
+    return os.access(user_bus(uid), os.F_OK)
+
+
+async def user_bus_comes(uid: int, wait_seconds: float) -> bool:
+    """Wait for the bus of the account's manager, which may be starting as we are."""
+    until = time.monotonic() + wait_seconds
+    while not has_user_bus(uid):
+        if time.monotonic() > until:
+            return False
+        await asyncio.sleep(LOOK_SECONDS)
+    return True
+
+
+def without_user_bus(uid: int) -> str:
+    """What is missing where the bus does not come, with the cure."""
+    name = account(uid)
+    return (
+        f'manager: "user" needs the systemd --user of {name}, and its bus {user_bus(uid)} is not '
+        f"there; install dbus-user-session and libpam-systemd, then, as root: "
+        f"loginctl enable-linger {name}"
+    )
 
 
 def user_warnings(uid: int) -> list[str]:
@@ -58,6 +80,14 @@ def user_warnings(uid: int) -> list[str]:
     return found
 
 
+def worker_uid(state_directory: Path) -> int:
+    """Whose worker it is, where root or an operator asks; our own while there was none yet."""
+    try:
+        return state_directory.stat().st_uid
+    except OSError:
+        return os.getuid()
+
+
 def account(uid: int) -> str:
     """The account's name; its number where it has none."""
     try:
@@ -68,7 +98,8 @@ def account(uid: int) -> str:
 
 def user_bus(uid: int) -> Path:
     """Where the bus of the account's manager is (pam_systemd(8))."""
-    return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{uid}") / "bus"
+    told = os.environ.get("XDG_RUNTIME_DIR") if uid == os.getuid() else None
+    return Path(told or f"/run/user/{uid}") / "bus"
 
 
 def user_cgroup(uid: int) -> Path | None:
@@ -76,3 +107,9 @@ def user_cgroup(uid: int) -> Path | None:
     unit = f"user@{uid}.service"
     places = (CGROUPS / "user.slice" / f"user-{uid}.slice" / unit, CGROUPS / "ffmpeg.slice" / unit)
     return next((place for place in places if place.exists()), None)
+
+
+def jobs_cgroup(manager: str) -> Path:
+    """The cgroup that all jobs of this machine are in (systemd.slice(5)), or would be."""
+    own = user_cgroup(os.getuid()) if manager == "user" else None
+    return own or CGROUPS / "ffmpeg.slice"

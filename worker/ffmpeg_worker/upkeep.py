@@ -13,12 +13,14 @@ from ffmpeg_jobs.wire import to_json
 from ffmpeg_worker import admission, jobdir
 from ffmpeg_worker.admission import Taken, Vitals, Volume
 from ffmpeg_worker.capacity import Resources, Share, share
+from ffmpeg_worker.cgroup import caps
 from ffmpeg_worker.config import Config
-from ffmpeg_worker.disk import LEAST_FREE_PERCENT, nearest, usable_mb
+from ffmpeg_worker.disk import LEAST_FREE_PERCENT, WARN_USED_PERCENT, nearest, usable_mb
 from ffmpeg_worker.machine import memory_mb
 from ffmpeg_worker.plan import Plan
 from ffmpeg_worker.pressure import Pressure, read_pressure
 from ffmpeg_worker.reservation import Overuse, overuse, reserved_mb, used_mb, volume_of
+from ffmpeg_worker.surroundings import jobs_cgroup
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,15 @@ class Look:
     beside_slots: str | None = None  #: why no job would be taken if there were a free slot
     pressed: frozenset[str] = frozenset()
     overuse: tuple[Overuse, ...] = ()
+    disk_used_percent: float | None = None  #: of the state directory's volume
+
+    @property
+    def warning(self) -> str | None:
+        """What an operator should know before it holds jobs back."""
+        used = self.disk_used_percent
+        if used is None or used <= WARN_USED_PERCENT:
+            return None
+        return f"disk {used:.1f} % used"
 
 
 def look(config: Config, plans: Collection[Plan], held: int, before: Look) -> Look:
@@ -55,6 +66,8 @@ def in_words(seen: Look) -> dict[str, Any]:
     return {
         "free": to_json(seen.free),
         "held_back": seen.held_back,
+        "disk_used_percent": seen.disk_used_percent,
+        "warning": seen.warning,
         "pressure": {"source": seen.pressure.source or "none: the kernel gives no PSI"}
         | dict(seen.pressure.percent),
     }
@@ -62,12 +75,12 @@ def in_words(seen: Look) -> dict[str, Any]:
 
 def _look(config: Config, plans: Collection[Plan], held: int, before: Look) -> Look:
     volume, room = _disk(config, plans)
-    of_jobs = share(Resources(config.cpus, memory_mb(), room), config.capacity)
-    of_jobs = replace(of_jobs, disk_mb=min(of_jobs.disk_mb, room))
+    cgroup = jobs_cgroup(config.manager)
+    of_jobs = share(Resources(config.cpus, memory_mb(), room, caps(cgroup)), config.capacity)
     number = volume_of(config.state_directory)
     taken = [_taken(plan, number, config) for plan in plans]
     free = admission.free(of_jobs, config.max_concurrent_jobs, held, taken)
-    pressure = read_pressure()
+    pressure = read_pressure(cgroup)
     pressed = admission.pressed(pressure.percent, config.pressure, before.pressed)
     vitals = Vitals(
         config.max_concurrent_jobs,
@@ -80,7 +93,8 @@ def _look(config: Config, plans: Collection[Plan], held: int, before: Look) -> L
     )
     why = admission.held_back(vitals)
     beside = admission.held_back(replace(vitals, free=replace(free, slots=1)))
-    return Look(of_jobs, free, why, pressure, beside, pressed, tuple(overuse(plans)))
+    used_percent = round(100 - volume.free_percent, 1)
+    return Look(of_jobs, free, why, pressure, beside, pressed, tuple(overuse(plans)), used_percent)
 
 
 def _disk(config: Config, plans: Collection[Plan]) -> tuple[Volume, int]:

@@ -19,7 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(config: Config, arguments: argparse.Namespace) -> int:
     """Print the calculation for this machine; always 0."""
-    found = capacity(resources(config.state_directory), config.capacity)
+    has = resources(config.state_directory, config.manager)
+    found = capacity(has, config.capacity, alone=config.manager == "none")
     if arguments.json:
         document = {**to_json(found), "configured": config.max_concurrent_jobs}
         sys.stdout.write(json.dumps(document, indent=2) + "\n")

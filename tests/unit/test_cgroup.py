@@ -1,0 +1,32 @@
+"""What the kernel says in the files of a cgroup."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ffmpeg_worker.capacity import Caps
+from ffmpeg_worker.cgroup import caps
+
+
+@pytest.mark.parametrize(
+    ("cpu", "memory", "expected"),
+    [
+        ("max 100000\n", "max\n", (None, None)),
+        ("150000 100000\n", "7516192768\n", (150, 7168)),
+        ("25000 50000\n", "max\n", (50, None)),
+    ],
+)
+def test_what_an_operator_holds_all_jobs_to(
+    tmp_path: Path, cpu: str, memory: str, expected: tuple[int | None, int | None]
+) -> None:
+    slice_ = tmp_path / "ffmpeg.slice"
+    slice_.mkdir()
+    (slice_ / "cpu.max").write_text(cpu)
+    (slice_ / "memory.max").write_text(memory)
+    assert caps(slice_) == Caps("ffmpeg.slice", *expected)
+
+
+def test_a_slice_without_controllers_or_that_is_not_there(tmp_path: Path) -> None:
+    assert caps(tmp_path / "ffmpeg.slice") == Caps("ffmpeg.slice")
