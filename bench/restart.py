@@ -21,7 +21,7 @@ def main() -> None:
         farm.in_place_of_ffmpeg(machine, ASLEEP)
         program = farm.push_inside(machine, "restart_ours.py")
         machine.run(f"for i in $(seq {JOBS}); do {SUBMIT}; done", check=True, timeout=300)
-        asleep = f"test $(cat /sys/fs/cgroup/ffmpeg.slice/*/cgroup.procs | xargs ps -o comm= -p"
+        asleep = "test $(cat /sys/fs/cgroup/ffmpeg.slice/*/cgroup.procs | xargs ps -o comm= -p"
         machine.wait_until(f"{asleep} | grep -c sleep) -eq {JOBS}", timeout=300)
         found = json.loads(machine.run(f"/usr/bin/python3 {program}", check=True).stdout)
     assert found["jobs"] == found["holders"] == JOBS, found
