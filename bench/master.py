@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-OURS = {"PYTHONPATH": f"{ROOT}/jobs:{ROOT}/master"}
+OURS = {"PYTHONPATH": f"{ROOT}/jobs:{ROOT}/worker:{ROOT}/master"}
 TICKS = os.sysconf("SC_CLK_TCK")
 #: As its unit gives it, where this machine allows.
 FILES = 65536
