@@ -69,7 +69,8 @@ def master(directory: Path, url: str) -> Iterator[Running]:
     config.write_text(f'bind = "127.0.0.1:{port}"\ndatabase = "{url}"\n')
     command: list[str | Path] = [sys.executable, "-m", "ffmpeg_master", "--config", config]
     environ = os.environ | OURS
-    make_key = [*command, "keys", "create", "--name", "bench", "--role", "admin"]
+    # A database that served before has the last one's.
+    make_key = [*command, "keys", "create", "--name", f"bench-{port}", "--role", "admin"]
     key = subprocess.run(
         make_key, env=environ, stdout=subprocess.PIPE, text=True, check=True
     ).stdout.strip()
