@@ -11,6 +11,8 @@ from lab.machine import Machine
 
 from bench import farm, table
 
+#: Of the idle worker, and of what each job adds.
+AIMS = ("< 40 MiB, < 0.2 %", "< 8 MiB, < 0.3 %")
 JOBS = 8
 WATCH_SECONDS = 60
 #: The job's input is read at the speed of playing it.
@@ -33,20 +35,25 @@ def main() -> None:
         machine.run("sleep 5", check=True)
         busy = _look(machine, program)
     rows = [
-        ("worker, idle", idle["worker"]["pss_mib"], idle["worker"]["cpu_percent"]),
-        (f"worker, {JOBS} jobs", busy["worker"]["pss_mib"], busy["worker"]["cpu_percent"]),
-        ("launcher", busy["launcher"]["pss_mib"], busy["launcher"]["cpu_percent"]),
-        ("holder, each", busy["holder"]["pss_mib"] / JOBS, busy["holder"]["cpu_percent"] / JOBS),
-        ("bwrap, each job", busy["bwrap"]["pss_mib"] / JOBS, busy["bwrap"]["cpu_percent"] / JOBS),
-        ("per job, all of ours", *_per_job(idle, busy)),
+        ("worker, idle", *_figures(idle["worker"]), AIMS[0]),
+        (f"worker, {JOBS} jobs", *_figures(busy["worker"]), ""),
+        ("launcher", *_figures(busy["launcher"]), ""),
+        ("holder, each", *_figures(busy["holder"], JOBS), ""),
+        ("bwrap, each job", *_figures(busy["bwrap"], JOBS), ""),
+        ("per job, all of ours", *_per_job(idle, busy), AIMS[1]),
     ]
-    table.show(f"At rest and at work, over {WATCH_SECONDS} s", ("", "MiB", "% of a core"), rows)
+    head = ("", "MiB", "% of a core", "aim")
+    table.show(f"At rest and at work, over {WATCH_SECONDS} s", head, rows)
 
 
 def _look(machine: Machine, program: str) -> dict[str, Any]:
     done = machine.run(f"/usr/bin/python3 {program} {WATCH_SECONDS}", check=True, timeout=300)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
+
+
+def _figures(found: dict[str, float], among: int = 1) -> tuple[float, float]:
+    return found["pss_mib"] / among, found["cpu_percent"] / among
 
 
 def _per_job(idle: dict[str, Any], busy: dict[str, Any]) -> tuple[float, float]:

@@ -7,12 +7,19 @@ without the sandbox that every job of ours runs in.
 import json
 import shlex
 import statistics
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lab.machine import Machine
 
 from bench import farm, table
 
+WIDTHS = (1, 8)
+OURS = "ffmpeg-worker (sandboxed)"
+#: What else keeps limits as we do, around what we run.
+PEER = "systemd-run --scope, sandboxed"
+#: Of the time, and of how many a second.
+AIMS = ("<= 1 x systemd-run", ">= 1 x systemd-run")
 #: In ffmpeg's place: it says when it began, and ends.
 STAMP = '#!/bin/sh\n[ -d /job ] && set /job/began\nexec date +%s%N > "$1"\n'
 SCOPE = (
@@ -20,27 +27,25 @@ SCOPE = (
     " -p MemoryMax=512M -p TasksMax=512 -p RuntimeMaxSec=60 --uid=ffmpeg-worker"
 )
 
+#: What was measured, by how many were in flight.
+Found = dict[int, dict[str, Any]]
+
 
 def main() -> None:
     """Measure and print."""
     options = farm.parser(__doc__)
-    options.add_argument("--launches", type=int, default=96)
+    options.add_argument("--launches", type=int, default=96, help="of each, 1 and 8 in flight")
     asked = options.parse_args()
     with farm.farm(asked.suite, asked.backend, slots=8) as machine:
         farm.in_place_of_ffmpeg(machine, STAMP)
-        farm.push_inside(machine, "held.py")
-        before = _manager_seconds(machine)
-        ours = json.loads(
-            farm.in_place_of_worker(machine, farm.push_inside(machine, "launch_ours.py"))
-        )
-        cost = {"ffmpeg-worker (sandboxed)": _manager_seconds(machine) - before}
-        ours_rows = {width: ours[str(width)] for width in (1, 8)}
-        rows = {"ffmpeg-worker (sandboxed)": ours_rows}
+        for shared in ("held.py", "pid1.py"):
+            farm.push_inside(machine, shared)
+        program = farm.push_inside(machine, "launch_ours.py")
+        ours = json.loads(farm.in_place_of_worker(machine, f"{program} {asked.launches}"))
+        rows = {OURS: {width: ours[str(width)] for width in WIDTHS}}
         for name, command in _peers(ours["argv"]).items():
-            before = _manager_seconds(machine)
-            rows[name] = {w: _peer(machine, w, asked.launches, command) for w in (1, 8)}
-            cost[name] = _manager_seconds(machine) - before
-    _show(rows, cost, asked.launches)
+            rows[name] = {w: _peer(machine, w, asked.launches, command) for w in WIDTHS}
+    _show(rows)
 
 
 def _peers(argv: list[str]) -> dict[str, str]:
@@ -51,7 +56,7 @@ def _peers(argv: list[str]) -> dict[str, str]:
         "fork and exec": "/usr/bin/ffmpeg STAMP/began",
         "fork and exec, sandboxed": f"{sandbox} -- /usr/bin/ffmpeg",
         "systemd-run --scope": f"{SCOPE} /usr/bin/ffmpeg STAMP/began",
-        "systemd-run --scope, sandboxed": f"{SCOPE} {sandbox} -- /usr/bin/ffmpeg",
+        PEER: f"{SCOPE} {sandbox} -- /usr/bin/ffmpeg",
     }
 
 
@@ -80,40 +85,32 @@ def _peer(machine: Machine, width: int, launches: int, command: str) -> dict[str
     return found
 
 
-def _manager_seconds(machine: Machine) -> float:
-    """CPU seconds of systemd (PID 1) so far; proc(5): fields 14 and 15, in clock ticks."""
-    stat = machine.run("cat /proc/1/stat", check=True).stdout.rpartition(")")[2].split()
-    return (int(stat[11]) + int(stat[12])) / 100
-
-
-def _show(
-    rows: dict[str, dict[int, dict[str, Any]]], cost: dict[str, float], launches: int
-) -> None:
-    peer = statistics.median(rows["systemd-run --scope, sandboxed"][1]["ms"])
+def _show(rows: Mapping[str, Found]) -> None:
+    head = ("", *(word for width in WIDTHS for word in (f"{width} in flight", "x systemd-run")))
+    times = _beside_peer(rows, lambda of: statistics.median(of["ms"]))
     table.show(
-        "Launch: from the decision to the program's first act",
-        (
-            "",
-            "median ms",
-            "8 in flight, ms",
-            "a second",
-            "8 in flight",
-            "PID 1 ms",
-            "x systemd-run",
-        ),
-        [
-            (
-                name,
-                statistics.median(found[1]["ms"]),
-                statistics.median(found[8]["ms"]),
-                found[1]["per_second"],
-                found[8]["per_second"],
-                cost[name] * 1000 / (2 * launches),
-                statistics.median(found[1]["ms"]) / peer,
-            )
-            for name, found in rows.items()
-        ],
+        f"Launch: median ms from the decision to the program's first act; x {PEER}",
+        (*head, "aim"),
+        [(name, *times[name], AIMS[0] if name == OURS else "") for name in rows],
     )
+    rates = _beside_peer(rows, lambda of: of["per_second"])
+    cost = {name: statistics.fmean(of[w]["pid1_ms"] for w in WIDTHS) for name, of in rows.items()}
+    table.show(
+        f"Launches a second, from decision to end, and what each costs PID 1; x {PEER}",
+        (*head, "PID 1, ms", "aim"),
+        [(name, *rates[name], cost[name], AIMS[1] if name == OURS else "") for name in rows],
+    )
+
+
+def _beside_peer(
+    rows: Mapping[str, Found], value: Callable[[dict[str, Any]], Any]
+) -> dict[str, list[float]]:
+    """Of each row the values at each width, each followed by what it is to the peer's."""
+    peer = {width: value(rows[PEER][width]) for width in WIDTHS}
+    return {
+        name: [part for w in WIDTHS for part in (value(of[w]), value(of[w]) / peer[w])]
+        for name, of in rows.items()
+    }
 
 
 if __name__ == "__main__":

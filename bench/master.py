@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-OURS = {"PYTHONPATH": f"{ROOT}/jobs:{ROOT}/master"}
+OURS = {"PYTHONPATH": f"{ROOT}/jobs:{ROOT}/worker:{ROOT}/master"}
 TICKS = os.sysconf("SC_CLK_TCK")
 #: As its unit gives it, where this machine allows.
 FILES = 65536
@@ -69,7 +69,8 @@ def master(directory: Path, url: str) -> Iterator[Running]:
     config.write_text(f'bind = "127.0.0.1:{port}"\ndatabase = "{url}"\n')
     command: list[str | Path] = [sys.executable, "-m", "ffmpeg_master", "--config", config]
     environ = os.environ | OURS
-    make_key = [*command, "keys", "create", "--name", "bench", "--role", "admin"]
+    # A database that served before has the last one's.
+    make_key = [*command, "keys", "create", "--name", f"bench-{port}", "--role", "admin"]
     key = subprocess.run(
         make_key, env=environ, stdout=subprocess.PIPE, text=True, check=True
     ).stdout.strip()

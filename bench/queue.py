@@ -1,8 +1,9 @@
 """How many jobs a second the queue takes and hands out, and how soon a job starts.
 
 Jobs do nothing. Peers, on the same machine in the same run: Procrastinate on the same
-PostgreSQL, which keeps jobs as safely as we do, and Celery on Redis, which does not. The peers
-come from PyPI into an environment of their own, redis-server from Debian.
+PostgreSQL, which keeps jobs as safely as we do, and Celery on Redis, which does not. All take
+turns, so that whatever else the machine does meets each. The peers come from PyPI into an
+environment of their own, redis-server from Debian.
 """
 
 import argparse
@@ -14,8 +15,9 @@ import subprocess
 import sys
 import tempfile
 import venv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,66 +35,105 @@ PEERS = (
     "redis==6.4.0",
     "packaging",
 )
+PEER = "Procrastinate, PostgreSQL"
+MASTER = "ffmpeg-master"
+AIMS = (">= 2 x Procrastinate", "<= 5 ms to start")
 WAITS = 40
+#: For one step of one system.
+PATIENCE_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class System:
+    """A queue that is measured."""
+
+    name: str
+    python: Path  #: that has what it needs
+    program: str  #: of bench/queues
+    environ: Mapping[str, str]  #: where it finds its server
 
 
 def main() -> None:
     """Measure and print."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--jobs", type=int, default=1000)
+    options.add_argument("--jobs", type=int, default=600, help="of each system, in each step")
+    options.add_argument("--rounds", type=int, default=3, help="all systems take turns in each")
     options.add_argument("--peers", type=Path, help="an environment that is kept for the next run")
     asked = options.parse_args()
-    count = asked.jobs
-    rows = {}
     with ExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        directory.chmod(0o755)
-        python = _peers(asked.peers or directory / "peers")
-        postgres = stack.enter_context(postgresql(directory / "postgresql"))
-        redis = stack.enter_context(_redis(directory))
-        peer = {"DATABASE": f"host={directory}/postgresql user=postgres dbname={postgres.create()}"}
-        _run(python, "procrastinate_", peer, "schema")
-        rows["Procrastinate, PostgreSQL"] = _measure(python, "procrastinate_", peer, count)
-        rows["Celery, Redis"] = _measure(python, "celery_", {"REDIS": redis}, count)
-        for name, url in (
-            ("ffmpeg-master, PostgreSQL", postgres.url(postgres.create())),
-            ("ffmpeg-master, SQLite", f"sqlite:///{directory}/master.db"),
-        ):
-            with master(directory, url) as found:
-                rows[name] = _measure(Path(sys.executable), "ours", found.environ | OURS, count)
-    _show(rows)
+        systems = _systems(stack, asked.peers)
+        found: dict[str, list[list[float]]] = {system.name: [] for system in systems}
+        for number in range(asked.rounds):
+            first = number % len(systems)  # no one is always the first
+            for system in (*systems[first:], *systems[:first]):
+                found[system.name].append(_measure(system, asked.jobs))
+    _show(found)
 
 
-def _measure(python: Path, name: str, environ: Mapping[str, str], count: int) -> list[float]:
+def _systems(stack: ExitStack, peers: Path | None) -> list[System]:
+    """Their servers run until the stack is closed."""
+    directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    directory.chmod(0o755)
+    python = _peers(peers or directory / "peers")
+    postgres = stack.enter_context(postgresql(directory / "postgresql"))
+    redis = stack.enter_context(_redis(directory))
+    place = {"DATABASE": f"host={directory}/postgresql user=postgres dbname={postgres.create()}"}
+    procrastinate = System(PEER, python, "procrastinate_", place)
+    _run(procrastinate, "schema")
+    systems = [procrastinate, System("Celery, Redis", python, "celery_", {"REDIS": redis})]
+    for database, url in (
+        ("PostgreSQL", postgres.url(postgres.create())),
+        ("SQLite", f"sqlite:///{directory}/master.db"),
+    ):
+        own = directory / database
+        own.mkdir()
+        running = stack.enter_context(master(own, url))
+        environ = running.environ | OURS
+        systems.append(System(f"{MASTER}, {database}", Path(sys.executable), "ours", environ))
+    return systems
+
+
+def _measure(system: System, count: int) -> list[float]:
+    """Of one and of eight slots: jobs a second submitted, done, and both together; and the
+    milliseconds to a start."""
     found: list[float] = []
     for slots in (1, 8):
-        submitted = _run(python, name, environ, "submit", count)
-        done = _run(python, name, environ, "work", count, slots)
+        submitted = _run(system, "submit", count)
+        done = _run(system, "work", count, slots)
         found += [submitted, done, 1 / (1 / submitted + 1 / done)]
-    return [*found, statistics.median(_run(python, name, environ, "wait", WAITS))]
+    return [*found, statistics.median(_run(system, "wait", WAITS))]
 
 
-def _run(python: Path, name: str, environ: Mapping[str, str], *words: object) -> Any:
+def _run(system: System, *words: object) -> Any:
     done = subprocess.run(
-        [python, QUEUES / f"{name}.py", *map(str, words)],
-        env=os.environ | dict(environ),
+        [system.python, QUEUES / f"{system.program}.py", *map(str, words)],
+        env=os.environ | dict(system.environ),
         stdout=subprocess.PIPE,
         check=True,
+        timeout=PATIENCE_SECONDS,
     )
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def _show(rows: Mapping[str, list[float]]) -> None:
-    head = ("", "submit/s", "done/s, 1 slot", "together", "done/s, 8 slots", "together")
-    peer = next(iter(rows.values()))
+def _show(found: Mapping[str, list[list[float]]]) -> None:
+    rows = []
+    for name, rounds in found.items():
+        one, eight = (_times_peer(rounds, found[PEER], at) for at in (2, 5))
+        f = [statistics.median(figures) for figures in zip(*rounds, strict=True)]
+        aim = "; ".join(AIMS) if name.startswith(MASTER) else ""
+        rows.append((name, (f[0] + f[3]) / 2, f[1], f[2], one, f[4], f[5], eight, f[6], aim))
+    slots = ("done/s, 1 slot", "together", "x peer", "done/s, 8 slots", "together", "x peer")
     table.show(
-        "No-op jobs: how many a second, and the median from submit to start on an idle system",
-        (*head, "x peer", "ms to start"),
-        [
-            (name, (f[0] + f[3]) / 2, f[1], f[2], f[4], f[5], f[5] / peer[5], f[6])
-            for name, f in rows.items()
-        ],
+        f"No-op jobs a second, and ms from submit to start on an idle system: medians of "
+        f"{len(found[PEER])} rounds; x {PEER}, in the same round",
+        ("", "submit/s", *slots, "ms to start", "aim"),
+        rows,
     )
+
+
+def _times_peer(rounds: Sequence[list[float]], peer: Sequence[list[float]], at: int) -> float:
+    """The median of what one figure is to the peer's in the same round."""
+    return statistics.median(mine[at] / its[at] for mine, its in zip(rounds, peer, strict=True))
 
 
 def _peers(directory: Path) -> Path:

@@ -1,20 +1,27 @@
-"""Our master's API, by the client that the worker uses."""
+"""Our master's API: jobs are submitted by the client, and taken by the worker's own dialogue."""
 
+import asyncio
 import json
 import os
 import sys
-import threading
 import time
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from ffmpeg_jobs.client import MasterClient
 from ffmpeg_jobs.line import Endpoint
-from ffmpeg_jobs.model import Machine, Outcome, Result, State
+from ffmpeg_jobs.model import Claim, Heartbeat, HeartbeatAnswer, Machine, Outcome, Report, State
+from ffmpeg_worker.dialogue import Dialogue, Voice
+from ffmpeg_worker.lease import Lease
+from ffmpeg_worker.report import report
+from ffmpeg_worker.results import Results
 
+JOB = {"parameters": {"duration": 1}}
 DONE = Outcome(State.COMPLETED)
 
 
 def client() -> MasterClient:
-    """As each thread has one."""
+    """The master that is measured."""
     return MasterClient(Endpoint(os.environ["MASTER"], os.environ["KEY"]))
 
 
@@ -23,54 +30,106 @@ def submit(count: int) -> float:
     master = client()
     begun = time.monotonic()
     for _ in range(count):
-        master.submit({"parameters": {"duration": 1}})
+        master.submit(JOB)
     return count / (time.monotonic() - begun)
 
 
-def register(slots: int) -> None:
-    """A worker with room for anything."""
-    client().register("bench", Machine(64, 1 << 20, 1 << 30, slots))
+class Worker:
+    """A worker whose jobs do nothing; what it says to the master is all that a real one says."""
+
+    def __init__(self, slots: int) -> None:
+        """Nothing is said before ``begin``."""
+        self.slots = slots
+        self.live: dict[asyncio.Task[None], Claim] = {}
+        self.started: list[tuple[int, Claim]] = []  #: Unix time in nanoseconds, and what
+        self.ended = 0
+        self.changed = asyncio.Event()
+        self.loops: list[asyncio.Future[None]] = []
+        self.results = Results(client())
+        self.results.freed = self.changed.set
+        voice = Voice(
+            self._machine, self._heartbeat, self._room, self._take, self._obey, lambda: None
+        )
+        self.dialogue = Dialogue(self.results, "bench", voice)
+
+    async def begin(self) -> None:
+        """Register, and from now on ask for jobs."""
+        loops = (self.dialogue.heartbeats(), self.dialogue.claims())
+        self.loops = [asyncio.ensure_future(loop) for loop in loops]
+        await self.dialogue.registered.wait()
+
+    async def until(self, reached: Callable[[], bool]) -> None:
+        """Wait for something that begins or ends with a job."""
+        while not reached():
+            self.changed.clear()
+            await self.changed.wait()
+
+    def _machine(self) -> Machine:
+        """With room for anything."""
+        return Machine(64, 1 << 20, 1 << 30, self.slots, enforced=("cpu", "memory", "pids"))
+
+    def _heartbeat(self) -> Heartbeat:
+        running = [Report(one.job_id, one.attempt, one.token) for one in list(self.live.values())]
+        return Heartbeat(tuple(running), 1 << 30)
+
+    async def _room(self) -> int:
+        await self.until(lambda: self._free() > 0)
+        return self._free()
+
+    def _free(self) -> int:
+        """Who only tells how it ended holds no place."""
+        return self.slots - len(self.live) + len(self.results)
+
+    def _take(self, claim: Claim, _lease: Lease) -> None:
+        self.started.append((time.time_ns(), claim))
+        task = asyncio.ensure_future(report(claim, DONE, "", self.results))
+        self.live[task] = claim
+        task.add_done_callback(self._over)
+        self._tell()
+
+    def _over(self, task: "asyncio.Task[None]") -> None:
+        del self.live[task]
+        self.ended += 1
+        self._tell()
+
+    def _tell(self) -> None:
+        """As a real worker does at once, of each that begins or ends."""
+        self.changed.set()
+        self.dialogue.news.set()
+
+    def _obey(self, answer: HeartbeatAnswer, _sent_at: float) -> None:
+        """Nobody asks anything of these jobs."""
 
 
-def work(count: int, slots: int) -> float:
-    """As the worker does: how its jobs ended travels with its claim of the next ones."""
-    register(slots)
-    master = client()
-    results: list[Result] = []
-    done = 0
+async def work(count: int, slots: int) -> float:
+    """All that waits."""
+    worker = Worker(slots)
+    await worker.begin()
     begun = time.monotonic()
-    while done < count:
-        got = master.claims("bench", 10, most=slots, results=results)
-        assert not got.refused
-        done += len(results)
-        results = [Result(c.job_id, c.attempt, c.token, DONE) for c in got.claims]
+    await worker.until(lambda: worker.ended == count)
     return count / (time.monotonic() - begun)
 
 
-def wait(count: int) -> list[float]:
+async def wait(count: int) -> list[float]:
     """One worker waits; a job comes now and then."""
-    register(1)
-    started: list[float] = []
-
-    def loop() -> None:
-        master = client()
-        while len(started) < count:
-            claim = master.claim("bench", 10)
-            if claim is not None:
-                sent = int(claim.job.labels["sent"])
-                started.append((time.time_ns() - sent) / 1e6)
-                master.finish(claim.job_id, claim.attempt, claim.token, DONE)
-
-    thread = threading.Thread(target=loop)
-    thread.start()
-    master = client()
+    worker, master = Worker(1), client()
+    await worker.begin()
     for number in range(count):
-        time.sleep(0.1)
-        master.submit({"parameters": {"duration": 1}, "labels": {"sent": str(time.time_ns())}})
-        while len(started) <= number:
-            time.sleep(0.001)
-    thread.join()
-    return started
+        await asyncio.sleep(0.1)
+        sent = {"labels": {"sent": str(time.time_ns())}}
+        await asyncio.to_thread(master.submit, JOB | sent)
+        await worker.until(lambda: worker.ended == number + 1)  # noqa: B023 - called at once
+    return [(at - int(claim.job.labels["sent"])) / 1e6 for at, claim in worker.started]
 
 
-print(json.dumps(globals()[sys.argv[1]](*map(int, sys.argv[2:]))))
+async def tell(found: Awaitable[Any]) -> None:
+    """Print it, and be gone: a claim that is held open holds its thread for long."""
+    print(json.dumps(await found), flush=True)
+    os._exit(0)
+
+
+numbers = [int(word) for word in sys.argv[2:]]
+if sys.argv[1] == "submit":
+    print(json.dumps(submit(*numbers)))
+else:
+    asyncio.run(tell(globals()[sys.argv[1]](*numbers)))
