@@ -104,6 +104,8 @@ class Farm:
         return directory
 
 
+#: Of jobs that end for their time, and not for the disk that they fill until then.
+BRIEF = {"max_disk_mb": 2000}
 #: A loaded machine may take so long to start Python.
 START_SECONDS = 20
 #: A directory without permissions is closed to root, too.
@@ -179,7 +181,7 @@ def test_the_job_is_nice_and_limited_from_its_first_instruction(farm: Farm) -> N
 
 
 def test_a_job_over_its_time_is_ended_with_all_its_processes(farm: Farm) -> None:
-    job = farm.submit(parameters={"duration": 3600}, resource_limits={"timeout_sec": 2})
+    job = farm.submit(parameters={"duration": 3600}, resource_limits=BRIEF | {"timeout_sec": 2})
     ended = farm.ended(job)
     assert (ended.state.value, ended.reason and ended.reason.value) == ("failed", "timeout")
     assert ended.usage is not None
@@ -189,7 +191,7 @@ def test_a_job_over_its_time_is_ended_with_all_its_processes(farm: Farm) -> None
 
 
 def test_a_restart_gives_a_job_no_more_time(farm: Farm) -> None:
-    job = farm.submit(parameters={"duration": 3600}, resource_limits={"timeout_sec": 3})
+    job = farm.submit(parameters={"duration": 3600}, resource_limits=BRIEF | {"timeout_sec": 3})
     farm.holder(job)
     farm.stop()
     time.sleep(3)
