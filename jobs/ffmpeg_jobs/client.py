@@ -13,6 +13,7 @@ import requests
 from ffmpeg_jobs import sse
 from ffmpeg_jobs.line import READ_TIMEOUT_SECONDS, Endpoint, Line
 from ffmpeg_jobs.model import (
+    AttemptStatus,
     AuditEntry,
     Claim,
     Claimed,
@@ -137,6 +138,10 @@ class MasterClient:
             except (requests.RequestException, json.JSONDecodeError) as error:
                 words = f"the master at {self._line.url} broke off"
                 raise MasterUnreachable(words) from error
+
+    def attempts(self, job_id: str) -> list[AttemptStatus]:
+        """Every attempt at a job, the first one first."""
+        return self._nouns(AttemptStatus, self._call("GET", f"/jobs/{_quote(job_id)}/attempts"))
 
     def log(self, job_id: str, attempt: int | None = None) -> str:
         """ffmpeg's log of the last attempt, or of the given one."""

@@ -16,6 +16,7 @@ MAY: dict[tuple[str, str], set[Role | None]] = {
     ("POST", "/jobs/batch"): {Role.SUBMIT, Role.ADMIN},
     ("GET", "/jobs"): {Role.READ, Role.SUBMIT, Role.ADMIN},
     ("GET", "/jobs/{job_id}"): {Role.READ, Role.SUBMIT, Role.ADMIN},
+    ("GET", "/jobs/{job_id}/attempts"): {Role.READ, Role.SUBMIT, Role.ADMIN},
     ("POST", "/jobs/{job_id}/cancel"): {Role.SUBMIT, Role.ADMIN},
     ("POST", "/jobs/{job_id}/retry"): {Role.SUBMIT, Role.ADMIN},
     ("GET", "/jobs/counts"): {Role.READ, Role.SUBMIT, Role.ADMIN},

@@ -129,6 +129,16 @@ def test_cancel_goes_on_after_a_refusal(cli: Cli, new_job: NewJob) -> None:
     assert run.stdout == f"{job_id} canceled\n"
 
 
+def test_attempts_are_a_table(cli: Cli, new_job: NewJob, worker: Worker) -> None:
+    job_id = new_job()
+    worker.end(worker.take(job_id), failed(Reason.TIMEOUT, "too long"))
+    (head, row) = cli.run("attempts", job_id).stdout.splitlines()
+    assert head.split() == ["ATTEMPT", "STATE", "WORKER", "STARTED", "TOOK", "CPU", "PEAK", "ERROR"]
+    assert row.split()[:4] == ["1", "failed", "(timeout)", "sim-1"]
+    (told,) = json.loads(cli.run("attempts", job_id, "--json").stdout)
+    assert (told["attempt"], told["outcome"]["state"]) == (1, "failed")
+
+
 def test_logs_are_printed_as_they_are(cli: Cli, new_job: NewJob, worker: Worker) -> None:
     claim = worker.take(job_id := new_job())
     worker.client.put_log(job_id, claim.attempt, claim.token, "first\nzwei ä\n".encode())

@@ -11,11 +11,13 @@ from ffmpeg_jobs.model import (
     DEFAULT_DISK_MB,
     DEFAULT_MEMORY_MB,
     DEFAULT_TIMEOUT_SECONDS,
+    AttemptStatus,
     Callback,
     Job,
     JobStatus,
     Limits,
     Terms,
+    Usage,
 )
 
 
@@ -94,6 +96,26 @@ def _became(status: JobStatus, now: datetime) -> tuple[tuple[str, str], ...]:
         ("error", status.error or ""),
         ("exit status", exit_status),
         ("callback", _callback(status.callback) if status.callback else ""),
+    )
+
+
+def attempt_row(attempt: AttemptStatus) -> tuple[str, ...]:
+    """The cells of ``ffmpeg-jobs attempts``."""
+    outcome = attempt.outcome
+    usage = outcome.usage if outcome else Usage()
+    state = "given back" if attempt.given_back else "running"
+    if outcome is not None:
+        state = outcome.state.value + (f" ({outcome.reason.value})" if outcome.reason else "")
+    took, cpu, peak = usage.wall_seconds, usage.cpu_seconds, usage.memory_peak_bytes
+    return (
+        str(attempt.attempt),
+        state,
+        attempt.worker,
+        attempt.started_at,
+        "" if took is None else f"{took:.1f} s",
+        "" if cpu is None else f"{cpu:.1f} s",
+        "" if peak is None else words.size(peak),
+        (outcome.error if outcome else None) or "",
     )
 
 

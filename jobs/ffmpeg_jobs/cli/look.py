@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from ffmpeg_jobs.cli import details, words
+from ffmpeg_jobs.cli import details, tables, words
 from ffmpeg_jobs.cli.connect import connect
 from ffmpeg_jobs.cli.verb import JobId, json_option, print_json, verb
 
@@ -29,6 +29,23 @@ def command_show(context: click.Context, /, *, job_id: str, as_json: bool) -> No
         click.echo(words.printable(line))
 
 
+@verb("attempts")
+@click.argument("job_id", metavar="ID", type=JobId())
+@json_option
+@click.pass_context
+def command_attempts(context: click.Context, /, *, job_id: str, as_json: bool) -> None:
+    """Show every attempt at a job: where, how it ended, what it used.
+
+    An attempt that was given back was not made: its worker was drained, or never began.
+    """
+    found = connect(context).attempts(job_id)
+    if as_json:
+        print_json(found)
+        return
+    columns = ("ATTEMPT", "STATE", "WORKER", "STARTED", "TOOK", "CPU", "PEAK", "ERROR")
+    tables.print_table(columns, (details.attempt_row(attempt) for attempt in found))
+
+
 @verb("logs")
 @click.argument("job_id", metavar="ID", type=JobId())
 @click.option(
@@ -41,7 +58,7 @@ def command_show(context: click.Context, /, *, job_id: str, as_json: bool) -> No
 def command_logs(context: click.Context, /, *, job_id: str, attempt: int | None) -> None:
     """Print ffmpeg's log of a job.
 
-    A worker sends the log when an attempt ends; of a long one, the last MiB is kept.
+    A worker sends the log when an attempt ends; the middle of an endless one is left out.
     """
     log = connect(context).log(job_id, attempt)
     click.echo(words.printable(log) if sys.stdout.isatty() else log, nl=False)

@@ -21,6 +21,7 @@ VERBS: Final = {
     "submit": ("submit", "Submit a job and print its id."),
     "list": ("listing", "List jobs, newest first."),
     "show": ("look", "Show all there is to know about a job."),
+    "attempts": ("look", "Show every attempt at a job: where, how it ended, what it used."),
     "watch": ("watch", "Watch a job until it ends."),
     "group": ("group", "Show how far a group of jobs is."),
     "set-limits": ("live", "Change the limits of a job."),

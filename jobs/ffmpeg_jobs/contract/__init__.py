@@ -8,6 +8,7 @@ says what is allowed in words, because it is what a refusal shows to a person.
 from __future__ import annotations
 
 from ffmpeg_jobs.contract.attempt import (
+    ATTEMPT_STATUS,
     CLAIM,
     CLAIM_MAX_JOBS,
     CLAIM_REQUEST,
@@ -62,6 +63,7 @@ from ffmpeg_jobs.contract.words import (
 
 __all__ = [
     "ACTION",
+    "ATTEMPT_STATUS",
     "AUDIO_ENCODERS",
     "AUDIT_ENTRY",
     "BATCH",

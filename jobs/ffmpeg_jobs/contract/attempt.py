@@ -130,6 +130,18 @@ CLAIMED = fields(
     needs="claims refused",
 )
 
+ATTEMPT_STATUS = fields(
+    {
+        "attempt": ATTEMPT,
+        "worker": WORKER_NAME,
+        "started_at": TIME,
+        "ended_at": TIME,
+        "given_back": FLAG,
+        "outcome": OUTCOME,
+    },
+    needs="attempt worker started_at given_back",
+)
+
 #: What a job's callback_url was told last.
 CALLBACK_STATUS = fields(
     {

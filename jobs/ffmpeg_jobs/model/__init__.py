@@ -7,6 +7,7 @@ Frozen values only: a noun is made once, by the room that owns it, and changed b
 from __future__ import annotations
 
 from ffmpeg_jobs.model.attempt import (
+    AttemptStatus,
     Callback,
     CallbackState,
     Claim,
@@ -55,6 +56,7 @@ __all__ = [
     "FINAL_STATES",
     "RETRIED_REASONS",
     "Action",
+    "AttemptStatus",
     "AuditEntry",
     "Callback",
     "CallbackState",

@@ -112,6 +112,18 @@ class Claimed:
     refused: tuple[Refused, ...]
 
 
+@dataclass(frozen=True)
+class AttemptStatus:
+    """One attempt of a job, as the API shows it."""
+
+    attempt: int
+    worker: str
+    started_at: str  #: RFC 3339, UTC: when it was handed out
+    ended_at: str | None = None
+    given_back: bool = False  #: it was not made, and counts as no try
+    outcome: Outcome | None = None  #: None: it goes on, or was given back
+
+
 class CallbackState(str, Enum):
     """Whether a webhook arrived."""
 

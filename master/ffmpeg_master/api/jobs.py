@@ -17,7 +17,17 @@ from ffmpeg_master.api.call import TEXT, Answer, Call
 from ffmpeg_master.api.pages import following_page, moment
 from ffmpeg_master.master import Master
 from ffmpeg_master.model import DEFAULT_TENANT, Filters
-from ffmpeg_master.store import dependencies, intake, jobs, logs, outbox, queue, wishes, workers
+from ffmpeg_master.store import (
+    attempts,
+    dependencies,
+    intake,
+    jobs,
+    logs,
+    outbox,
+    queue,
+    wishes,
+    workers,
+)
 from ffmpeg_master.store.retry import retry
 
 log = structlog.get_logger()
@@ -174,6 +184,12 @@ def _set_paused(call: Call, paused: bool) -> Answer:
     if changed:
         log.info("job_pause_changed", job=status.id, by=call.by, pause=paused)
     return Answer(body=views.show(status))
+
+
+def show_attempts(call: Call) -> Answer:
+    """GET /jobs/{job_id}/attempts"""
+    job, found = attempts.of(call.master.store, call.path["job_id"])
+    return Answer(body=[views.show_attempt(attempt, job) for attempt in found])
 
 
 def show_log(call: Call) -> Answer:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import SplitResult, parse_qsl, urlsplit, urlunsplit
 
-from ffmpeg_jobs.model import Job, JobStatus
+from ffmpeg_jobs.model import AttemptStatus, Job, JobStatus
 from ffmpeg_jobs.schema import to_json
 
 HIDDEN: Final = "…"
@@ -61,6 +61,17 @@ def _secrets(job: Job) -> set[str]:
         found |= {part.partition("=")[2] or part for part in parts.query.split("&")}
         found |= {value for _, value in parse_qsl(parts.query)}
     return {secret for secret in found if len(secret) >= _SECRET_MIN_CHARS}
+
+
+def show_attempt(attempt: AttemptStatus, job: Job) -> dict[str, Any]:
+    """An attempt at a job, likewise."""
+    outcome = attempt.outcome
+    if outcome is not None:
+        error = None if outcome.error is None else hide(outcome.error, job)
+        tail = tuple(hide(line, job) for line in outcome.log_tail)
+        attempt = replace(attempt, outcome=replace(outcome, error=error, log_tail=tail))
+    body: dict[str, Any] = to_json(attempt)
+    return body
 
 
 def show(status: JobStatus) -> dict[str, Any]:

@@ -78,6 +78,15 @@ ROUTES: Final = (
     ),
     Route(
         "GET",
+        "/jobs/{job_id}/attempts",
+        jobs.show_attempts,
+        Role.READ,
+        "Show every attempt at a job: its worker, how it ended, what it used",
+        {200: {"type": "array", "items": contract.ATTEMPT_STATUS}},
+        problems=(404,),
+    ),
+    Route(
+        "GET",
         "/jobs/{job_id}/events",
         events.of_job,
         Role.READ,
