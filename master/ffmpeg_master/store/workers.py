@@ -11,8 +11,8 @@ from sqlalchemy import bindparam, delete, func, insert, select, update
 from ffmpeg_jobs.model import Free, Machine, WorkerStatus
 from ffmpeg_jobs.problems import Conflict, NotFound
 from ffmpeg_jobs.schema import from_json
-from ffmpeg_master.model import Act, Member, Needs
-from ffmpeg_master.store import audit
+from ffmpeg_master.model import Act, Key, Member, Needs
+from ffmpeg_master.store import audit, names
 from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.jobs import NEEDS, dump, needs, timestamp
 from ffmpeg_master.store.tables import is_live, jobs, workers
@@ -42,8 +42,8 @@ def unknown(name: str) -> NotFound:
     return NotFound(f"no worker is named {name}; it registers by PUT /workers/{name}")
 
 
-def register(store: Store, name: str, machine: Machine) -> None:
-    """Enter a worker, or what its machine has become."""
+def register(store: Store, name: str, machine: Machine, key: Key | None = None) -> None:
+    """Enter a worker, or what its machine has become; its name is the key's. Raises Forbidden."""
     with store.write() as connection:
         now = store.now()
         values = {"machine": dump(machine), "draining": False, "last_heartbeat_at": now}
@@ -51,6 +51,8 @@ def register(store: Store, name: str, machine: Machine) -> None:
         known = connection.execute(update(workers).where(workers.c.name == name).values(values))
         if known.rowcount == 0:
             connection.execute(insert(workers).values(name=name, registered_at=now, **values))
+        if key is not None:
+            names.check(store, key, name)  # here, where nobody else can register it meanwhile
 
 
 def fleet(store: Store, online_seconds: float) -> list[Member]:
