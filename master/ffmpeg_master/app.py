@@ -89,6 +89,7 @@ def _methods(path: str | None) -> str:
 
 def _responder(master: Master, route: Route) -> Any:
     def respond(req: Any, resp: Any, **path: Any) -> None:
+        structlog.contextvars.clear_contextvars()  # of the request before, on this connection
         address = _address(master, req)
         key = None
         if route.role is not None:
@@ -124,7 +125,6 @@ def _handle(route: Route, call: Call) -> Answer:
 
 def _tell_log(key: Key | None, address: str, route: Route) -> None:
     """Have each line of the log that this request writes say from where, for whom, and what."""
-    structlog.contextvars.clear_contextvars()
     if key is not None:
         who = {"role": key.role.value, "tenant": key.grant.tenant, "from_address": address}
         what = {} if route.audited is None else {"action": route.audited.value}

@@ -73,6 +73,14 @@ class Process(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         finally:
             self._idle.discard(client)
 
+    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
+        """Serve one request, without the headers that could be taken for others, as nginx does.
+
+        To WSGI ``X_Forwarded_For`` is ``X-Forwarded-For``, and gunicorn obeys ``SCRIPT_NAME``.
+        """
+        req.headers = [(name, value) for name, value in req.headers if "_" not in name]
+        super().handle_request(listener_name, req, sock, addr)
+
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
         """Refuse what is no HTTP, before there is a request for the application."""
         if not isinstance(exc, ParseException):
