@@ -224,6 +224,9 @@ def test_who_guesses_waits_and_nobody_else_does(inside: Inside) -> None:
     assert 0 < int(tries[-1].headers["Retry-After"]) <= guard.FAILURE_SECONDS
     refused = [row for row in inside.log if row["event"] == "request_refused"]
     assert {row["address"] for row in refused} == {"192.0.2.1"}
+    inside.master.gate._cache.clear()  # and who was not here before
+    again = get(inside, "guess", **{"X-Forwarded-For": "192.0.2.1"})
+    assert again.status_code == 429
     for address in ("192.0.2.1", "192.0.2.2"):  # its own neighbour, and another's
         assert get(inside, good, **{"X-Forwarded-For": address}).status_code == 200
     other = get(inside, "guess", **{"X-Forwarded-For": "192.0.2.2"})
