@@ -23,6 +23,7 @@ _HOLD_BY_NAME: Final = _BY_NAME.with_for_update()
 _DRAIN: Final = select(workers.c.drain, workers.c.drain_until).where(
     workers.c.name == bindparam("by")
 )
+_ONLINE: Final = select(func.count()).where(workers.c.last_heartbeat_at >= bindparam("since"))
 #: What a worker's jobs were promised, and what all were.
 _RUNNING: Final = select(jobs.c.worker, *NEEDS).where(is_live)
 _RUNNING_ON: Final = _RUNNING.where(jobs.c.worker == bindparam("by"))
@@ -64,6 +65,13 @@ def fleet(store: Store, online_seconds: float) -> list[Member]:
         rows = connection.execute(select(workers)).all()
     since = store.now() - online_seconds
     return [_member(row, since, running.get(row.name, ())) for row in rows]
+
+
+def online(store: Store, online_seconds: float) -> int:
+    """How many workers were heard within ``online_seconds``."""
+    with store.read() as connection:
+        since = store.now() - online_seconds
+        return int(connection.execute(_ONLINE, {"since": since}).scalar_one())
 
 
 def member(store: Store, name: str, online_seconds: float) -> Member:
