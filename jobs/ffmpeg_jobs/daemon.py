@@ -27,6 +27,7 @@ def set_up_logging(level: str = "info") -> None:
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.format_exc_info,
+        _escape,
     ]
     if not for_journal:
         processors.append(structlog.processors.TimeStamper(fmt="iso"))
@@ -43,6 +44,22 @@ def set_up_logging(level: str = "info") -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+def _escape(_logger: object, _method: str, event: Any) -> Any:
+    """No value may begin a line, which would look like one of ours, or steer a terminal."""
+    for name, value in event.items():
+        if name == "exception":
+            event[name] = "\n  ".join(map(_printable, value.split("\n")))
+        elif value is not None and not isinstance(value, (bool, int, float)):
+            event[name] = _printable(f"{value}")
+    return event
+
+
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _prefix(_logger: object, method: str, line: str) -> str:

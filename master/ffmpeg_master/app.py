@@ -7,6 +7,7 @@ import select
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, NoReturn
 
 import falcon
@@ -89,10 +90,11 @@ def _methods(path: str | None) -> str:
 
 def _responder(master: Master, route: Route) -> Any:
     def respond(req: Any, resp: Any, **path: Any) -> None:
+        structlog.contextvars.clear_contextvars()  # of the request before, on this connection
         address = _address(master, req)
-        key = None
+        key, authorization = None, req.get_header("Authorization")
         if route.role is not None:
-            key = master.gate.admit(req.get_header("Authorization"), route.role, address)
+            key = master.gate.admit(authorization, route.role, address)
         _tell_log(key, address, route)
         check(PATH, path)
         _check_accepted(req, route)
@@ -100,8 +102,8 @@ def _responder(master: Master, route: Route) -> Any:
         body = _body(req, route)
         sock = req.env.get("gunicorn.socket")
         certified = tls.showed_certificate(sock)
-        alive = _listens(sock)
-        who = (key, address, alive, certified, route.audited)
+        admitted = partial(master.gate.admits_still, authorization)
+        who = (key, address, _listens(sock), admitted, certified, route.audited)
         call = Call(master, path, query, headers, body, *who)
         allow(route, call)
         answer = _handle(route, call)
@@ -124,7 +126,6 @@ def _handle(route: Route, call: Call) -> Answer:
 
 def _tell_log(key: Key | None, address: str, route: Route) -> None:
     """Have each line of the log that this request writes say from where, for whom, and what."""
-    structlog.contextvars.clear_contextvars()
     if key is not None:
         who = {"role": key.role.value, "tenant": key.grant.tenant, "from_address": address}
         what = {} if route.audited is None else {"action": route.audited.value}

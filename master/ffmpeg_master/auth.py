@@ -60,16 +60,16 @@ class Gate:
         Raises Unauthorized, TooManyRequests or Forbidden.
         """
         mark = digest(_bearer(authorization))
-        wait_seconds = self._guard.wait_seconds(address)
-        # Who shared the address before somebody failed there goes on undisturbed.
-        if wait_seconds and mark not in self._cache:
-            raise TooManyRequests(
-                f"too many unknown keys came from {address}; try again in {wait_seconds} s",
-                retry_after_seconds=wait_seconds,
-            )
         try:
             key = self._known(mark)
         except Unauthorized:
+            # Who shares the address, and has a key, is not in this.
+            wait_seconds = self._guard.wait_seconds(address)
+            if wait_seconds:
+                raise TooManyRequests(
+                    f"too many unknown keys came from {address}; try again in {wait_seconds} s",
+                    retry_after_seconds=wait_seconds,
+                ) from None
             self._guard.failed(address)
             raise
         if key.role not in ALLOWED[role]:
@@ -78,6 +78,16 @@ class Gate:
                 f"this needs {' or '.join(sorted(r.value for r in ALLOWED[role]))}"
             )
         return key
+
+    def admits_still(self, authorization: str | None) -> bool:
+        """Whether a key that was admitted is valid yet; also while the database does not answer."""
+        try:
+            self._known(digest(_bearer(authorization)))
+        except Unauthorized:
+            return False
+        except Unavailable:
+            return True
+        return True
 
     def _known(self, mark: str) -> Key:
         cached = self._cache.get(mark)

@@ -21,6 +21,8 @@ from ffmpeg_master.store.engine import Store
 
 #: Who comes beyond them is asked to come later: each holds a connection, and is told everything.
 WATCHERS_MOST: Final = 1000
+#: Likewise for one key, so that it does not take the places of all.
+WATCHERS_OF_KEY_MOST: Final = 100
 #: Between two looks at what other masters changed.
 _LOOK_SECONDS: Final = 1.0
 #: Between two looks at all, however much changes.
@@ -34,7 +36,8 @@ log = structlog.get_logger()
 class Watcher:
     """What one who watches has not been told yet: of each job, how it stands now."""
 
-    def __init__(self, wants: Callable[[Change], bool]) -> None:
+    def __init__(self, wants: Callable[[Change], bool], key: str) -> None:
+        self.key = key
         self._wants = wants
         self._lock = threading.Lock()
         self._untold: dict[str, Change] = {}
@@ -72,12 +75,11 @@ class Feed:
         self.closed = False
 
     @contextmanager
-    def watcher(self, wants: Callable[[Change], bool]) -> Iterator[Watcher]:
-        """One more who watches; is offered all from now on. Raises Unavailable."""
-        watcher = Watcher(wants)
+    def watcher(self, wants: Callable[[Change], bool], key: str) -> Iterator[Watcher]:
+        """One more who watches, with that key; is offered all from now on. Raises Unavailable."""
+        watcher = Watcher(wants, key)
         with self._lock:
-            if self.closed or len(self._watchers) >= WATCHERS_MOST:
-                raise Unavailable(f"{len(self._watchers)} watch already; come again later")
+            self._check_room(key)
             self._watchers.add(watcher)
             if not self._reads:
                 self._reads = True
@@ -88,6 +90,13 @@ class Feed:
         finally:
             with self._lock:
                 self._watchers.discard(watcher)
+
+    def _check_room(self, key: str) -> None:
+        if self.closed or len(self._watchers) >= WATCHERS_MOST:
+            raise Unavailable(f"{len(self._watchers)} watch already; come again later")
+        mine = sum(watcher.key == key for watcher in self._watchers)
+        if mine >= WATCHERS_OF_KEY_MOST:
+            raise Unavailable(f"{mine} watch with the key {key} already; come again later")
 
     def nudge(self) -> None:
         """Something may have changed here."""
@@ -140,9 +149,10 @@ class _Reading:
         return new
 
 
-def read(store: Store, after: float) -> Iterator[Change]:
-    """All that changed after that Unix time, oldest first."""
+def read(store: Store, after: float, tenant: str | None = None) -> Iterator[Change]:
+    """All of a tenant's, None: of everybody's, that changed after that Unix time, oldest first;
+    a page is read when it is asked for."""
     number = 0
-    while page := changes.since(store, after, number):
+    while page := changes.since(store, after, number, tenant):
         yield from page
         after, number = page[-1].at, page[-1].number

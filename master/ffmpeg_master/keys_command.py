@@ -53,6 +53,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--worker", metavar="NAME", help="with --role worker: it acts as this worker alone"
     )
     create.add_argument(
+        "--replaces",
+        metavar="NAME",
+        help="with --role worker: it takes the workers of this key over, one as each comes with it",
+    )
+    create.add_argument(
         "--expires", metavar="WHEN", help="in days, as 90d, or a date of UTC, as 2027-01-31"
     )
     create.add_argument(
@@ -100,19 +105,22 @@ def _create(config: Config, options: argparse.Namespace) -> None:
 
 
 def _check(options: argparse.Namespace) -> None:
-    for flag in ("name", "tenant", "worker"):
+    for flag in ("name", "tenant", "worker", "replaces"):
         given = getattr(options, flag)
         if given is not None and not re.fullmatch(WORKER_NAME_PATTERN, given):
             allowed = "letters, digits, '.', '_', '-', at most 63"
             raise InvalidField.of(f"--{flag}", given, allowed)
-    if options.worker is not None and options.role != Role.WORKER.value:
-        raise InvalidField.of("--worker", options.worker, "set with --role worker only")
+    for flag in ("worker", "replaces"):
+        given = getattr(options, flag)
+        if given is not None and options.role != Role.WORKER.value:
+            raise InvalidField.of(f"--{flag}", given, "set with --role worker only")
 
 
 def _enter(config: Config, options: argparse.Namespace, secret: str) -> None:
     with _store(config) as store:
         expires_at_seconds = _end(options.expires, store.now())
-        grant = Grant(Role(options.role), options.tenant, options.worker, expires_at_seconds)
+        bounds = (options.tenant, options.worker, expires_at_seconds, options.replaces)
+        grant = Grant(Role(options.role), *bounds)
         mark, act = auth.digest(secret), _act(Action.KEY_CREATED)
         keys.create(store, options.name, grant, mark, act)
 
@@ -157,8 +165,8 @@ def _list(config: Config, *, as_json: bool) -> None:
     for key in rows:
         shown = _to_json(key)
         times = [f"{word} {shown[word + '_at']}" for word in _TIMES if word + "_at" in shown]
-        worker = [f"worker {key.grant.worker}"] if key.grant.worker else []
-        words = ", ".join([*worker, *times, *([] if "last_used_at" in shown else ["never used"])])
+        bounds = [f"{word} {shown[word]}" for word in ("worker", "replaces") if word in shown]
+        words = ", ".join([*bounds, *times, *([] if "last_used_at" in shown else ["never used"])])
         state = _state(key, now_seconds)
         columns = f"{key.name:24} {key.role.value:8} {key.grant.tenant:16} {state:8}"
         sys.stdout.write(f"{columns} {words.replace('_', ' ')}\n")
@@ -178,6 +186,8 @@ def _to_json(key: Key) -> dict[str, str]:
     shown = {"name": key.name, "role": key.role.value, "tenant": key.grant.tenant}
     if key.grant.worker is not None:
         shown["worker"] = key.grant.worker
+    if key.grant.replaces is not None:
+        shown["replaces"] = key.grant.replaces
     times = {
         "created_at": key.created_at_seconds,
         "expires_at": key.grant.expires_at_seconds,

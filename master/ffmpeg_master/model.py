@@ -67,6 +67,7 @@ class Grant:
     tenant: str = DEFAULT_TENANT  #: whose jobs it sees and acts on; an admin's: everybody's
     worker: str | None = None  #: a worker's: it acts as this one alone; None: as any
     expires_at_seconds: float | None = None  #: Unix time; None: it does not
+    replaces: str | None = None  #: a worker's: the key whose names it may take over
 
 
 @dataclass(frozen=True)

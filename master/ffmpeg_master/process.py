@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Final
 
@@ -23,6 +24,20 @@ log = structlog.get_logger()
 
 #: A connection that sends no whole request in this time is closed; a stop waits no longer.
 _FIRST_REQUEST_SECONDS: Final = 10
+#: At a stop, a connection that just had an answer may ask once more, and is told in that answer
+#: that it ends; a request on its way to one that ends untold would be lost.
+_LAST_REQUEST_SECONDS: Final = 2
+
+
+@dataclass(frozen=True)
+class _Listener:
+    """A socket's name, known also when a stop closed it while a connection shook hands."""
+
+    name: Any
+
+    def getsockname(self) -> Any:
+        """All that gunicorn asks."""
+        return self.name
 
 
 class Process(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -31,6 +46,7 @@ class Process(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._tls: ssl.SSLContext | None = None
+        self._listeners: dict[Any, _Listener] = {}
         self._clients: dict[Any, socket.socket] = {}  #: by greenlet
         self._served: set[socket.socket] = set()  #: those whose first request was awaited
         self._idle: set[socket.socket] = set()  #: of them, those whose next request is awaited
@@ -38,6 +54,7 @@ class Process(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
     def run(self) -> None:
         """Serve. The certificate is read once: its files may be replaced, one by one."""
         self._tls = tls.make_context(self.app.config)  # after gevent's patches
+        self._listeners = {sock: _Listener(sock.getsockname()) for sock in self.sockets}
         super().run()
 
     def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
@@ -50,7 +67,7 @@ class Process(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         me = gevent.getcurrent()
         self._clients[me] = client
         try:
-            super().handle(listener, client, addr)
+            super().handle(self._listeners[listener], client, addr)
         finally:
             del self._clients[me]
             self._served.discard(client)
@@ -64,14 +81,20 @@ class Process(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
             with gevent.Timeout(_FIRST_REQUEST_SECONDS, False):
                 yield
             return
-        if not self.alive:
-            _hear_no_more(client)
         self._idle.add(client)
         try:
-            with gevent.Timeout(self.cfg.keepalive, False):
+            with gevent.Timeout(self.cfg.keepalive if self.alive else _LAST_REQUEST_SECONDS, False):
                 yield
         finally:
             self._idle.discard(client)
+
+    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
+        """Serve one request, without the headers that could be taken for others, as nginx does.
+
+        To WSGI ``X_Forwarded_For`` is ``X-Forwarded-For``, and gunicorn obeys ``SCRIPT_NAME``.
+        """
+        req.headers = [(name, value) for name, value in req.headers if "_" not in name]
+        super().handle_request(listener_name, req, sock, addr)
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
         """Refuse what is no HTTP, before there is a request for the application."""
@@ -95,6 +118,7 @@ class Process(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def _stop(self) -> None:
         self.app.stop()
+        gevent.sleep(_LAST_REQUEST_SECONDS)
         # Else the stop would wait for their keepalive to run out.
         for client in self._idle:
             _hear_no_more(client)

@@ -11,7 +11,7 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http.client import HTTPConnection, HTTPException
 from typing import Any, Final
 
@@ -87,11 +87,14 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         if self._serving is not None:
             self._serving.stop()
 
-    def read_config_again(self) -> bool:
-        """Take the configuration as it is now; False: it cannot be used, nothing changes."""
+    def read_config_again(self, opened: Sequence[socket.socket]) -> bool:
+        """Take the configuration as it is now, for the sockets that stay open.
+
+        False: it cannot be used, nothing changes.
+        """
         try:
             config = self._read_config()
-            _check(config)
+            _check(config, opened)
         except ConfigError as error:
             log.error("reload_refused", detail=str(error))
             return False
@@ -140,7 +143,7 @@ class _Main(Arbiter):  # type: ignore[misc]  # gunicorn has no types
 
     def handle_hup(self) -> None:
         """Reload; ready again when a serving process answers."""
-        if not self.app.read_config_again():
+        if not self.app.read_config_again([listener.sock for listener in self.LISTENERS]):
             return
         tell_systemd(RELOADING=1)
         self._ready = False
@@ -152,9 +155,9 @@ class _Main(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         super().stop(graceful)
 
 
-def _check(config: Config) -> None:
+def _check(config: Config, opened: Sequence[socket.socket] | None = None) -> None:
     """Raises ConfigError for files that do not serve what they are for."""
-    tls.check(config)
+    tls.check(config, opened)
     if config.secret_file is not None:
         signing.read_secrets(config.secret_file)
 

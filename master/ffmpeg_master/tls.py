@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import socket
 import ssl
+from collections.abc import Sequence
 from ipaddress import ip_address
-from typing import Any, Final
+from typing import Final
 
 from ffmpeg_jobs.settings import ConfigError
 from ffmpeg_master.config import Config
@@ -14,10 +15,14 @@ from ffmpeg_master.config import Config
 _FIRST_DESCRIPTOR: Final = 3  #: of those that systemd hands over (sd_listen_fds(3))
 
 
-def check(config: Config) -> None:
-    """Raises ConfigError for files that make no TLS, and for plain HTTP beyond this machine."""
-    if make_context(config) is None:
-        _refuse_plain_http(config)
+def check(config: Config, opened: Sequence[socket.socket] | None = None) -> None:
+    """Raises ConfigError for files that make no TLS, and for plain HTTP beyond this machine.
+
+    ``opened``: where it listens; None: nowhere yet, the configuration and systemd say where.
+    """
+    if make_context(config) is None and not config.allow_plain_http:
+        where = "a socket that is open"
+        _refuse_plain_http(_addresses(config) if opened is None else _names(opened, where))
 
 
 def make_context(config: Config) -> ssl.SSLContext | None:
@@ -58,10 +63,8 @@ def showed_certificate(sock: socket.socket | None) -> bool:
     return ask is not None and bool(ask())
 
 
-def _refuse_plain_http(config: Config) -> None:
-    if config.allow_plain_http:
-        return
-    for address, source in _addresses(config):
+def _refuse_plain_http(addresses: list[tuple[str, str]]) -> None:
+    for address, source in addresses:
         if not _is_loopback(address):
             raise ConfigError(
                 f"{source}: {address} is not of this machine alone, and everybody in between "
@@ -79,13 +82,18 @@ def _addresses(config: Config) -> list[tuple[str, str]]:
         except OSError as error:
             raise ConfigError(f"bind: {host}: {error.strerror}") from None
         return [(str(entry[4][0]), "bind") for entry in found]
-    found_by_systemd = []
-    for number in range(int(os.environ.get("LISTEN_FDS", "0"))):
-        with socket.socket(fileno=os.dup(_FIRST_DESCRIPTOR + number)) as sock:
-            name: Any = sock.getsockname()
-            if sock.family in (socket.AF_INET, socket.AF_INET6):
-                found_by_systemd.append((str(name[0]), "the socket that systemd handed over"))
-    return found_by_systemd
+    numbers = range(int(os.environ.get("LISTEN_FDS", "0")))
+    copies = [socket.socket(fileno=os.dup(_FIRST_DESCRIPTOR + number)) for number in numbers]
+    try:
+        return _names(copies, "the socket that systemd handed over")
+    finally:
+        for copy in copies:
+            copy.close()
+
+
+def _names(sockets: Sequence[socket.socket], source: str) -> list[tuple[str, str]]:
+    networked = [sock for sock in sockets if sock.family in (socket.AF_INET, socket.AF_INET6)]
+    return [(str(sock.getsockname()[0]), source) for sock in networked]
 
 
 def _is_loopback(address: str) -> bool:

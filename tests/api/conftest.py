@@ -216,7 +216,9 @@ def launch(home: tuple[Path, dict[Role, str]]) -> Iterator[Launch]:
     sessions = ExitStack()
     (directory / "log").write_text("")
 
-    def launch_one(text: str = "", **environ: str) -> Outside:
+    def launch_one(
+        text: str = "", *, listener: socket.socket = listener, **environ: str
+    ) -> Outside:
         database = f'database = "sqlite:///{directory}/master.db"\n'
         (directory / "master.toml").write_text(database + text, encoding="utf-8")
         (directory / "log").write_text("")

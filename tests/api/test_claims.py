@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
+from sqlalchemy import event
 
 from ffmpeg_jobs.model import (
     Heartbeat,
@@ -300,6 +301,23 @@ def test_health_and_metrics(inside: Inside) -> None:
         assert line in lines
     stamps = [line for line in lines if line.startswith("worker_last_heartbeat_timestamp{")]
     assert [float(line.split()[-1]) for line in stamps] == [heard]
+
+
+def test_health_reads_no_machine(inside: Inside) -> None:
+    """Whoever asks needs no key, and may ask often."""
+    statements: list[str] = []
+    for name in ("ada", "bob", "eve"):
+        inside.client().register(name, MACHINE)
+    inside.clock.forward(61)
+    inside.client().heartbeat("eve", Heartbeat())
+
+    def note(*asked: object) -> None:
+        statements.append(str(asked[2]))
+
+    event.listen(inside.master.store._engine, "before_cursor_execute", note)
+    assert inside.call("GET", "/health", None).json()["workers_online"] == 1
+    assert statements
+    assert not [statement for statement in statements if "machine" in statement]
 
 
 def test_what_is_given_back_is_taken_by_who_waits(inside: Inside) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -72,6 +74,42 @@ def test_key_files_are_private_and_never_overwritten(tmp_path: Path) -> None:
     listed = command(tmp_path, "keys", "list", "--json").stdout
     assert '"name": "one", "role": "worker"' in listed
     assert secret.strip() not in listed
+
+
+def test_what_bounds_a_key_is_set_and_listed(tmp_path: Path) -> None:
+    (tmp_path / "master.toml").write_text(f'database = "sqlite:///{tmp_path}/master.db"\n')
+
+    def create(name: str, role: str, *more: str) -> str:
+        run = command(tmp_path, "keys", "create", "--name", name, "--role", role, *more)
+        return run.stderr
+
+    assert create("ann", "submit", "--tenant", "studio", "--expires", "90d") == ""
+    assert create("ada", "worker", "--worker", "ada-1", "--expires", "2999-01-31") == ""
+    assert create("ada-2", "worker", "--replaces", "ada") == ""
+    for words, bad in (
+        ("days, as 90d, or a date to come", ["read", "--expires", "2001-01-31"]),
+        ("days, as 90d, or a date to come", ["read", "--expires", "soon"]),
+        ("set with --role worker only", ["read", "--worker", "ada"]),
+        ("set with --role worker only", ["admin", "--replaces", "ada"]),
+        ("no worker's key is named ann", ["worker", "--replaces", "ann"]),
+        ("letters, digits", ["read", "--tenant", "a b"]),
+    ):
+        assert words in create("bad", *bad)
+    assert command(tmp_path, "keys", "revoke", "ada-2").returncode == 0
+    ada, second, ann = json.loads(command(tmp_path, "keys", "list", "--json").stdout)
+    assert (ann["name"], ann["tenant"]) == ("ann", "studio")
+    lasts = datetime.fromisoformat(ann["expires_at"]) - datetime.fromisoformat(ann["created_at"])
+    assert round(lasts.total_seconds() / 86400) == 90
+    assert (ada["worker"], ada["expires_at"]) == ("ada-1", "2999-01-31T00:00:00.000Z")
+    assert (second["replaces"], "revoked_at" in second) == ("ada", True)
+    lines = command(tmp_path, "keys", "list").stdout.splitlines()
+    shown = (
+        ("ada ", "worker", "valid", "worker ada-1", "expires 2999-01-31", "never used"),
+        ("ada-2 ", "worker", "revoked", "replaces ada"),
+        ("ann ", "submit", "studio", "valid"),
+    )
+    for line, parts in zip(lines, shown, strict=True):
+        assert [part for part in parts if part not in line] == []
 
 
 def test_help_teaches_and_the_example_is_a_configuration(tmp_path: Path) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ import requests
 from ffmpeg_jobs.model import Heartbeat, JobStatus, Outcome, Progress, Report, Role, State
 from ffmpeg_jobs.problems import MasterUnreachable, NotFound
 from ffmpeg_master import feed
+from ffmpeg_master.api import events
 from tests.api.conftest import (
     JOB,
     MACHINE,
@@ -23,6 +27,7 @@ from tests.api.conftest import (
     Launch,
     Outside,
     add_key,
+    command,
     in_thread,
 )
 
@@ -130,10 +135,71 @@ def test_what_is_no_id_is_refused(inside: Inside) -> None:
 
 def test_too_many_are_asked_to_come_later(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed, "WATCHERS_MOST", 1)
-    with inside.master.feed.watcher(lambda _: True):
+    with inside.master.feed.watcher(lambda _: True, "ann"):
         answer = inside.call("GET", "/events")
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
     assert "1 watch already" in answer.json()["detail"]
+
+
+def test_one_key_does_not_take_the_places_of_all(
+    inside: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "WATCHERS_OF_KEY_MOST", 1)
+    with inside.master.feed.watcher(lambda _: True, "read"):
+        answer = inside.call("GET", "/events", Role.READ)
+        assert answer.status_code == 503
+        assert "1 watch with the key read already" in answer.json()["detail"]
+        with inside.master.feed.watcher(lambda _: True, "ann"):
+            pass  # there is room for others
+
+
+def test_a_stream_ends_with_its_key(master: Outside) -> None:
+    made = command(master.directory, "keys", "create", "--name", "gone", "--role", "read")
+    seen = master.client_with(made.stdout.strip()).changes(master.client().submit(JOB).id)
+    next(seen)
+    assert command(master.directory, "keys", "revoke", "gone").returncode == 0
+    begun = time.monotonic()
+    assert list(seen) == []
+    assert time.monotonic() - begun < events.STREAM_SECONDS / 2  # by far
+
+
+def test_all_jobs_are_those_of_the_tenant_s_also_when_it_comes_again(master: Outside) -> None:
+    made = {
+        name: command(
+            *(master.directory, "keys", "create", "--name", name, "--role", "submit"),
+            *("--tenant", name),
+        )
+        for name in ("ann", "eve")
+    }
+    ann, eve = (master.client_with(made[name].stdout.strip()) for name in made)
+    watching = master.client_with(made["eve"].stdout.strip())
+    before = ann.submit(JOB).id, eve.submit(JOB).id
+    live = watching.changes(None, after="0")
+    assert next(live)[1].id == before[1]
+    during = ann.submit(JOB).id, eve.submit(JOB).id
+    assert next(live)[1].id == during[1]
+    again = master.client_with(made["eve"].stdout.strip()).changes(None, after="0")
+    assert [next(again)[1].id for _ in range(2)] == [before[1], during[1]]
+    ann.cancel(before[0])
+    eve.cancel(before[1])
+    assert next(again)[1].id == before[1]
+    for client, ids in ((ann, (before[0], during[0])), (eve, (before[1], during[1]))):
+        for job_id in ids:
+            client.cancel(job_id)
+
+
+def test_who_was_away_for_long_does_not_read_all_there_ever_was(master: Outside) -> None:
+    old, recent = master.client().submit(JOB).id, master.client().submit(JOB).id
+    with closing(sqlite3.connect(master.directory / "master.db", isolation_level=None)) as jobs:
+        by = events.RESUME_SECONDS + 1
+        jobs.execute("UPDATE jobs SET updated_at = updated_at - ? WHERE id = ?", (by, old))
+    found = master.client().changes(None, after="0")
+    ids = {next(found)[1].id}
+    while recent not in ids:
+        ids.add(next(found)[1].id)
+    assert old not in ids
+    master.client().cancel(old)
+    master.client().cancel(recent)
 
 
 def test_who_leaves_makes_room(master: Outside) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from ffmpeg_master.api import openapi
 from ffmpeg_master.api.routes import ROUTES
 from tests.api.conftest import JOB, MACHINE, Inside
 
@@ -23,6 +24,12 @@ def test_every_route_is_described_and_nothing_else(document: dict[str, Any]) -> 
     }
     assert described == {(r.method, r.path.replace(":int", "")) for r in ROUTES}
     assert document["openapi"] == "3.1.0"
+
+
+def test_it_is_made_once(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = inside.call("GET", "/openapi.json", None).content
+    monkeypatch.setattr(openapi, "document", None)
+    assert inside.call("GET", "/openapi.json", None).content == first
 
 
 def test_names_of_operations_are_unique(document: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import requests
 
 from ffmpeg_jobs.client import MasterClient
 from ffmpeg_jobs.line import Endpoint
-from ffmpeg_jobs.model import Role
+from ffmpeg_jobs.model import Claim, Heartbeat, Order, Outcome, Report, Result, Role, State
 from ffmpeg_jobs.problems import Forbidden, NotFound, Unauthorized
 from ffmpeg_master import guard
 from ffmpeg_master.api.routes import ROUTES
@@ -93,6 +94,103 @@ def test_a_workers_key_acts_as_that_worker_alone(inside: Inside) -> None:
         ada.claim("bob", 0)
 
 
+@pytest.fixture
+def bob(inside: Inside) -> tuple[MasterClient, Claim]:
+    """A worker whose key is bound to no name, and a job that it runs."""
+    bob = client_of(inside, "bob-1", Role.WORKER)
+    bob.register("bob", MACHINE)
+    inside.client().submit(JOB)
+    held = bob.claim("bob", 0, serial=1)
+    assert held is not None
+    return bob, held
+
+
+def test_a_worker_s_name_is_the_key_s_that_registered_it(
+    inside: Inside, bob: tuple[MasterClient, Claim]
+) -> None:
+    eve = client_of(inside, "eve", Role.WORKER)
+    eve.register("eve", MACHINE)
+    refusal = "the worker's name bob is the key bob-1's, not the key eve's"
+    with pytest.raises(Forbidden, match=refusal):
+        eve.heartbeat("bob", Heartbeat(claim_serial=2**40))
+    with pytest.raises(Forbidden, match=refusal):
+        eve.register("bob", replace(MACHINE, cpus=1))
+    with pytest.raises(Forbidden, match=refusal):
+        eve.claim("bob", 0)
+    client, held = bob
+    assert inside.client().job(held.job_id).state is State.RUNNING
+    assert inside.client().workers()[0].machine == MACHINE
+    client.heartbeat("bob", Heartbeat((Report(held.job_id, 1, held.token),)))
+    inside.client().heartbeat("bob", Heartbeat())  # an admin may, and does not become its owner
+    client.finish(held.job_id, 1, held.token, Outcome(State.COMPLETED))
+
+
+@pytest.mark.parametrize("bound", ["eve", None])
+def test_a_worker_s_key_ends_no_attempt_of_another_s(
+    inside: Inside, bob: tuple[MasterClient, Claim], bound: str | None
+) -> None:
+    client, held = bob
+    eve = client_of(inside, "eve", Role.WORKER, worker=bound)
+    eve.register("eve", MACHINE)
+    what = held.job_id, held.attempt, held.token  # however it came by the token
+    lost = eve.heartbeat("eve", Heartbeat((Report(*what),))).orders
+    assert [order.order for order in lost] == [Order.LOST]
+    with pytest.raises(Forbidden, match="bob"):
+        eve.finish(*what, Outcome(State.COMPLETED))
+    with pytest.raises(Forbidden, match="bob"):
+        eve.release(*what, "a whim")
+    with pytest.raises(Forbidden, match="bob"):
+        eve.put_log(*what, b"forged")
+    done = Result(*what, Outcome(State.COMPLETED))
+    (refused,) = eve.claims("eve", 0, results=[done]).refused
+    assert (refused.job_id, refused.attempt) == what[:2]
+    assert inside.client().job(held.job_id).state is State.RUNNING
+    assert client.claims("bob", 0, results=[done]).refused == ()
+    assert inside.client().job(held.job_id).state is State.COMPLETED
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"], indirect=True)
+def test_a_worker_s_key_is_rotated_without_a_gap(
+    inside: Inside, bob: tuple[MasterClient, Claim]
+) -> None:
+    old, held = bob
+    report = Heartbeat((Report(held.job_id, 1, held.token),))
+    for name, grant in (("bob-2", {"replaces": "bob-1"}), ("bob-3", {"worker": "bob"})):
+        new = client_of(inside, name, Role.WORKER, **grant)
+        old.heartbeat("bob", report)  # until the new one is used
+        new.register("bob", MACHINE)
+        assert [o.order for o in new.heartbeat("bob", report).orders] == [Order.CONTINUE]
+        with pytest.raises(Forbidden):
+            old.heartbeat("bob", report)
+        old = new
+    new.finish(held.job_id, 1, held.token, Outcome(State.COMPLETED))
+
+
+def test_a_name_is_free_when_its_key_ends_or_its_worker_is_removed(inside: Inside) -> None:
+    end = inside.clock.seconds + 60
+    first = client_of(inside, "first", Role.WORKER, expires_at_seconds=end)
+    second, third, fourth = (client_of(inside, f"key-{n}", Role.WORKER) for n in (2, 3, 4))
+    first.register("ada", MACHINE)
+    with pytest.raises(Forbidden):
+        second.register("ada", MACHINE)
+    inside.clock.forward(61)
+    second.register("ada", MACHINE)
+    keys.revoke(inside.master.store, "key-2")
+    third.register("ada", MACHINE)
+    with pytest.raises(Forbidden):
+        fourth.register("ada", MACHINE)
+    inside.clock.forward(3600)
+    inside.client().remove_worker("ada")
+    fourth.register("ada", MACHINE)
+
+
+def test_a_worker_of_no_key_yet_is_that_of_who_speaks_for_it_first(inside: Inside) -> None:
+    inside.client().register("ada", MACHINE)  # an admin, or a master before names had owners
+    inside.client(Role.WORKER).heartbeat("ada", Heartbeat())
+    with pytest.raises(Forbidden):
+        client_of(inside, "eve", Role.WORKER).heartbeat("ada", Heartbeat())
+
+
 def test_an_expired_key_says_so(inside: Inside) -> None:
     end = inside.clock.seconds + 60
     client = client_of(inside, "short", Role.READ, expires_at_seconds=end)
@@ -126,6 +224,9 @@ def test_who_guesses_waits_and_nobody_else_does(inside: Inside) -> None:
     assert 0 < int(tries[-1].headers["Retry-After"]) <= guard.FAILURE_SECONDS
     refused = [row for row in inside.log if row["event"] == "request_refused"]
     assert {row["address"] for row in refused} == {"192.0.2.1"}
+    inside.master.gate._cache.clear()  # and who was not here before
+    again = get(inside, "guess", **{"X-Forwarded-For": "192.0.2.1"})
+    assert again.status_code == 429
     for address in ("192.0.2.1", "192.0.2.2"):  # its own neighbour, and another's
         assert get(inside, good, **{"X-Forwarded-For": address}).status_code == 200
     other = get(inside, "guess", **{"X-Forwarded-For": "192.0.2.2"})

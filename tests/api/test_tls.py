@@ -7,6 +7,9 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
+from contextlib import closing
+from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
 
 import pytest
@@ -160,25 +163,63 @@ def expire(tls: Path) -> None:
     subprocess.run([*sign, "-out", str(tls / "server.pem")], check=True, capture_output=True)
 
 
+class Asking:
+    """Asks on connections of its own, and repeats nothing: what is dropped is an error."""
+
+    def __init__(self, master: Outside, ca: Path, *, keeps: bool) -> None:
+        self.stopped = threading.Event()
+        self.answered = 0
+        self.dropped: list[str] = []
+        self.connections = 0
+        self._context = ssl.create_default_context(cafile=str(ca))
+        self._port = master.listener.getsockname()[1]
+        self._key = master.secrets[Role.READ]
+        self._keeps = keeps
+
+    def run(self) -> None:
+        """Until it is stopped."""
+        while not self.stopped.is_set():
+            try:
+                self._ask()
+            except (OSError, HTTPException) as error:
+                self.dropped.append(f"{type(error).__name__}: {error}")
+
+    def _ask(self) -> None:
+        """One request, or on a connection that is kept as many as the master lets it bear."""
+        self.connections += 1
+        where = ("127.0.0.1", self._port, PATIENCE_SECONDS)
+        connection = HTTPSConnection(*where[:2], timeout=where[2], context=self._context)
+        with closing(connection):
+            closes = False
+            while not closes and not self.stopped.is_set():
+                connection.request("GET", "/jobs", headers={"Authorization": f"Bearer {self._key}"})
+                answer = connection.getresponse()
+                answer.read()
+                assert answer.status == 200
+                self.answered += 1
+                # What is not announced is not taken for an end: the next request would be lost.
+                closes = not self._keeps or answer.will_close
+
+
+def reload(master: Outside, asking: list[Asking]) -> None:
+    """Until a new process serves, and all were answered since."""
+    ready, before = master.log.count("event=ready"), [one.answered for one in asking]
+    master.process.send_signal(signal.SIGHUP)
+    until(lambda: master.log.count("event=ready") > ready)
+    until(lambda: all(one.answered > n for one, n in zip(asking, before, strict=True)))
+
+
 def test_a_reload_drops_no_request(launch: Launch, made: Path) -> None:
     master = launch(settings(made)).ready()
-    asking = client(master, made / "ca.pem")
-    stop: list[bool] = []
-
-    def ask() -> int:
-        count = 0
-        while not stop:
-            asking.submit(JOB)  # raises for what was dropped
-            count += 1
-        return count
-
-    thread, counts = in_thread(ask)
-    master.process.send_signal(signal.SIGHUP)
-    until(lambda: master.log.count("event=ready") == 2)
-    stop.append(True)
-    thread.join(PATIENCE_SECONDS)
-    assert counts
-    assert counts[0] > 0
+    asking = [Asking(master, made / "ca.pem", keeps=keeps) for keeps in (True, False, False)]
+    threads = [in_thread(one.run)[0] for one in asking]
+    for _ in range(4):
+        reload(master, asking)
+    for one, thread in zip(asking, threads, strict=True):
+        one.stopped.set()
+        thread.join(PATIENCE_SECONDS)
+    assert [one.dropped for one in asking] == [[]] * len(asking)
+    assert all(one.connections > 1 for one in asking)
 
 
 def test_a_reload_refuses_files_that_make_no_tls(launch: Launch, tmp_path: Path) -> None:
@@ -190,6 +231,42 @@ def test_a_reload_refuses_files_that_make_no_tls(launch: Launch, tmp_path: Path)
     until(lambda: "event=reload_refused" in master.log)
     assert "is no PEM certificate with its key" in master.log
     assert client(master, tls / "ca.pem").health()["status"] == "ok"
+
+
+@pytest.mark.parametrize("activated", [True, False])
+def test_a_reload_to_plain_http_is_refused_where_others_would_read_it(
+    tmp_path: Path, made: Path, activated: bool
+) -> None:
+    """Whatever ``bind`` says then: the sockets that are open stay open."""
+    listener = socket.create_server(("0.0.0.0", 0))
+    port = listener.getsockname()[1]
+    if not activated:
+        listener.close()
+    file = tmp_path / "master.toml"
+    database = f'database = "sqlite:///{tmp_path}/master.db"\n'
+    here = f'bind = "0.0.0.0:{port}"\n' if not activated else ""
+    file.write_text(here + database + settings(made))
+    process = start(tmp_path, listener if activated else None)
+
+    def log() -> str:
+        return (tmp_path / "log").read_text()
+
+    try:
+        until(lambda: "event=ready" in log())
+        file.write_text(database)  # and bind is the loopback's by default
+        process.send_signal(signal.SIGHUP)
+        until(lambda: "event=reload_refused" in log() or log().count("event=ready") == 2)
+        assert "a socket that is open: 0.0.0.0 is not of this machine alone" in log()
+        context = ssl.create_default_context(cafile=str(made / "ca.pem"))
+        with socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS) as plain:
+            context.wrap_socket(plain, server_hostname="127.0.0.1").close()
+        file.write_text(database + "[tls]\nallow_plain_http = true\n")
+        process.send_signal(signal.SIGHUP)
+        until(lambda: log().count("event=ready") == 2)
+    finally:
+        process.terminate()
+        process.wait(PATIENCE_SECONDS)
+        listener.close()
 
 
 def test_worker_keys_need_a_certificate_where_an_authority_is_set(

@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -176,6 +177,36 @@ def test_by_default_nothing_is_sent_inside(
     assert told is not None
     assert told.state is CallbackState.PENDING
     assert "allow_private" in (told.last_error or "")
+
+
+def test_a_name_that_moves_after_it_was_checked_leads_nobody_inside(
+    sender: Settings, listening: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    public = "93.184.216.34"
+    look_up, connect = socket.getaddrinfo, socket.create_connection
+    answers = [public, "127.0.0.1"]
+    connected: list[Any] = []
+
+    def rebind(host: Any, port: Any, *more: Any, **named: Any) -> Any:
+        if host == "rebind.example":
+            host = answers.pop(0)
+        return look_up(host, port, *more, **named)
+
+    def note(address: Any, *more: Any) -> socket.socket:
+        connected.append(address)
+        # What is at the public address, as far as this test has an internet.
+        here = ("127.0.0.1", listening.port) if address[0] == public else address
+        return connect(here, *more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", rebind)
+    monkeypatch.setattr(socket, "create_connection", note)
+    careful = sender()
+    job_id = careful.canceled("http://rebind.example:8000/")
+    careful.round()
+    assert answers == ["127.0.0.1"]  # asked once
+    assert connected == [(public, 8000)]
+    assert listening.of(job_id) == ["job.canceled"]
+    assert listening.received[0].headers["host"] == "rebind.example:8000"
 
 
 def test_a_receiver_that_speaks_no_http_is_an_error_like_others(near: Sender) -> None:

@@ -67,6 +67,7 @@ def test_no_statement_reads_all_jobs(store: Store, scans: list[str]) -> None:
     jobs.counts(store)
     waiting.due(store, 0, 1)
     changes.since(store, 0)
+    changes.since(store, 0, tenant="default")
     jobs.page(store, Filters(state="failed"), 10)
     jobs.page(store, Filters(since=1.0, until=2.0), 10)
     jobs.page(store, Filters(group="night"), 10)

@@ -46,6 +46,17 @@ def test_a_file_gets_the_time() -> None:
     assert " timestamp=20" in first
 
 
+def test_a_traceback_stays_readable_and_begins_no_line_of_ours() -> None:
+    script = LOG.format(level="error") + (
+        "try:\n    raise ValueError('a\\n<6>event=forged\\x1b')\n"
+        "except ValueError:\n    log.exception('broken')\n"
+    )
+    lines = run(script, JOURNAL_STREAM="8:1").stderr.splitlines()
+    assert [line for line in lines if line.startswith("<")][1].startswith("<3>event=broken")
+    assert not [line for line in lines if line.startswith(("<6>", "event="))]
+    assert "\x1b" not in "".join(lines)
+
+
 @pytest.mark.parametrize(("level", "lines"), [("debug", 3), ("info", 2), ("error", 1)])
 def test_only_what_is_asked_for_is_logged(level: str, lines: int) -> None:
     assert len(run(LOG.format(level=level)).stderr.splitlines()) == lines

@@ -28,6 +28,7 @@ class Call:
     key: Key | None  #: that asks; None where none is needed
     address: str  #: where the request comes from
     connected: Callable[[], bool]  #: whether the client still listens
+    admitted: Callable[[], bool]  #: whether its key is valid yet
     certified: bool = False  #: whether it showed a certificate of tls_client_ca's
     audited: Action | None = None  #: what its route is in the audit log
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from ffmpeg_jobs.model import FINAL_STATES, JobStatus
 from ffmpeg_master.api import views
 from ffmpeg_master.api.call import EVENTS, Answer, Call
-from ffmpeg_master.feed import OVERLAP_SECONDS, Feed, read
+from ffmpeg_master.feed import OVERLAP_SECONDS, read
 from ffmpeg_master.model import Change
 from ffmpeg_master.store import changes
 
@@ -18,6 +18,10 @@ from ffmpeg_master.store import changes
 KEEP_ALIVE_SECONDS: Final = 15.0
 #: A stream ends after this long and the client comes again, with a key that is still good.
 STREAM_SECONDS: Final = 600.0
+#: Between two looks whether the key is valid yet, if nothing happens.
+_ROUND_SECONDS: Final = 1.0
+#: How far back a client goes on; who was away for longer asks for the list.
+RESUME_SECONDS: Final = 3600.0
 #: When it may come again.
 _RETRY_MILLISECONDS: Final = 1000
 #: nginx would keep what we say until there is enough of it.
@@ -39,7 +43,7 @@ def of_job(call: Call) -> Answer:
     def wants(change: Change) -> bool:
         return bool(change.status.id == job_id)
 
-    return _answer(_stream(call.master.feed, wants, first, ends=True))
+    return _answer(_stream(call, wants, first, ends=True))
 
 
 def of_all(call: Call) -> Answer:
@@ -51,9 +55,10 @@ def of_all(call: Call) -> Answer:
 
     def first() -> Iterator[Change]:
         if told is not None:
-            yield from filter(wants, read(store, told - OVERLAP_SECONDS))
+            since = max(told - OVERLAP_SECONDS, store.now() - RESUME_SECONDS)
+            yield from read(store, since, sees)
 
-    return _answer(_stream(call.master.feed, wants, first, ends=False))
+    return _answer(_stream(call, wants, first, ends=False))
 
 
 def _told(call: Call) -> float | None:
@@ -73,27 +78,33 @@ def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _stream(
-    feed: Feed, wants: Wants, first: Callable[[], Iterator[Change]], *, ends: bool
+    call: Call, wants: Wants, first: Callable[[], Iterator[Change]], *, ends: bool
 ) -> Iterator[bytes]:
-    """Events, until the client goes, the master stops or, with ``ends``, the job ended."""
-    stops_at = time.monotonic() + STREAM_SECONDS
+    """Events, until the client goes, its key or the master ends or, with ``ends``, the job."""
+    feed, begun_at = call.master.feed, time.monotonic()
+    said_at = begun_at
     told: dict[int, tuple[float, tuple[object, ...]]] = {}
-    with feed.watcher(wants) as watcher:
+    with feed.watcher(wants, call.by) as watcher:
         yield f"retry: {_RETRY_MILLISECONDS}\n\n".encode()
-        news = list(first())
+        news: Iterable[Change] = first()
         while True:
             for change in news:
+                if not call.admitted():
+                    return
                 before = told.get(change.number, (0.0, ()))
                 if change.at > before[0]:  # else it was read twice
                     stands = _stands(change.status)
                     told[change.number] = change.at, stands
+                    said_at = time.monotonic()
                     yield _event(change, "progress" if stands == before[1] else "state")
                 if ends and change.status.state in FINAL_STATES:
                     return
-            if feed.closed or time.monotonic() > stops_at:
+            news = watcher.take(_ROUND_SECONDS)
+            now = time.monotonic()
+            if feed.closed or now > begun_at + STREAM_SECONDS or not call.admitted():
                 return
-            news = watcher.take(KEEP_ALIVE_SECONDS)
-            if not news:
+            if not news and now > said_at + KEEP_ALIVE_SECONDS:
+                said_at = now
                 yield b":\n\n"
 
 

@@ -22,7 +22,7 @@ def register(call: Call) -> Answer:
     """PUT /workers/{name}"""
     master, name = call.master, call.path["name"]
     machine = from_json(Machine, call.body)
-    workers.register(master.store, name, machine)
+    workers.register(master.store, name, machine, call.key)
     master.wakeup.dismiss(name)
     log.info("worker_registered", worker=name, by=call.by, version=machine.version)
     return Answer(body=_answer(master, name, ()))

@@ -25,16 +25,21 @@ _SINCE: Final = (
 )
 
 
-def since(store: Store, after: float, number: int = 0) -> list[Change]:
+#: Of one tenant. Not by the index of tenants: then all of its jobs would be sorted first.
+_SINCE_OF: Final = _SINCE.where(jobs.c.tenant.concat("") == bindparam("of"))
+
+
+def since(store: Store, after: float, number: int = 0, tenant: str | None = None) -> list[Change]:
     """Up to PAGE jobs that changed after that Unix time, as they stand now, oldest change first;
-    of those that changed just then, the jobs after ``number``.
+    of those that changed just then, the jobs after ``number``. ``tenant``: whose; None: all.
 
     A change is only seen when its transaction ends: who goes on from the newest has to look
     back by as long as a transaction may take.
     """
-    values = {"after": after, "after_number": number}
+    values: dict[str, Any] = {"after": after, "after_number": number}
+    query, more = (_SINCE, {}) if tenant is None else (_SINCE_OF, {"of": tenant})
     with store.read() as connection:
-        return [_change(row) for row in connection.execute(_SINCE, values)]
+        return [_change(row) for row in connection.execute(query, values | more)]
 
 
 def last(store: Store, job_id: str) -> Change:

@@ -120,7 +120,7 @@ def _hear(
     # Each once, and always in the same order, so that no two wait for each other.
     for result in sorted({(r.job_id, r.attempt): r for r in asked.results}.values(), key=_by_id):
         try:
-            ending = endings.of_result(connection, now, result, asked.retry_seconds)
+            ending = endings.of_result(connection, now, result, asked.retry_seconds, asked.worker)
         except StaleAttempt as problem:
             refused.append(Refused(result.job_id, result.attempt, problem.detail))
         else:

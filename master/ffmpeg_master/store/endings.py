@@ -42,10 +42,17 @@ class Ending:
 
 
 def of_result(
-    connection: Connection, now: float, result: Result, retry_seconds: float
+    connection: Connection,
+    now: float,
+    result: Result,
+    retry_seconds: float,
+    worker: str | None = None,
 ) -> Ending | None:
-    """The end that a worker tells; None: it had told the same before. Raises StaleAttempt."""
+    """The end that ``worker`` tells, None: whichever holds the token; None: it had told the same
+    before. Raises StaleAttempt."""
     row = fence.held(connection, result.job_id, result.attempt, result.token)
+    if worker not in (None, row.made_by):
+        raise fence.stale(result.job_id, result.attempt)
     if row.ended_at is None:
         return of_outcome(connection, now, row, result.outcome, retry_seconds, reported=True)
     if row.told != dump(result.outcome):

@@ -15,7 +15,7 @@ from ffmpeg_master.store.tables import attempts, jobs
 #: The attempt that a job is at, with all that its job's row says; nobody else changes it now.
 _LATEST: Final = (
     select(jobs, attempts.c.token_hash, attempts.c.ended_at, attempts.c.reported)
-    .add_columns(attempts.c.outcome.label("told"))
+    .add_columns(attempts.c.outcome.label("told"), attempts.c.worker.label("made_by"))
     .join(attempts, and_(attempts.c.job_id == jobs.c.id, attempts.c.number == jobs.c.attempt))
     .where(jobs.c.id == bindparam("job_id"), jobs.c.attempt == bindparam("number"))
     .with_for_update()

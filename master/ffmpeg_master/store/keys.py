@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import insert, select, update
 
@@ -13,23 +13,30 @@ from ffmpeg_master.store import audit
 from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.tables import keys
 
+_GRANTED: Final = ("role", "tenant", "worker", "expires_at", "replaces")
+
 
 def create(store: Store, name: str, grant: Grant, digest: str, act: Act | None = None) -> None:
-    """Enter a key by its digest (SHA-256, hexadecimal). Raises Conflict if the name is taken."""
+    """Enter a key by its digest (SHA-256, hexadecimal). Raises Conflict if the name is taken,
+    NotFound if there is no key that it could replace."""
     with store.write() as connection:
         if connection.execute(select(keys.c.name).where(keys.c.name == name)).first():
             raise Conflict(f"a key is named {name} already; give the new one its own name")
+        replaced = (keys.c.name == grant.replaces, keys.c.role == Role.WORKER.value)
+        if grant.replaces and not connection.execute(select(keys.c.name).where(*replaced)).first():
+            raise NotFound(f"no worker's key is named {grant.replaces}")
         values = {
             "name": name,
             "role": grant.role.value,
             "tenant": grant.tenant,
             "worker": grant.worker,
             "expires_at": grant.expires_at_seconds,
+            "replaces": grant.replaces,
             "hash": digest,
             "created_at": store.now(),
         }
         connection.execute(insert(keys).values(values))
-        granted = {name: values[name] for name in ("role", "tenant", "worker", "expires_at")}
+        granted = {name: values[name] for name in _GRANTED}
         audit.note(connection, store.now(), act, name, **granted)
 
 
@@ -64,5 +71,5 @@ def revoke(store: Store, name: str, act: Act | None = None) -> None:
 
 
 def _key(row: Any) -> Key:
-    grant = Grant(Role(row.role), row.tenant, row.worker, row.expires_at)
+    grant = Grant(Role(row.role), row.tenant, row.worker, row.expires_at, row.replaces)
     return Key(row.name, grant, row.created_at, row.revoked_at, row.last_used_at)

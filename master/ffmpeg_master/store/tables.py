@@ -188,6 +188,7 @@ workers = Table(
     Column("cordoned", Boolean, nullable=False, server_default=false()),
     Column("drain", Boolean, nullable=False, server_default=false()),  # somebody asked here
     Column("drain_until", Float),  # Unix seconds; what runs then is given back
+    Column("key", String(63)),  # the name of the key that speaks for it; NULL: nobody yet
 )
 
 keys = Table(
@@ -202,6 +203,7 @@ keys = Table(
     Column("worker", String(63)),  # it acts as this one alone; NULL: as any
     Column("expires_at", Float),
     Column("last_used_at", Float),  # to the minute
+    Column("replaces", String(63)),  # the key whose workers it may take over
 )
 
 # What people did; it outlasts the jobs, workers and keys that it speaks of.

@@ -11,8 +11,8 @@ from sqlalchemy import bindparam, delete, func, insert, select, update
 from ffmpeg_jobs.model import Free, Machine, WorkerStatus
 from ffmpeg_jobs.problems import Conflict, NotFound
 from ffmpeg_jobs.schema import from_json
-from ffmpeg_master.model import Act, Member, Needs
-from ffmpeg_master.store import audit
+from ffmpeg_master.model import Act, Key, Member, Needs
+from ffmpeg_master.store import audit, names
 from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.jobs import NEEDS, dump, needs, timestamp
 from ffmpeg_master.store.tables import is_live, jobs, workers
@@ -23,6 +23,7 @@ _HOLD_BY_NAME: Final = _BY_NAME.with_for_update()
 _DRAIN: Final = select(workers.c.drain, workers.c.drain_until).where(
     workers.c.name == bindparam("by")
 )
+_ONLINE: Final = select(func.count()).where(workers.c.last_heartbeat_at >= bindparam("since"))
 #: What a worker's jobs were promised, and what all were.
 _RUNNING: Final = select(jobs.c.worker, *NEEDS).where(is_live)
 _RUNNING_ON: Final = _RUNNING.where(jobs.c.worker == bindparam("by"))
@@ -42,8 +43,8 @@ def unknown(name: str) -> NotFound:
     return NotFound(f"no worker is named {name}; it registers by PUT /workers/{name}")
 
 
-def register(store: Store, name: str, machine: Machine) -> None:
-    """Enter a worker, or what its machine has become."""
+def register(store: Store, name: str, machine: Machine, key: Key | None = None) -> None:
+    """Enter a worker, or what its machine has become; its name is the key's. Raises Forbidden."""
     with store.write() as connection:
         now = store.now()
         values = {"machine": dump(machine), "draining": False, "last_heartbeat_at": now}
@@ -51,6 +52,8 @@ def register(store: Store, name: str, machine: Machine) -> None:
         known = connection.execute(update(workers).where(workers.c.name == name).values(values))
         if known.rowcount == 0:
             connection.execute(insert(workers).values(name=name, registered_at=now, **values))
+        if key is not None:
+            names.check(store, key, name)  # here, where nobody else can register it meanwhile
 
 
 def fleet(store: Store, online_seconds: float) -> list[Member]:
@@ -62,6 +65,13 @@ def fleet(store: Store, online_seconds: float) -> list[Member]:
         rows = connection.execute(select(workers)).all()
     since = store.now() - online_seconds
     return [_member(row, since, running.get(row.name, ())) for row in rows]
+
+
+def online(store: Store, online_seconds: float) -> int:
+    """How many workers were heard within ``online_seconds``."""
+    with store.read() as connection:
+        since = store.now() - online_seconds
+        return int(connection.execute(_ONLINE, {"since": since}).scalar_one())
 
 
 def member(store: Store, name: str, online_seconds: float) -> Member:

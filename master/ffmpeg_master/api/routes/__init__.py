@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from functools import cache
 from typing import Final
 
 from ffmpeg_jobs.contract import JsonSchema
@@ -13,8 +15,14 @@ from ffmpeg_master.api.routes.parameters import PATH
 _ANY: Final[JsonSchema] = {"type": "object"}
 
 
+@cache
+def _document() -> bytes:
+    """Made once: it takes long, and whoever asks needs no key."""
+    return json.dumps(openapi.document(ROUTES, PATH)).encode()
+
+
 def _describe(_call: Call) -> Answer:
-    return Answer(body=openapi.document(ROUTES, PATH))
+    return Answer(body=_document())
 
 
 ROUTES: Final = (
