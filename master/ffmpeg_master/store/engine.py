@@ -1,4 +1,4 @@
-"""The database: the only file that knows SQLite from PostgreSQL.
+"""The database: the only file that knows SQLite from PostgreSQL, beside what makes the tables.
 
 SQLite lets one writer in at a time. On PostgreSQL many write at once, in this master and in
 others, so whoever changes a row locks it when it reads it (``FOR UPDATE``, which SQLAlchemy

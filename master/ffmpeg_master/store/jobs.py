@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import and_, bindparam, case, exists, func, select
+from sqlalchemy import and_, bindparam, exists, func, select
 
 from ffmpeg_jobs.model import Job, JobStatus, Outcome, Progress, Queue, State, Terms, Usage
 from ffmpeg_jobs.problems import NotFound
 from ffmpeg_jobs.schema import from_json, to_json
 from ffmpeg_master.model import Filters, Needs
+from ffmpeg_master.store import tallies
 from ffmpeg_master.store.engine import Connection, Store, writes
-from ffmpeg_master.store.tables import is_live, is_queued, jobs, labels
+from ffmpeg_master.store.tables import jobs, labels
 
 #: No job's number is over it.
 _NUMBER_MAX: Final = (1 << 63) - 1
@@ -129,24 +131,34 @@ def needs(row: Any) -> Needs:
 
 def count(store: Store, filters: Filters) -> dict[str, dict[str, int]]:
     """How many jobs there are by queue and state."""
-    # One group a state, as the index has them: by state and queue, all would be sorted first.
-    columns = (func.sum(case((jobs.c.queue == queue.value, 1), else_=0)) for queue in Queue)
-    query = select(jobs.c.state, *columns).where(*_conditions(filters)).group_by(jobs.c.state)
+    kept = Filters(state=filters.state, queue=filters.queue, tenant=filters.tenant)
     with store.read() as connection:
-        found = {row[0]: [int(number) for number in row[1:]] for row in connection.execute(query)}
-    none = [0] * len(Queue)
+        if filters == kept:
+            same = {"state": kept.state, "queue": kept.queue, "tenant": kept.tenant}
+            found = tallies.read(connection, **same)
+        else:
+            found = _count(connection, filters)
     return {
-        queue.value: {state.value: found.get(state.value, none)[place] for state in State}
-        for place, queue in enumerate(Queue)
+        queue.value: {state.value: found.get((state.value, queue.value), 0) for state in State}
+        for queue in Queue
     }
+
+
+def _count(connection: Connection, filters: Filters) -> dict[tuple[str, str], int]:
+    kinds = (jobs.c.state, jobs.c.queue)
+    query = select(*kinds, func.count().label("jobs")).where(*_conditions(filters))
+    rows = connection.execute(query.group_by(*kinds))
+    return {(row.state, row.queue): row.jobs for row in rows}
 
 
 def counts(store: Store) -> tuple[int, int]:
     """How many jobs are queued, and how many are held by workers."""
-    count = select(func.count()).select_from(jobs)
     with store.read() as connection:
-        queued = connection.execute(count.where(is_queued)).scalar_one()
-        return queued, connection.execute(count.where(is_live)).scalar_one()
+        found = tallies.read(connection)
+    states: Counter[str] = Counter()
+    for (state, _), number in found.items():
+        states[state] += number
+    return states[State.QUEUED.value], states[State.RUNNING.value] + states[State.PAUSED.value]
 
 
 def status_of(row: Any) -> JobStatus:
