@@ -17,7 +17,17 @@ from ffmpeg_master.api.call import TEXT, Answer, Call
 from ffmpeg_master.api.pages import following_page, moment
 from ffmpeg_master.master import Master
 from ffmpeg_master.model import DEFAULT_TENANT, Filters
-from ffmpeg_master.store import dependencies, intake, jobs, logs, outbox, queue, wishes, workers
+from ffmpeg_master.store import (
+    dependencies,
+    intake,
+    jobs,
+    lists,
+    logs,
+    outbox,
+    queue,
+    wishes,
+    workers,
+)
 from ffmpeg_master.store.retry import retry
 
 log = structlog.get_logger()
@@ -79,14 +89,14 @@ def _digest(call: Call) -> str:
 def show_page(call: Call) -> Answer:
     """GET /jobs"""
     limit = call.query.get("limit", LIST_DEFAULT)
-    found, following = jobs.page(call.master.store, _filters(call), limit)
+    found, following = lists.page(call.master.store, _filters(call), limit)
     headers = following_page("/jobs", call.query, limit, following)
     return Answer(body=[views.show(status) for status in found], headers=headers)
 
 
 def count(call: Call) -> Answer:
     """GET /jobs/counts"""
-    queues = jobs.count(call.master.store, _filters(call))
+    queues = lists.count(call.master.store, _filters(call))
     states = {state.value: sum(q[state.value] for q in queues.values()) for state in State}
     return Answer(body={"jobs": sum(states.values()), "states": states, "queues": queues})
 

@@ -1,25 +1,21 @@
-"""What there is to read of jobs: one, a page of them, counts."""
+"""What there is to read of a job, and how many wait and run."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import and_, bindparam, exists, func, select
+from sqlalchemy import bindparam, select
 
-from ffmpeg_jobs.model import Job, JobStatus, Outcome, Progress, Queue, State, Terms, Usage
+from ffmpeg_jobs.model import Job, JobStatus, Outcome, Progress, State, Terms, Usage
 from ffmpeg_jobs.problems import NotFound
 from ffmpeg_jobs.schema import from_json, to_json
-from ffmpeg_master.model import Filters, Needs
+from ffmpeg_master.model import Needs
 from ffmpeg_master.store import tallies
 from ffmpeg_master.store.engine import Connection, Store, writes
-from ffmpeg_master.store.tables import jobs, labels
-
-#: No job's number is over it.
-_NUMBER_MAX: Final = (1 << 63) - 1
+from ffmpeg_master.store.tables import jobs
 
 # What runs often is built once: building a statement takes longer than running it.
 #: One job.
@@ -84,71 +80,11 @@ def due_at(store: Store, job_id: str) -> float:
     return 0.0 if found is None else float(found)
 
 
-def page(store: Store, filters: Filters, limit: int) -> tuple[list[JobStatus], int | None]:
-    """Up to ``limit`` jobs, newest first, and the cursor of the next page if there is one."""
-    with store.read() as connection:
-        query = select(jobs).where(*_conditions(filters)).order_by(jobs.c.number.desc())
-        rows = connection.execute(query.limit(limit + 1)).all()
-    following = rows[limit - 1].number if len(rows) > limit else None
-    return [status_of(row) for row in rows[:limit]], following
-
-
-def _conditions(filters: Filters) -> list[Any]:
-    same = {"state": filters.state, "queue": filters.queue, "worker": filters.worker}
-    same |= {"tenant": filters.tenant, "group_name": filters.group}
-    conditions = [jobs.c[name] == value for name, value in same.items() if value is not None]
-    if filters.before is not None:
-        conditions.append(jobs.c.number < filters.before)
-    return [*conditions, *_span(filters.since, filters.until), *_labeled(filters.label)]
-
-
-def _span(since: float | None, until: float | None) -> Iterator[Any]:
-    """Submitted in that time. Numbers go up with it, so that one step in an index finds where
-    the list begins and ends."""
-    when = jobs.c.created_at
-    if since is not None:
-        before = select(jobs.c.number).where(when < since).order_by(when.desc()).limit(1)
-        yield jobs.c.number > func.coalesce(before.scalar_subquery(), 0)
-        yield when >= since
-    if until is not None:
-        after = select(jobs.c.number).where(when >= until).order_by(when).limit(1)
-        yield jobs.c.number < func.coalesce(after.scalar_subquery(), _NUMBER_MAX)
-        yield when < until
-
-
-def _labeled(label: tuple[str, str] | None) -> Iterator[Any]:
-    if label is not None:
-        mine = and_(labels.c.name == label[0], labels.c.value == label[1])
-        yield exists().where(labels.c.job_number == jobs.c.number, mine)
-
-
 def needs(row: Any) -> Needs:
     """What the job of a row with NEEDS asks of a machine."""
     labels = tuple(json.loads(row.worker_labels).items()) if row.worker_labels else ()
     enforced = True if row.enforced else False if row.unenforced else None
     return Needs(row.encoder, row.cpu_percent, row.memory_mb, row.disk_mb, labels, enforced)
-
-
-def count(store: Store, filters: Filters) -> dict[str, dict[str, int]]:
-    """How many jobs there are by queue and state."""
-    kept = Filters(state=filters.state, queue=filters.queue, tenant=filters.tenant)
-    with store.read() as connection:
-        if filters == kept:
-            same = {"state": kept.state, "queue": kept.queue, "tenant": kept.tenant}
-            found = tallies.read(connection, **same)
-        else:
-            found = _count(connection, filters)
-    return {
-        queue.value: {state.value: found.get((state.value, queue.value), 0) for state in State}
-        for queue in Queue
-    }
-
-
-def _count(connection: Connection, filters: Filters) -> dict[tuple[str, str], int]:
-    kinds = (jobs.c.state, jobs.c.queue)
-    query = select(*kinds, func.count().label("jobs")).where(*_conditions(filters))
-    rows = connection.execute(query.group_by(*kinds))
-    return {(row.state, row.queue): row.jobs for row in rows}
 
 
 def counts(store: Store) -> tuple[int, int]:

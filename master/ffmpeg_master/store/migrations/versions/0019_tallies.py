@@ -66,14 +66,10 @@ def upgrade() -> None:
     )
     for statement in (*_MADE[op.get_bind().dialect.name], _COUNT):
         op.execute(statement)
-    op.drop_index("jobs_by_state", "jobs")
-    op.create_index("jobs_by_state", "jobs", ["state", "number"])
 
 
 def downgrade() -> None:
     """Drop it."""
-    op.drop_index("jobs_by_state", "jobs")
-    op.create_index("jobs_by_state", "jobs", ["state", "number", "tenant", "queue"])
     for statement in _DROPPED[op.get_bind().dialect.name]:
         op.execute(statement)
     op.drop_table("tallies")
