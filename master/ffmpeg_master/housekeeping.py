@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from ffmpeg_master.master import Master
-from ffmpeg_master.store import attendance, audit, queue, waiting, workers
+from ffmpeg_master.store import attendance, audit, queue, tallies, waiting, workers
 
 log = structlog.get_logger()
 
@@ -65,6 +65,7 @@ class Housekeeping:
         # Retries, and what another master was told of and could not tell.
         master.wakeup.wake_here(waiting.due(master.store, before, now))
         self._forget(now)
+        tallies.fold(master.store)
 
     def _attend(self) -> None:
         lease_seconds = self._master.config.lease_seconds

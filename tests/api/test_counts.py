@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from ffmpeg_jobs.model import Role
+from ffmpeg_master.store.tables import tallies
 from tests.api.conftest import JOB, MACHINE, Inside, add_key
 
 
@@ -60,3 +62,11 @@ def test_counts_are_not_paged(inside: Inside) -> None:
     answer = inside.call("GET", "/jobs/counts?limit=1")
     assert answer.status_code == 422
     assert "limit: unknown field; allowed are queue, worker" in answer.json()["detail"]
+
+
+def test_what_is_kept_of_the_counts_stays_small(inside: Inside) -> None:
+    inside.call("POST", "/jobs/batch", json={"jobs": [JOB] * 120})
+    inside.housekeeping.round()
+    with inside.master.store.read() as connection:
+        assert len(connection.execute(select(tallies)).all()) == 1
+    assert counted(inside)["jobs"] == inside.call("GET", "/health").json()["queued"] == 120

@@ -10,7 +10,7 @@ import pytest
 from ffmpeg_jobs.model import Job, JobStatus
 from ffmpeg_jobs.problems import Conflict
 from ffmpeg_master.model import Filters, Needs
-from ffmpeg_master.store import intake, jobs
+from ffmpeg_master.store import intake, jobs, lists
 from ffmpeg_master.store.engine import Collision, Store
 from tests import handing
 
@@ -33,7 +33,7 @@ def test_another_job_under_the_same_key_is_refused(store: Store) -> None:
     first, _ = submit(store, key="k")
     with pytest.raises(Conflict, match=first.id):
         submit(store, key="k", digest="another")
-    assert len(jobs.page(store, Filters(), 10)[0]) == 1
+    assert len(lists.page(store, Filters(), 10)[0]) == 1
 
 
 def test_without_a_key_each_is_a_new_job(store: Store) -> None:
@@ -45,7 +45,7 @@ def test_pages_hold_every_job_once_newest_first(store: Store) -> None:
     seen: list[str] = []
     before = None
     while True:
-        rows, before = jobs.page(store, Filters(before=before), 3)
+        rows, before = lists.page(store, Filters(before=before), 3)
         seen += [row.id for row in rows]
         submit(store)  # a newer one does not shift the pages
         if before is None:
@@ -56,7 +56,7 @@ def test_pages_hold_every_job_once_newest_first(store: Store) -> None:
 def test_a_full_last_page_has_no_next(store: Store) -> None:
     for _ in range(3):
         submit(store)
-    assert jobs.page(store, Filters(), 3)[1] is None
+    assert lists.page(store, Filters(), 3)[1] is None
 
 
 def test_filters(store: Store) -> None:
@@ -65,7 +65,7 @@ def test_filters(store: Store) -> None:
     handing.claim(store, red, "ada", most=1, lease_seconds=60)
 
     def found(filters: Filters) -> list[str]:
-        return [row.id for row in jobs.page(store, filters, 10)[0]]
+        return [row.id for row in lists.page(store, filters, 10)[0]]
 
     assert found(Filters(label=("title", "red"))) == [red]
     assert found(Filters(label=("title", "1"))) == []
@@ -80,4 +80,4 @@ def test_a_batch_that_fails_in_the_middle_leaves_nothing(store: Store) -> None:
     refused = replace(one, body_digest=cast(str, None))  # the database refuses it
     with pytest.raises(Collision):
         intake.submit_batch(store, [one, refused])
-    assert jobs.page(store, Filters(), 10) == ([], None)
+    assert lists.page(store, Filters(), 10) == ([], None)

@@ -46,8 +46,10 @@ from ffmpeg_master.store.retry import retry
 from ffmpeg_master.store.tables import attempts
 from ffmpeg_master.store.tables import jobs as jobs_table
 from ffmpeg_master.store.tables import workers as workers_table
+from ffmpeg_master.store.tallies import fold
 from ffmpeg_master.store.transitions import GIVE_BACKS_MAX
 from tests import handing
+from tests.store import counted
 from tests.store.conftest import Clock
 from tests.store.expected import LEASE, LIVE, OUTCOMES, RETRY, Expected
 
@@ -297,6 +299,7 @@ class Life(RuleBasedStateMachine):
         assert {status.id for status in queue.expire(self.store, LEASE, RETRY)} == late
         for job_id in late:
             self.model[job_id].ends(Outcome(State.FAILED, Reason.WORKER_LOST), now)
+        fold(self.store)
 
     @rule()
     def settle(self) -> None:
@@ -334,6 +337,10 @@ class Life(RuleBasedStateMachine):
         blocked = {row.id for row in rows if row.state == "queued" and row.blocked}
         queued = {i: job for i, job in self.model.items() if job.state is State.QUEUED}
         assert blocked == {job_id for job_id, expected in queued.items() if expected.waits}
+
+    @invariant()
+    def jobs_are_counted_as_they_are(self) -> None:
+        counted.check(self.store)
 
     @invariant()
     def nothing_runs_before_all_it_depends_on_completed(self) -> None:

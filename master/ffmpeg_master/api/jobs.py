@@ -22,6 +22,7 @@ from ffmpeg_master.store import (
     dependencies,
     intake,
     jobs,
+    lists,
     logs,
     outbox,
     queue,
@@ -89,14 +90,14 @@ def _digest(call: Call) -> str:
 def show_page(call: Call) -> Answer:
     """GET /jobs"""
     limit = call.query.get("limit", LIST_DEFAULT)
-    found, following = jobs.page(call.master.store, _filters(call), limit)
+    found, following = lists.page(call.master.store, _filters(call), limit)
     headers = following_page("/jobs", call.query, limit, following)
     return Answer(body=[views.show(status) for status in found], headers=headers)
 
 
 def count(call: Call) -> Answer:
     """GET /jobs/counts"""
-    queues = jobs.count(call.master.store, _filters(call))
+    queues = lists.count(call.master.store, _filters(call))
     states = {state.value: sum(q[state.value] for q in queues.values()) for state in State}
     return Answer(body={"jobs": sum(states.values()), "states": states, "queues": queues})
 

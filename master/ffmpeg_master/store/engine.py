@@ -1,4 +1,4 @@
-"""The database: the only file that knows SQLite from PostgreSQL.
+"""The database: the only file that knows SQLite from PostgreSQL, beside what makes the tables.
 
 SQLite lets one writer in at a time. On PostgreSQL many write at once, in this master and in
 others, so whoever changes a row locks it when it reads it (``FOR UPDATE``, which SQLAlchemy
@@ -72,6 +72,7 @@ class _Kind:
     lock_schema: tuple[str, ...] = ()  #: until the transaction ends
     hold: str | None = None  #: one name, likewise; None: who writes is alone
     shared: bool = False  #: several masters may write at once
+    compares_rows: bool = False  #: a comparison of rows leads it to all their columns in an index
     ask_time: str | None = None  #: None: this machine's clock is its clock
 
 
@@ -111,6 +112,11 @@ class Store:
     def shared(self) -> bool:
         """Whether other masters may work on it at the same time."""
         return self._kind.shared
+
+    @property
+    def compares_rows(self) -> bool:
+        """Whether ``(a, b) < (1, 2)`` finds its place in an index; or ``a = 1 AND b < 2`` alone."""
+        return self._kind.compares_rows
 
     def now(self) -> float:
         """Unix time in seconds, by the clock of the database. Raises Unavailable."""
@@ -286,6 +292,7 @@ _KINDS: Final = {
         # Unlike a row's lock, it is written nowhere: a claim that finds no job costs no write.
         hold="SELECT pg_advisory_xact_lock(%s, hashtext(%s))",
         shared=True,
+        compares_rows=True,
         ask_time="SELECT extract(epoch FROM clock_timestamp())",
     ),
 }

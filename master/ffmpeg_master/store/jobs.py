@@ -1,23 +1,21 @@
-"""What there is to read of jobs: one, a page of them, counts."""
+"""What there is to read of a job, and how many wait and run."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import and_, bindparam, case, exists, func, select
+from sqlalchemy import bindparam, select
 
-from ffmpeg_jobs.model import Job, JobStatus, Outcome, Progress, Queue, State, Terms, Usage
+from ffmpeg_jobs.model import Job, JobStatus, Outcome, Progress, State, Terms, Usage
 from ffmpeg_jobs.problems import NotFound
 from ffmpeg_jobs.schema import from_json, to_json
-from ffmpeg_master.model import Filters, Needs
+from ffmpeg_master.model import Needs
+from ffmpeg_master.store import tallies
 from ffmpeg_master.store.engine import Connection, Store, writes
-from ffmpeg_master.store.tables import is_live, is_queued, jobs, labels
-
-#: No job's number is over it.
-_NUMBER_MAX: Final = (1 << 63) - 1
+from ffmpeg_master.store.tables import jobs
 
 # What runs often is built once: building a statement takes longer than running it.
 #: One job.
@@ -82,44 +80,6 @@ def due_at(store: Store, job_id: str) -> float:
     return 0.0 if found is None else float(found)
 
 
-def page(store: Store, filters: Filters, limit: int) -> tuple[list[JobStatus], int | None]:
-    """Up to ``limit`` jobs, newest first, and the cursor of the next page if there is one."""
-    with store.read() as connection:
-        query = select(jobs).where(*_conditions(filters)).order_by(jobs.c.number.desc())
-        rows = connection.execute(query.limit(limit + 1)).all()
-    following = rows[limit - 1].number if len(rows) > limit else None
-    return [status_of(row) for row in rows[:limit]], following
-
-
-def _conditions(filters: Filters) -> list[Any]:
-    same = {"state": filters.state, "queue": filters.queue, "worker": filters.worker}
-    same |= {"tenant": filters.tenant, "group_name": filters.group}
-    conditions = [jobs.c[name] == value for name, value in same.items() if value is not None]
-    if filters.before is not None:
-        conditions.append(jobs.c.number < filters.before)
-    return [*conditions, *_span(filters.since, filters.until), *_labeled(filters.label)]
-
-
-def _span(since: float | None, until: float | None) -> Iterator[Any]:
-    """Submitted in that time. Numbers go up with it, so that one step in an index finds where
-    the list begins and ends."""
-    when = jobs.c.created_at
-    if since is not None:
-        before = select(jobs.c.number).where(when < since).order_by(when.desc()).limit(1)
-        yield jobs.c.number > func.coalesce(before.scalar_subquery(), 0)
-        yield when >= since
-    if until is not None:
-        after = select(jobs.c.number).where(when >= until).order_by(when).limit(1)
-        yield jobs.c.number < func.coalesce(after.scalar_subquery(), _NUMBER_MAX)
-        yield when < until
-
-
-def _labeled(label: tuple[str, str] | None) -> Iterator[Any]:
-    if label is not None:
-        mine = and_(labels.c.name == label[0], labels.c.value == label[1])
-        yield exists().where(labels.c.job_number == jobs.c.number, mine)
-
-
 def needs(row: Any) -> Needs:
     """What the job of a row with NEEDS asks of a machine."""
     labels = tuple(json.loads(row.worker_labels).items()) if row.worker_labels else ()
@@ -127,26 +87,14 @@ def needs(row: Any) -> Needs:
     return Needs(row.encoder, row.cpu_percent, row.memory_mb, row.disk_mb, labels, enforced)
 
 
-def count(store: Store, filters: Filters) -> dict[str, dict[str, int]]:
-    """How many jobs there are by queue and state."""
-    # One group a state, as the index has them: by state and queue, all would be sorted first.
-    columns = (func.sum(case((jobs.c.queue == queue.value, 1), else_=0)) for queue in Queue)
-    query = select(jobs.c.state, *columns).where(*_conditions(filters)).group_by(jobs.c.state)
-    with store.read() as connection:
-        found = {row[0]: [int(number) for number in row[1:]] for row in connection.execute(query)}
-    none = [0] * len(Queue)
-    return {
-        queue.value: {state.value: found.get(state.value, none)[place] for state in State}
-        for place, queue in enumerate(Queue)
-    }
-
-
 def counts(store: Store) -> tuple[int, int]:
     """How many jobs are queued, and how many are held by workers."""
-    count = select(func.count()).select_from(jobs)
     with store.read() as connection:
-        queued = connection.execute(count.where(is_queued)).scalar_one()
-        return queued, connection.execute(count.where(is_live)).scalar_one()
+        found = tallies.read(connection)
+    states: Counter[str] = Counter()
+    for (state, _), number in found.items():
+        states[state] += number
+    return states[State.QUEUED.value], states[State.RUNNING.value] + states[State.PAUSED.value]
 
 
 def status_of(row: Any) -> JobStatus:

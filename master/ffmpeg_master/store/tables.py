@@ -37,6 +37,7 @@ _QUEUED: Final = text("state = 'queued'")
 _READY: Final = text("state = 'queued' AND NOT blocked")
 _OVER: Final = text("awaited AND finished_at IS NOT NULL")
 _GROUPED: Final = text("group_name IS NOT NULL")
+_HANDED_OUT: Final = text("worker IS NOT NULL")
 _LIVE: Final = text("state IN ('running', 'paused')")
 
 jobs = Table(
@@ -96,12 +97,15 @@ jobs = Table(
     Index("jobs_over", "id", sqlite_where=_OVER, postgresql_where=_OVER),
     Index("jobs_by_deadline", "deadline", sqlite_where=_QUEUED, postgresql_where=_QUEUED),
     Index("jobs_held", "worker", "lease_until", sqlite_where=_LIVE, postgresql_where=_LIVE),
-    # What is counted stands in it, so that the rows are not read.
-    Index("jobs_by_state", "state", "number", "tenant", "queue"),
+    # Lists of a state or a queue are merged of these; a tenant's of the next ones.
+    Index("jobs_by_state", "state", "queue", "number"),
     Index("jobs_by_end", "finished_at"),
     Index("jobs_by_creation", "created_at"),
     Index("jobs_by_change", "updated_at", "number"),
-    Index("jobs_by_tenant", "tenant", "number"),
+    Index("jobs_by_tenant", "tenant", "state", "queue", "number"),
+    Index(
+        "jobs_by_worker", "worker", "number", sqlite_where=_HANDED_OUT, postgresql_where=_HANDED_OUT
+    ),
     Index(
         "jobs_by_group",
         "group_name",
@@ -137,6 +141,18 @@ dependencies = Table(
     Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
     Column("on_id", String(12), primary_key=True),
     Index("dependencies_by_on", "on_id"),
+)
+
+# How many jobs there are is the sum. Triggers of jobs add the rows (migration 0019): one that makes
+# that table anew makes them anew too.
+tallies = Table(
+    "tallies",
+    METADATA,
+    Column("id", _NUMBER, primary_key=True),
+    Column("tenant", String(63), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("queue", String(16), nullable=False),
+    Column("more", BigInteger, nullable=False),  # jobs; negative: fewer
 )
 
 labels = Table(
