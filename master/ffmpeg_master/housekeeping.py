@@ -18,6 +18,8 @@ ROUND_SECONDS: Final = 1.0
 #: No round for this long, in seconds: nobody could extend a lease meanwhile. The machine slept,
 #: the process or the database stood still, or the clock was set.
 _AWAY_SECONDS: Final = 10.0
+#: A job is looked for this long after it was due, in seconds: it may be committed that late.
+_LATE_SECONDS: Final = 2.0
 #: Jobs deleted per round: a transaction of a few milliseconds.
 _FORGET_MOST: Final = 100
 #: Entries of the audit log, likewise.
@@ -54,17 +56,24 @@ class Housekeeping:
 
     def round(self) -> None:
         """One round, by the store's clock."""
-        master, now, before = self._master, self._master.store.now(), self._last
-        self._last = now
+        master, now = self._master, self._master.store.now()
+        self._offer(now)
         self._attend()
         self._expire()
         for status in queue.overdue(master.store):
             log.warning("deadline_passed", job=status.id)
             master.ended(status)
         master.settle()  # what a master that died left
-        # Retries, and what another master was told of and could not tell.
-        master.wakeup.wake_here(waiting.due(master.store, before, now))
         self._forget(now)
+
+    def _offer(self, now: float) -> None:
+        """Retries, and what another master was told of and could not tell.
+
+        First, and again until it is done: what else a round does may fail.
+        """
+        since = self._last - _LATE_SECONDS
+        self._master.wakeup.wake_here(waiting.due(self._master.store, since, now))
+        self._last = now
 
     def _attend(self) -> None:
         lease_seconds = self._master.config.lease_seconds
