@@ -39,6 +39,8 @@ def heartbeat(call: Call) -> Answer:
     for status in lost:
         log.warning("claim_unheard", job=status.id, attempt=status.attempt, worker=name)
     master.given_back(lost)
+    if lost:
+        master.wakeup.wake_worker(name)  # it has room for others than these
     if told.draining:
         master.wakeup.dismiss(name)
     return Answer(body=answer)
@@ -59,7 +61,7 @@ def _set_cordoned(call: Call, cordoned: bool) -> Answer:
     workers.set_cordoned(call.master.store, name, cordoned, call.act)
     log.info("worker_cordon_changed", worker=name, by=call.by, cordoned=cordoned)
     if not cordoned:
-        call.master.wakeup.wake()  # jobs may wait for it alone
+        call.master.wakeup.wake_worker(name)
     return Answer(204)
 
 
@@ -76,7 +78,7 @@ def undrain(call: Call) -> Answer:
     name = call.path["name"]
     workers.undrain(call.master.store, name, call.act)
     log.info("worker_undrained", worker=name, by=call.by)
-    call.master.wakeup.wake()
+    call.master.wakeup.wake_worker(name)
     return Answer(204)
 
 

@@ -114,15 +114,18 @@ def _wanted(row: Any) -> Terms:
     return Terms(row.pause_requested, limits.max_cpu_percent, limits.max_memory_mb)
 
 
-def finish(store: Store, result: Result, retry_seconds: float) -> JobStatus | None:
-    """End an attempt as its worker tells it; None: it had told the same before.
+def finish(store: Store, result: Result, retry_seconds: float) -> tuple[JobStatus, str] | None:
+    """End an attempt as its worker tells it; its job, as it stands now, and the worker's name.
 
+    None: it had told the same before.
     Raises StaleAttempt, and then nothing was changed.
     """
     with store.write() as connection:
         now = store.now()
         ending = endings.of_result(connection, now, result, retry_seconds)
-        return None if ending is None else endings.write(connection, now, [ending])[0]
+        if ending is None:
+            return None
+        return endings.write(connection, now, [ending])[0], ending.worker
 
 
 def cancel(store: Store, job_id: str, act: Act | None = None) -> tuple[JobStatus, bool]:
