@@ -34,14 +34,18 @@ _BUSY_TIMEOUT_MS: Final = 5000
 _POOL_SIZE: Final = 10
 #: How long a request waits for one of them, in seconds.
 _POOL_TIMEOUT_SECONDS: Final = 10
-#: PostgreSQL ends a statement, or its wait for a lock, after this long (ms).
-_STATEMENT_TIMEOUT_MS: Final = 30_000
 #: A machine that is gone is found out in about 20 s (tcp(7)); without, it takes hours.
-_KEEPALIVES: Final = {
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 2,
-    "tcp_user_timeout": 20_000,
+_KEEPALIVES: Final = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 2}
+_TCP_USER_TIMEOUT: Final = {"tcp_user_timeout": 20_000}  # ms
+#: What PostgreSQL does for each of our connections; times in ms.
+_SETTINGS: Final = {
+    "synchronous_commit": "on",  # an accepted job survives a power cut, whatever its default is
+    "statement_timeout": 30_000,  # of a wait for a lock, too
+    # A master that stands still, or is gone, holds no lock for longer. Ours never pause so long.
+    "idle_in_transaction_session_timeout": 10_000,
+    "client_connection_check_interval": 5_000,  # while a statement runs, or waits
+    **{f"tcp_{name}": value for name, value in _KEEPALIVES.items()},
+    **_TCP_USER_TIMEOUT,
 }
 #: Of our advisory lock: the first bytes of sha256("ffmpeg-master schema").
 _SCHEMA_LOCK: Final = 0x56497F92
@@ -236,9 +240,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 def _set_up_postgresql(connection: Any, _record: object) -> None:
     with connection.cursor() as cursor:
-        # An accepted job survives a power cut, whatever the server's default is.
-        cursor.execute("SET synchronous_commit = on")
-        cursor.execute(f"SET statement_timeout = {_STATEMENT_TIMEOUT_MS}")
+        cursor.execute("; ".join(f"SET {name} = {value}" for name, value in _SETTINGS.items()))
     connection.commit()
 
 
@@ -273,7 +275,11 @@ _KINDS: Final = {
             "max_overflow": 0,
             "executemany_mode": "values_plus_batch",  # one round trip for many rows
             "pool_timeout": _POOL_TIMEOUT_SECONDS,
-            "connect_args": {"application_name": "ffmpeg-master", **_KEEPALIVES},
+            "connect_args": {
+                "application_name": "ffmpeg-master",
+                **_KEEPALIVES,
+                **_TCP_USER_TIMEOUT,
+            },
         },
         _set_up_postgresql,
         prepare=_prepare_postgresql,
@@ -281,6 +287,7 @@ _KINDS: Final = {
         writes={"isolation_level": "READ COMMITTED"},
         lock_schema=(
             "SET LOCAL statement_timeout = 0",  # another master may be at it for minutes
+            "SET LOCAL idle_in_transaction_session_timeout = 0",  # and this one in Python
             f"SELECT pg_advisory_xact_lock({_SCHEMA_LOCK})",
         ),
         # Unlike a row's lock, it is written nowhere: a claim that finds no job costs no write.
