@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 
 import structlog
 
+from ffmpeg_jobs.model import JobStatus
 from ffmpeg_master.master import Master
 from ffmpeg_master.store import attendance, audit, queue, waiting, workers
 
@@ -20,6 +22,8 @@ ROUND_SECONDS: Final = 1.0
 _AWAY_SECONDS: Final = 10.0
 #: A job is looked for this long after it was due, in seconds: it may be committed that late.
 _LATE_SECONDS: Final = 2.0
+#: Transactions of ``queue.expire`` or ``queue.overdue`` per round, of some 10 ms each.
+_ENDS_MOST: Final = 20
 #: Jobs deleted per round: a transaction of a few milliseconds.
 _FORGET_MOST: Final = 100
 #: Entries of the audit log, likewise.
@@ -34,6 +38,15 @@ def repeat(stopped: threading.Event, wait_seconds: float, work: Callable[[], Non
             work()
         except Exception:
             log.exception("housekeeping_failed")
+
+
+def _all(end_some: Callable[[], list[JobStatus]]) -> Iterator[JobStatus]:
+    """What ``end_some`` ends, until that is all; very many go on in the next round."""
+    for _ in range(_ENDS_MOST):
+        ended = end_some()
+        yield from ended
+        if len(ended) < queue.ENDED_MOST:
+            return
 
 
 class Housekeeping:
@@ -60,7 +73,7 @@ class Housekeeping:
         self._offer(now)
         self._attend()
         self._expire()
-        for status in queue.overdue(master.store):
+        for status in _all(partial(queue.overdue, master.store)):
             log.warning("deadline_passed", job=status.id)
             master.ended(status)
         master.settle()  # what a master that died left
@@ -84,7 +97,8 @@ class Housekeeping:
 
     def _expire(self) -> None:
         config = self._master.config
-        for status in queue.expire(self._master.store, config.lease_seconds, config.retry_seconds):
+        store, times = self._master.store, (config.lease_seconds, config.retry_seconds)
+        for status in _all(partial(queue.expire, store, *times)):
             log.warning(
                 "lease_expired", job=status.id, attempt=status.attempt, now=status.state.value
             )

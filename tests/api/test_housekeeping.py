@@ -68,3 +68,18 @@ def test_a_job_that_is_committed_after_its_time_is_offered(inside: Inside) -> No
             connection.execute(late.values(not_before=inside.clock() - 0.5))
         inside.housekeeping.round()
     assert [isinstance(claim, Claim) and claim.job_id for claim in found] == [job_id]
+
+
+def test_jobs_that_are_overdue_are_in_nobodys_way(inside: Inside) -> None:
+    client = inside.client()
+    client.register("ada", MACHINE)
+    late = JOB | {"deadline": timestamp(inside.clock() + 60)}
+    client.submit_batch([late] * 1000)
+    good = client.submit(JOB).id
+    inside.clock.forward(61)
+    claim = client.claim("ada", 0)
+    assert claim is not None and claim.job_id == good
+    inside.housekeeping.round()
+    assert client.claim("ada", 0) is None
+    states = inside.call("GET", "/jobs/counts").json()["states"]
+    assert (states["failed"], states["queued"]) == (1000, 0)

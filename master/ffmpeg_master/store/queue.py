@@ -36,6 +36,8 @@ from ffmpeg_master.store.tables import is_live, is_queued, jobs, workers
 from ffmpeg_master.store.workers import unknown
 
 _LIVE: Final = (State.RUNNING.value, State.PAUSED.value)
+#: Jobs that ``expire`` or ``overdue`` end at once.
+ENDED_MOST: Final = 100
 _STILL_BLOCKED: Final = "jobs that it depends on had not completed in time"
 
 
@@ -44,14 +46,14 @@ _STILL_BLOCKED: Final = "jobs that it depends on had not completed in time"
 _LATE: Final = (
     select(jobs)
     .where(is_live, jobs.c.lease_until < bindparam("now"))
-    .limit(100)
+    .limit(ENDED_MOST)
     .with_for_update(skip_locked=True)
 )
 #: Queued jobs that would start later than they may.
 _OVERDUE: Final = (
     select(jobs.c.id, jobs.c.blocked)
     .where(is_queued, jobs.c.deadline <= bindparam("now"))
-    .limit(100)
+    .limit(ENDED_MOST)
     .with_for_update(skip_locked=True)
 )
 _CHANGE_JOB: Final = update(jobs).where(jobs.c.id == bindparam("job_id"))
@@ -165,7 +167,7 @@ def _cancel(connection: Connection, status: JobStatus, now: float, act: Act | No
 
 
 def expire(store: Store, lease_seconds: float, retry_seconds: float) -> list[JobStatus]:
-    """End the attempts whose lease ran out; their jobs, as they stand now."""
+    """End up to ENDED_MOST attempts whose lease ran out; their jobs, as they stand now."""
     with store.write() as connection:
         now = store.now()
         late = [
@@ -183,7 +185,7 @@ def expire(store: Store, lease_seconds: float, retry_seconds: float) -> list[Job
 
 
 def overdue(store: Store) -> list[JobStatus]:
-    """End queued jobs whose deadline passed; as they stand now."""
+    """End up to ENDED_MOST queued jobs whose deadline passed; as they stand now."""
     with store.write() as connection:
         now = store.now()
         rows = connection.execute(_OVERDUE, {"now": now}).all()
