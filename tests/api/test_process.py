@@ -8,6 +8,7 @@ import signal
 import socket
 import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +214,18 @@ def test_a_client_that_hung_up_gets_no_job(launch: Launch) -> None:
     assert held is not None
     assert held.attempt == 1
     client.finish(held.job_id, 1, held.token, Outcome(State.COMPLETED))
+
+
+def test_it_waits_for_a_database_that_another_process_writes(launch: Launch) -> None:
+    first = launch().ready()
+    first.process.terminate()
+    first.process.wait(PATIENCE_SECONDS)
+    path = first.directory / "master.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as writer:
+        writer.execute("BEGIN EXCLUSIVE")
+        master = launch()
+        until(lambda: "database is locked" in master.log)
+    master.ready()
 
 
 def test_a_reload_takes_new_settings_and_refuses_bad_ones(launch: Launch, systemd: Systemd) -> None:

@@ -24,7 +24,6 @@ from ffmpeg_master.model import Grant, Needs
 from ffmpeg_master.store import attendance, intake, keys, queue, workers
 from ffmpeg_master.store.engine import Collision, Store
 from ffmpeg_master.store.jobs import get
-from ffmpeg_master.store.tables import jobs as jobs_table
 from ffmpeg_master.store.tables import keys as keys_table
 from tests import handing
 from tests.api.conftest import (
@@ -326,35 +325,6 @@ def test_a_query_that_waits_holds_up_nobody_else(farm: Farm) -> None:
         assert canceled == []
     thread.join(PATIENCE_SECONDS)
     assert [status.state for status in canceled] == [State.CANCELED]
-
-
-def test_what_a_master_that_stands_still_holds_is_free_again(farm: Farm) -> None:
-    client = farm.client(farm.masters[0].ready().url)
-    for name in ("ada", "bob"):
-        client.register(name, MACHINE)
-    client.submit(JOB)
-    held = client.claim("ada", 0, serial=1)
-    assert held is not None
-    late = client.submit(JOB | {"queue": "batch"}).id
-    lost = client.claim("bob", 0)
-    assert lost is not None
-    orders: list[Order] = []
-    with pytest.raises(Unavailable), farm.store.write() as still:
-        still.exec_driver_sql("SELECT noted_at FROM attendance FOR UPDATE")
-        get(still, held.job_id)
-        farm.store.hold(still, "ada")
-        # All goes on before a statement that waits gives up.
-        report = Report(held.job_id, held.attempt, held.token)
-        answer = client.heartbeat("ada", Heartbeat((report,), claim_serial=1))
-        orders += [order.order for order in answer.orders]
-        still.exec_driver_sql("SELECT 1")
-    assert orders == [Order.CONTINUE]
-    client.submit(JOB)
-    assert client.claim("ada", 0, serial=2) is not None
-    update_lease = update(jobs_table).where(jobs_table.c.id == late).values(lease_until=0.0)
-    with farm.store.write() as connection:
-        connection.execute(update_lease)
-    until(lambda: client.job(late).state is State.QUEUED)
 
 
 def test_without_the_driver_it_says_which_package_to_install(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ _POOL_SIZE: Final = 10
 _POOL_TIMEOUT_SECONDS: Final = 10
 #: A machine that is gone is found out in about 20 s (tcp(7)); without, it takes hours.
 _KEEPALIVES: Final = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 2}
-_TCP_USER_TIMEOUT: Final = {"tcp_user_timeout": 20_000}  # ms
+_TCP_TIMEOUT: Final = {"tcp_user_timeout": 20_000}  # ms
 #: What PostgreSQL does for each of our connections; times in ms.
 _SETTINGS: Final = {
     "synchronous_commit": "on",  # an accepted job survives a power cut, whatever its default is
@@ -45,7 +45,7 @@ _SETTINGS: Final = {
     "idle_in_transaction_session_timeout": 10_000,
     "client_connection_check_interval": 5_000,  # while a statement runs, or waits
     **{f"tcp_{name}": value for name, value in _KEEPALIVES.items()},
-    **_TCP_USER_TIMEOUT,
+    **_TCP_TIMEOUT,
 }
 #: Of our advisory lock: the first bytes of sha256("ffmpeg-master schema").
 _SCHEMA_LOCK: Final = 0x56497F92
@@ -53,6 +53,8 @@ _SCHEMA_LOCK: Final = 0x56497F92
 _HOLD_LOCK: Final = _SCHEMA_LOCK + 1
 #: serialization_failure and deadlock_detected (PostgreSQL, appendix A).
 _COLLISIONS: Final = ("40001", "40P01")
+#: Another process writes, and did not end in time (sqlite.org/rescode.html).
+_BUSY: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 class Collision(Unavailable):
@@ -212,7 +214,8 @@ def _translated() -> Iterator[None]:
         if isinstance(error, IntegrityError) or _sqlstate(error) in _COLLISIONS:
             raise Collision(f"the database refused: {words}") from error
         # psycopg2's class of what is the server's or the network's fault.
-        if isinstance(error, OperationalError) and hasattr(error.orig, "pgcode"):
+        faulty = isinstance(error, OperationalError) and hasattr(error.orig, "pgcode")
+        if faulty or getattr(error.orig, "sqlite_errorcode", None) in _BUSY:
             raise Unreachable(f"the database does not answer: {words}") from error
         raise Unavailable(f"the database does not answer: {words}") from error
 
@@ -275,11 +278,7 @@ _KINDS: Final = {
             "max_overflow": 0,
             "executemany_mode": "values_plus_batch",  # one round trip for many rows
             "pool_timeout": _POOL_TIMEOUT_SECONDS,
-            "connect_args": {
-                "application_name": "ffmpeg-master",
-                **_KEEPALIVES,
-                **_TCP_USER_TIMEOUT,
-            },
+            "connect_args": {"application_name": "ffmpeg-master", **_KEEPALIVES, **_TCP_TIMEOUT},
         },
         _set_up_postgresql,
         prepare=_prepare_postgresql,
