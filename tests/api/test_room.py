@@ -1,4 +1,4 @@
-"""A claim that waits hears when there is room at its worker again."""
+"""Who has room: a claim that waits hears of it, and a job that fits there is found."""
 
 from __future__ import annotations
 
@@ -68,3 +68,23 @@ def test_when_it_takes_jobs_again(inside: Inside, away: str, back: str) -> None:
         assert inside.call("POST", f"/workers/ada/{back}").status_code == 204
     assert len(found) == 1
     assert found[0]
+
+
+def test_a_job_is_found_behind_hundreds_that_ask_for_more(inside: Inside) -> None:
+    client = inside.client()
+    client.register("ada", replace(MACHINE, cpus=8))
+
+    def asking(cpu_percent: int) -> dict[str, Any]:
+        return {**JOB, "resource_limits": {"max_cpu_percent": cpu_percent}}
+
+    client.submit(asking(100))
+    assert client.claim("ada", 0) is not None
+    big = client.submit_batch([asking(800)] * 600)
+    assert client.claim("ada", 0) is None
+    small = client.submit(asking(100)).id
+    claim = client.claim("ada", 0)
+    assert claim is not None and claim.job_id == small
+    # So is one of them that asks for less now.
+    client.set_limits(big[-1].id, {"max_cpu_percent": 100})
+    claim = client.claim("ada", 0)
+    assert claim is not None and claim.job_id == big[-1].id
