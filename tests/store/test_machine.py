@@ -116,7 +116,10 @@ class Life(RuleBasedStateMachine):
         if expected.state in (State.COMPLETED, State.FAILED):
             self.refused(Conflict, lambda: queue.cancel(self.store, job_id), job_id)
             return
-        queue.cancel(self.store, job_id)
+        _, ended = queue.cancel(self.store, job_id)
+        assert ended is (expected.state is State.QUEUED)
+        if expected.state is State.CANCELED:
+            return
         expected.cancel_requested = True
         if expected.state is State.QUEUED:
             expected.state = State.CANCELED

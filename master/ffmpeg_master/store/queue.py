@@ -142,7 +142,7 @@ def cancel(store: Store, job_id: str, act: Act | None = None) -> tuple[JobStatus
                 f"job {job_id} is {status.state.value}; only a live one can be canceled",
                 state=status.state.value,
             )
-        if status.cancel_requested:
+        if status.cancel_requested or status.state is State.CANCELED:
             return status, False
         return _cancel(connection, status, store.now(), act), status.state is State.QUEUED
 
