@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from ffmpeg_jobs.model import Claim, Role
+from ffmpeg_jobs.model import Claim, Outcome, Result, Role, State
 from ffmpeg_jobs.problems import Unavailable
 from ffmpeg_master.store.jobs import timestamp
 from ffmpeg_master.store.tables import jobs
@@ -83,3 +83,21 @@ def test_jobs_that_are_overdue_are_in_nobodys_way(inside: Inside) -> None:
     assert client.claim("ada", 0) is None
     states = inside.call("GET", "/jobs/counts").json()["states"]
     assert (states["failed"], states["queued"]) == (1000, 0)
+
+
+def test_what_follows_a_claim_may_fail_and_the_claim_is_answered(inside: Inside) -> None:
+    client = inside.client()
+    client.register("ada", MACHINE)
+    first = client.submit(JOB).id
+    claim = client.claim("ada", 0)
+    assert claim is not None
+    last = client.submit(JOB | {"depends_on": [first]}).id
+    other = client.submit(JOB).id
+    result = Result(first, claim.attempt, claim.token, Outcome(State.COMPLETED))
+    with lost(inside, "dependencies"):
+        given = client.claims("ada", 0, results=(result,))
+    assert [claim.job_id for claim in given.claims] == [other]
+    assert client.claim("ada", 0) is None
+    inside.housekeeping.round()
+    late = client.claim("ada", 0)
+    assert late is not None and late.job_id == last
