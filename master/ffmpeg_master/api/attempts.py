@@ -48,6 +48,8 @@ def claim(call: Call) -> Answer:
         lambda: _try_claim(master, terms) if call.connected() else None,
     )
     if given is None:
+        if results:  # dismissed, or gone, before the first look
+            raise Unavailable("the results were not heard; tell them again")
         return Answer(204)
     _tell(call, given)
     return Answer(body=Claimed(given.claims, given.refused))
