@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import update
 
-from ffmpeg_jobs.model import Heartbeat, Order, Report, State
+from ffmpeg_jobs.model import Claim, Heartbeat, Order, Report, State
 from ffmpeg_jobs.problems import Unavailable
 from ffmpeg_master.store.jobs import get
-from ffmpeg_master.store.tables import jobs
-from tests.api.conftest import JOB, MACHINE, until
+from ffmpeg_master.store.tables import attempts, jobs
+from tests.api.conftest import JOB, MACHINE, PATIENCE_SECONDS, in_thread, until
 from tests.masters.conftest import Farm
 
 #: A transaction that met another, and gave way.
@@ -60,3 +60,29 @@ def test_what_a_master_that_stands_still_holds_is_free_again(farm: Farm) -> None
     with farm.store.write() as connection:
         connection.execute(update_lease)
     until(lambda: client.job(late).state is State.QUEUED)
+
+
+def test_a_heartbeat_and_who_locks_the_same_jobs_pass_each_other(farm: Farm) -> None:
+    client = farm.client(farm.masters[0].ready().url)
+    client.register("ada", MACHINE)
+    low, high = sorted(client.submit_batch([JOB] * 2), key=lambda job: job.id)
+    claims: dict[str, Claim] = {}
+    for serial in (1, 2):
+        held = client.claim("ada", 5, serial)
+        assert held is not None
+        claims[held.job_id] = held
+    # The claim of the lower id is the one whose answer was lost.
+    with farm.store.write() as connection:
+        of = update(attempts).where(attempts.c.job_id == high.id)
+        connection.execute(of.values(claim_serial=3))
+    reports = (Report(high.id, 1, claims[high.id].token),)
+    with farm.store.write() as connection:
+        connection.exec_driver_sql("SET LOCAL deadlock_timeout = '10ms'")
+        get(connection, low.id)
+        thread, _ = in_thread(lambda: client.heartbeat("ada", Heartbeat(reports, claim_serial=3)))
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        with farm.store.read() as looking:
+            until(lambda: looking.exec_driver_sql(waiting).scalar())
+        get(connection, high.id)  # one of the two would have to give way
+    thread.join(PATIENCE_SECONDS)
+    assert client.job(low.id).state is State.QUEUED
