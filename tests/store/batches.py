@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, multiple, rule
 from sqlalchemy import func, select
 
-from ffmpeg_jobs.model import Claim, Outcome, Result, State
+from ffmpeg_jobs.model import Claim, Job, Outcome, Result, State
+from ffmpeg_master.model import Needs
 from ffmpeg_master.store import claims as store_claims
+from ffmpeg_master.store import intake
 from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.tables import is_live, jobs
 from tests import handing
@@ -35,8 +37,14 @@ class Batches(RuleBasedStateMachine):
         told=st.lists(st.tuples(claims, st.sampled_from(OUTCOMES)), max_size=4),
         worker=st.sampled_from(NAMES),
         most=st.integers(1, 3),
+        fresh=st.integers(0, 3),
     )
-    def claim_several(self, told: list[tuple[Claim, Outcome]], worker: str, most: int) -> Any:
+    def claim_several(
+        self, told: list[tuple[Claim, Outcome]], worker: str, most: int, fresh: int
+    ) -> Any:
+        for _ in range(fresh):  # mostly there is more than one to take
+            status, _ = intake.submit(self.store, intake.Submission(Job(), Needs(), 4, "digest"))
+            self.model[status.id] = Expected(status.job.max_attempts, self.clock())
         results = tuple(Result(c.job_id, c.attempt, c.token, outcome) for c, outcome in told)
         asked = store_claims.Asked(worker, LEASE, RETRY, most, None, results)
         given = store_claims.claim(self.store, asked, self.choices(worker))
