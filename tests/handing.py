@@ -40,7 +40,8 @@ def finish(
     store: Store, job_id: str, number: int, *, token: str, outcome: Outcome, retry_seconds: float
 ) -> JobStatus | None:
     """End that attempt."""
-    return queue.finish(store, Result(job_id, number, token, outcome), retry_seconds)
+    ended = queue.finish(store, Result(job_id, number, token, outcome), retry_seconds)
+    return None if ended is None else ended[0]
 
 
 def waiting(store: Store) -> list[Waiting]:

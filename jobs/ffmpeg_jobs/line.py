@@ -22,6 +22,8 @@ READ_TIMEOUT_SECONDS: Final = 30.0
 _NOT_NOW: Final = (502, 503, 504)
 #: What may always be sent twice.
 _REPEATABLE: Final = ("GET", "PUT")
+#: How the path of a job's retry ends.
+_RETRY: Final = "/retry"
 
 
 @dataclass(frozen=True)
@@ -111,10 +113,12 @@ def _repeatable(method: str, path: str) -> bool:
     """What has the effect of one if it is sent twice.
 
     Everything under /jobs: submit has its Idempotency-Key, cancel repeats do nothing, limits and
-    pause say what shall be, results are fenced. Heartbeats say how it is. A claim is not: its
-    job would wait until the worker's next claim.
+    pause say what shall be, results are fenced. Heartbeats say how it is. But a retry is not: the
+    job may have failed again meanwhile. Nor a claim: its job would wait until the worker's next.
     """
-    return method in _REPEATABLE or path.startswith("/jobs") or path.endswith("/heartbeat")
+    if method in _REPEATABLE or path.endswith("/heartbeat"):
+        return True
+    return path.startswith("/jobs") and not path.endswith(_RETRY)
 
 
 def _refused(trouble: MasterUnreachable | Problem) -> bool:
@@ -182,9 +186,15 @@ def _problem_body(answer: requests.Response) -> dict[str, Any]:
     return {"detail": f"{answer.status_code} {answer.reason} from {answer.url}"}
 
 
+class _Session(requests.Session):
+    def get_adapter(self, url: str) -> Any:
+        """The one with the longest prefix; a retry's is none that repeats POST."""
+        return super().get_adapter(url.rpartition("/jobs/")[0] if url.endswith(_RETRY) else url)
+
+
 def _session(urls: tuple[str, ...]) -> requests.Session:
     """What sends again what may be sent twice, when a master restarts or a line breaks."""
-    session = requests.Session()
+    session = _Session()
     alone = len(urls) == 1
     for url in urls:
         session.mount(url, HTTPAdapter(max_retries=_retry(_REPEATABLE, alone)))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 
 import structlog
 
+from ffmpeg_jobs.model import JobStatus
 from ffmpeg_master.master import Master
 from ffmpeg_master.store import attendance, audit, queue, tallies, waiting, workers
 
@@ -18,6 +20,10 @@ ROUND_SECONDS: Final = 1.0
 #: No round for this long, in seconds: nobody could extend a lease meanwhile. The machine slept,
 #: the process or the database stood still, or the clock was set.
 _AWAY_SECONDS: Final = 10.0
+#: A job is looked for this long after it was due, in seconds: it may be committed that late.
+_LATE_SECONDS: Final = 2.0
+#: Transactions of ``queue.expire`` or ``queue.overdue`` per round, of some 10 ms each.
+_ENDS_MOST: Final = 20
 #: Jobs deleted per round: a transaction of a few milliseconds.
 _FORGET_MOST: Final = 100
 #: Entries of the audit log, likewise.
@@ -32,6 +38,15 @@ def repeat(stopped: threading.Event, wait_seconds: float, work: Callable[[], Non
             work()
         except Exception:
             log.exception("housekeeping_failed")
+
+
+def _all(end_some: Callable[[], list[JobStatus]]) -> Iterator[JobStatus]:
+    """What ``end_some`` ends, until that is all; very many go on in the next round."""
+    for _ in range(_ENDS_MOST):
+        ended = end_some()
+        yield from ended
+        if len(ended) < queue.ENDED_MOST:
+            return
 
 
 class Housekeeping:
@@ -54,18 +69,25 @@ class Housekeeping:
 
     def round(self) -> None:
         """One round, by the store's clock."""
-        master, now, before = self._master, self._master.store.now(), self._last
-        self._last = now
+        master, now = self._master, self._master.store.now()
+        self._offer(now)
         self._attend()
         self._expire()
-        for status in queue.overdue(master.store):
+        for status in _all(partial(queue.overdue, master.store)):
             log.warning("deadline_passed", job=status.id)
             master.ended(status)
         master.settle()  # what a master that died left
-        # Retries, and what another master was told of and could not tell.
-        master.wakeup.wake_here(waiting.due(master.store, before, now))
         self._forget(now)
         tallies.fold(master.store)
+
+    def _offer(self, now: float) -> None:
+        """Retries, and what another master was told of and could not tell.
+
+        First, and again until it is done: what else a round does may fail.
+        """
+        since = self._last - _LATE_SECONDS
+        self._master.wakeup.wake_here(waiting.due(self._master.store, since, now))
+        self._last = now
 
     def _attend(self) -> None:
         lease_seconds = self._master.config.lease_seconds
@@ -76,7 +98,8 @@ class Housekeeping:
 
     def _expire(self) -> None:
         config = self._master.config
-        for status in queue.expire(self._master.store, config.lease_seconds, config.retry_seconds):
+        store, times = self._master.store, (config.lease_seconds, config.retry_seconds)
+        for status in _all(partial(queue.expire, store, *times)):
             log.warning(
                 "lease_expired", job=status.id, attempt=status.attempt, now=status.state.value
             )

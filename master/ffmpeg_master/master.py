@@ -10,6 +10,7 @@ from typing import Final
 import structlog
 
 from ffmpeg_jobs.model import FINAL_STATES, JobStatus
+from ffmpeg_jobs.problems import Unavailable
 from ffmpeg_master.auth import Gate
 from ffmpeg_master.config import Config
 from ffmpeg_master.feed import Feed
@@ -40,10 +41,17 @@ class Master:
     metrics: Metrics
 
     def ended(self, status: JobStatus) -> None:
-        """Count a job whose state changed, if it ended, and tell those who wait for it."""
+        """Count a job whose state changed, if it ended, and tell those who wait for it.
+
+        What was done is committed: it is not refused because of what only follows.
+        """
         self.metrics.ended(status, _duration_seconds(status))
         if status.awaited and status.state in FINAL_STATES:
-            self.settle()
+            try:
+                self.settle()
+            except Unavailable as problem:
+                # The housekeeping does it.
+                log.warning("settling_postponed", job=status.id, detail=problem.detail)
 
     def settle(self) -> None:
         """Start or end what waits for jobs that ended; very many go on in the next rounds."""

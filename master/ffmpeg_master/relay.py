@@ -7,6 +7,7 @@ and the housekeeping's each second, make up for it.
 from __future__ import annotations
 
 import os
+import re
 import select
 import threading
 from collections import Counter
@@ -17,7 +18,7 @@ from typing import Final
 import structlog
 
 from ffmpeg_jobs.problems import Unavailable
-from ffmpeg_master.store.engine import Store
+from ffmpeg_master.store.engine import Store, Unreachable
 from ffmpeg_master.store.notices import NOTICE_MAX_BYTES, Line
 
 log = structlog.get_logger()
@@ -25,6 +26,8 @@ log = structlog.get_logger()
 #: Between two tries to connect.
 _CONNECT_AGAIN_SECONDS: Final = 1.0
 
+#: As ``_notices`` writes it; anybody who may use the database may tell anything.
+_ROW: Final = re.compile(r"(?P<word>\S+) (?P<about>\S*) (?P<times>[0-9]{1,9})")
 #: What to do about a word, given what it is about ("" for nothing) and how often it was told.
 Hears = Mapping[str, Callable[[str, int], None]]
 
@@ -78,8 +81,7 @@ class Relay:
         poll.register(line.fileno(), select.POLLIN)
         poll.register(self._ear, select.POLLIN)
         while not self._stopped.is_set():
-            for notice in _notices(self._take_untold()):
-                line.tell(notice)
+            self._tell_all(line)
             # After that: what comes in while we tell makes no sound of its own.
             for notice in line.heard():
                 _hear(notice, hears)
@@ -87,17 +89,25 @@ class Relay:
             with suppress(BlockingIOError):
                 os.read(self._ear, 65536)
 
-    def _take_untold(self) -> Counter[tuple[str, str]]:
+    def _tell_all(self, line: Line) -> None:
         with self._lock:
             untold, self._untold = self._untold, Counter()
-        return untold
+        try:
+            for notice in _notices(untold):
+                line.tell(notice)
+        except Unreachable:
+            with self._lock:  # for the next line; what is told twice does no harm
+                self._untold += untold
+            raise
 
 
 def _hear(notice: str, hears: Hears) -> None:
     for row in notice.splitlines():
-        word, about, times = row.split(" ")
-        if word in hears:  # else a newer master's
-            hears[word](about, int(times))
+        said = _ROW.fullmatch(row)
+        if said is None:
+            log.warning("notice_malformed", row=row)
+        elif said["word"] in hears:  # else a newer master's
+            hears[said["word"]](said["about"], int(said["times"]))
 
 
 def _notices(untold: Counter[tuple[str, str]]) -> list[str]:

@@ -62,7 +62,8 @@ def line(rank: int, submitter: str, asked: Needs) -> str:
     Who waits in another line is never in the way, however many they are. Sizes count by their
     power of two, so that there are few lines.
     """
-    sizes = (asked.memory_mb.bit_length(), asked.disk_mb.bit_length())
+    asks = (asked.cpu_percent or 0, asked.memory_mb, asked.disk_mb)
+    sizes = tuple(size.bit_length() for size in asks)
     kind = sha256(repr((asked.encoder, asked.labels, asked.enforced, sizes)).encode()).hexdigest()[
         :8
     ]
@@ -144,13 +145,16 @@ def reserves(asked: Needs, machine: Machine) -> Use:
     )
 
 
-def has_room(asked: Needs, worker: Member) -> bool:
-    """Whether ``worker`` has what the job asks, beside what it runs."""
+def has_room(asked: Needs, worker: Member, *, others_give_way: bool = False) -> bool:
+    """Whether ``worker`` has what the job asks, beside what it runs.
+
+    What gives way stands still: it leaves its CPU, but keeps its memory and its disk.
+    """
     machine = worker.machine
     taken = [reserves(one, machine) for one in (*worker.running, asked)]
     whole = has(machine)
     return (
-        sum(use.cpu_percent for use in taken) <= whole.cpu_percent
+        (others_give_way or sum(use.cpu_percent for use in taken) <= whole.cpu_percent)
         and sum(use.memory_mb for use in taken) <= whole.memory_mb
         and sum(use.disk_mb for use in taken) <= whole.disk_mb
     )
@@ -175,7 +179,8 @@ def choose(
     for job in waiting:
         if (live_only and not job.live) or not _may_go(job, worker, others):
             continue
-        if has_room(job.needs, worker) or (job.live and worker.machine.preempts):
+        give_way = job.live and worker.machine.preempts
+        if has_room(job.needs, worker, others_give_way=give_way):
             return job
         waited_seconds = order.now_seconds - job.since_seconds
         if waited_seconds >= order.aging_seconds and _keeps_room(job, worker, others()):

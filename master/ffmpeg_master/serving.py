@@ -15,7 +15,7 @@ from ffmpeg_master.app import make_app
 from ffmpeg_master.config import Config
 from ffmpeg_master.housekeeping import Housekeeping
 from ffmpeg_master.master import Master, open_master
-from ffmpeg_master.store.engine import Unreachable
+from ffmpeg_master.store.engine import Collision, Unreachable
 from ffmpeg_master.store.schema import SchemaTooNew
 from ffmpeg_master.webhooks import Webhooks
 
@@ -51,10 +51,12 @@ class Serving:
 
 
 def _open(config: Config) -> Master:
-    """The master, when its PostgreSQL answers: after a power cut both start at once."""
+    """The master, when its database lets it: after a power cut both start at once, and while
+    masters are replaced others write.
+    """
     while True:
         try:
             return open_master(config)
-        except Unreachable as problem:
+        except (Collision, Unreachable) as problem:
             log.warning("database_unreachable", detail=problem.detail)
             time.sleep(_ASK_AGAIN_SECONDS)

@@ -103,11 +103,15 @@ class Wakeup:
         self._settled = self._generation
 
     def wake_worker(self, worker: str) -> None:
-        """``worker`` may take a job that it could not take before."""
+        """``worker`` may take a job that it could not take before, at whichever master it waits."""
+        self._wake_worker_here(worker)
+        self._tell("worker", worker, 1)
+
+    def _wake_worker_here(self, worker: str) -> None:
         with self._lock:
-            mine = next((w for w in self._waiters if w.worker == worker), None)
-            if mine is not None:
-                mine.event.set()
+            for waiter in self._waiters:
+                if waiter.worker == worker:
+                    waiter.event.set()
 
     def dismiss(self, worker: str) -> None:
         """End the claims that ``worker`` holds: it started anew and does not hear them."""
@@ -126,6 +130,7 @@ class Wakeup:
         """What to do about a word of another master's."""
         return {
             "wake": lambda _about, times: self.wake_here(times),
+            "worker": lambda about, _times: self._wake_worker_here(about),
             "dismiss": lambda about, _times: self._dismiss_here(about),
         }
 

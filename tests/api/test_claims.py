@@ -374,7 +374,7 @@ def test_a_claim_that_was_never_heard_of_is_given_out_again(inside: Inside) -> N
 
 def test_a_full_worker_that_preempts_hears_of_live_jobs_only(inside: Inside) -> None:
     client = inside.client(Role.WORKER)
-    client.register("ada", Machine(4, 8192, 1000, max_concurrent_jobs=1, preempts=True))
+    client.register("ada", Machine(4, 8192, 10000, 1, preempts=True))
     inside.client().submit(JOB | {"queue": "batch"})
     first = client.claim("ada", 0)
     assert first is not None

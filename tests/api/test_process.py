@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import socket
 import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from ffmpeg_jobs.model import Outcome, Role, State
+from ffmpeg_jobs.model import Outcome, Result, Role, State
 from ffmpeg_jobs.problems import Unavailable
+from ffmpeg_jobs.wire import to_json
 from tests.api.conftest import (
     JOB,
     MACHINE,
@@ -213,6 +216,38 @@ def test_a_client_that_hung_up_gets_no_job(launch: Launch) -> None:
     assert held is not None
     assert held.attempt == 1
     client.finish(held.job_id, 1, held.token, Outcome(State.COMPLETED))
+
+
+def test_it_waits_for_a_database_that_another_process_writes(launch: Launch) -> None:
+    first = launch().ready()
+    first.process.terminate()
+    first.process.wait(PATIENCE_SECONDS)
+    path = first.directory / "master.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as writer:
+        writer.execute("BEGIN EXCLUSIVE")
+        master = launch()
+        until(lambda: "database is locked" in master.log)
+    master.ready()
+
+
+def test_results_that_were_not_heard_are_not_taken_for_told(launch: Launch) -> None:
+    master = launch().ready()
+    client = master.client()
+    client.register("ada", MACHINE)
+    job_id = client.submit(JOB).id
+    held = client.claim("ada", 5)
+    assert held is not None
+    result = Result(job_id, 1, held.token, Outcome(State.COMPLETED))
+    body = json.dumps({"worker": "ada", "results": [to_json(result)]}).encode()
+    head = f"POST /claims HTTP/1.1\r\nHost: h\r\nContent-Length: {len(body)}\r\n"
+    head += "Content-Type: application/json\r\nConnection: close\r\n"
+    head += f"Authorization: Bearer {master.secrets[Role.WORKER]}\r\n\r\n"
+    with socket.create_connection(master.listener.getsockname()) as line:
+        line.sendall(head.encode() + body)
+        line.shutdown(socket.SHUT_WR)  # as if it were gone
+        answer = line.makefile("rb").read()
+    heard = client.job(job_id).state is State.COMPLETED
+    assert (heard, answer.split()[1]) == (False, b"503")
 
 
 def test_a_reload_takes_new_settings_and_refuses_bad_ones(launch: Launch, systemd: Systemd) -> None:

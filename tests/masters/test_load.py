@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import func, select
 
 from ffmpeg_jobs.client import MasterClient
-from ffmpeg_jobs.model import Claim, Outcome, State
+from ffmpeg_jobs.model import Claim, Heartbeat, Outcome, Report, Result, State
 from ffmpeg_jobs.problems import MasterUnreachable, Problem, StaleAttempt, Unavailable
 from ffmpeg_master.store.tables import attempts, jobs
 from tests.api.conftest import JOB, MACHINE, until
@@ -57,24 +57,48 @@ def submitter(client: MasterClient, number: int, seen: Seen) -> None:
         seen.accepted.append(status.id)
 
 
-def worker(client: MasterClient, name: str, seen: Seen) -> None:
-    until_answered(partial(client.register, name, MACHINE), seen.stop)
-    serial = 0
-    while not seen.stop.is_set():
-        serial += 1
-        try:
-            claim: Claim | None = client.claim(name, 1)
-        except (MasterUnreachable, Problem):
-            time.sleep(0.1)
-            continue
-        if claim is None:
-            continue
-        tell = partial(client.finish, claim.job_id, claim.attempt, claim.token, DONE)
-        try:
-            until_answered(tell, seen.stop)
-        except StaleAttempt:
-            continue
-        seen.finished.append((claim.job_id, claim.attempt))
+class Worker:
+    """Takes several jobs at once, and tells of them with the next claim; a heartbeat goes beside.
+
+    As a real one, it tells again, each alone, what travelled with a claim that was not answered.
+    """
+
+    def __init__(self, client: MasterClient, name: str, seen: Seen) -> None:
+        self.client, self.name, self.seen = client, name, seen
+        self.running: tuple[Claim, ...] = ()
+        self.serial = 0
+
+    def heartbeats(self) -> None:
+        while not self.seen.stop.wait(0.2):
+            serial = self.serial  # read first: what earlier claims brought is in the reports
+            reports = tuple(Report(c.job_id, c.attempt, c.token) for c in self.running)
+            with suppress(MasterUnreachable, Problem):
+                self.client.heartbeat(self.name, Heartbeat(reports, claim_serial=serial))
+
+    def work(self) -> None:
+        until_answered(partial(self.client.register, self.name, MACHINE), self.seen.stop)
+        threading.Thread(target=self.heartbeats, daemon=True).start()
+        while not self.seen.stop.is_set():
+            self.serial += 1
+            done = [Result(c.job_id, c.attempt, c.token, DONE) for c in self.running]
+            try:
+                found = self.client.claims(self.name, 1, self.serial, most=3, results=done)
+            except (MasterUnreachable, Problem):
+                for result in done:
+                    self.tell(result)
+                self.running = ()
+                time.sleep(0.1)
+                continue
+            refused = {(row.job_id, row.attempt) for row in found.refused}
+            told = [(row.job_id, row.attempt) for row in done]
+            self.seen.finished.extend(at for at in told if at not in refused)
+            self.running = found.claims
+
+    def tell(self, result: Result) -> None:
+        tell = partial(self.client.finish, result.job_id, result.attempt, result.token, DONE)
+        with suppress(StaleAttempt):
+            until_answered(tell, self.seen.stop)
+            self.seen.finished.append((result.job_id, result.attempt))
 
 
 @pytest.fixture
@@ -86,8 +110,9 @@ def test_nothing_is_lost_done_twice_or_forgotten(farm: Farm, postgres: Postgres)
     for master in farm.masters:
         master.ready()
     seen = Seen()
-    roles = [partial(submitter, farm.client(), n, seen) for n in range(SUBMITTERS)]
-    roles += [partial(worker, farm.client(), f"worker{n}", seen) for n in range(WORKERS)]
+    roles: list[Callable[[], None]] = []
+    roles += [partial(submitter, farm.client(), n, seen) for n in range(SUBMITTERS)]
+    roles += [Worker(farm.client(), f"worker{n}", seen).work for n in range(WORKERS)]
     threads = [threading.Thread(target=role, daemon=True) for role in roles]
     for thread in threads:
         thread.start()

@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from sqlalchemy import insert, update
 from ffmpeg_jobs.model import Claim, Heartbeat, Job, Order, Outcome, Report, Role, State
 from ffmpeg_jobs.problems import Unavailable
 from ffmpeg_master import config
+from ffmpeg_master.housekeeping import Housekeeping
 from ffmpeg_master.master import Master, open_master
 from ffmpeg_master.model import Grant, Needs
 from ffmpeg_master.store import attendance, intake, keys, queue, workers
@@ -24,7 +26,17 @@ from ffmpeg_master.store.engine import Collision, Store
 from ffmpeg_master.store.jobs import get
 from ffmpeg_master.store.tables import keys as keys_table
 from tests import handing
-from tests.api.conftest import JOB, MACHINE, PATIENCE_SECONDS, in_thread, start, until
+from tests.api.conftest import (
+    JOB,
+    MACHINE,
+    PATIENCE_SECONDS,
+    Clock,
+    Inside,
+    add_key,
+    in_thread,
+    start,
+    until,
+)
 from tests.api.conftest import environment as its_environment
 from tests.masters.conftest import Farm
 from tests.postgres import Postgres
@@ -123,6 +135,26 @@ def test_claims_that_a_worker_left_end_at_every_master(
     other.wakeup.dismiss("ada")
     thread.join(PATIENCE_SECONDS / 2)
     assert (found, len(one.wakeup)) == ([None], 0)
+
+
+def test_a_claim_at_one_hears_of_the_room_that_a_result_at_the_other_made(
+    pair: list[Master], postgres: Postgres
+) -> None:
+    secrets = {Role.ADMIN: add_key(pair[0], "test", Role.ADMIN)}
+    sides = [Inside(master, Clock(), Housekeeping(master), secrets, []) for master in pair]
+    here, there = (side.client() for side in sides)
+    until(lambda: len(listeners(postgres)) >= 2)
+    here.register("ada", replace(MACHINE, max_concurrent_jobs=1))
+    here.submit(JOB)
+    first = here.claim("ada", 0)
+    assert first is not None
+    waiting = here.submit(JOB).id
+    thread, found = in_thread(lambda: sides[0].client().claim("ada", PATIENCE_SECONDS))
+    until(lambda: len(pair[0].wakeup) == 1)
+    time.sleep(0.2)  # its look finds that it is full
+    there.finish(first.job_id, first.attempt, first.token, Outcome(State.COMPLETED))
+    thread.join(PATIENCE_SECONDS / 2)
+    assert [claim.job_id for claim in found] == [waiting]
 
 
 def test_a_worker_never_holds_more_than_it_may(url: str) -> None:

@@ -14,7 +14,6 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
-    RuleBasedStateMachine,
     consumes,
     initialize,
     invariant,
@@ -50,23 +49,19 @@ from ffmpeg_master.store.tallies import fold
 from ffmpeg_master.store.transitions import GIVE_BACKS_MAX
 from tests import handing
 from tests.store import counted
+from tests.store.batches import MOST, NAMES, Batches
 from tests.store.conftest import Clock
 from tests.store.expected import LEASE, LIVE, OUTCOMES, RETRY, Expected
 
-MOST = 2  #: jobs that a worker may hold
-NAMES = ("ada", "bob", "cyd")
 #: Examples and their steps: many where they are quick.
 EFFORT = {"sqlite": (60, 50), "postgresql": (25, 50)}
 
 
-class Life(RuleBasedStateMachine):
+class Life(Batches):
     """Users, workers and time."""
 
-    store: Store
-    clock: Clock
-
     accepted: Any = Bundle("accepted")
-    claims: Any = Bundle("claims")
+    claims: Any = Batches.claims
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,7 +70,7 @@ class Life(RuleBasedStateMachine):
             connection.execute(delete(workers_table))
         for name in NAMES:
             workers.register(self.store, name, Machine(4, 8192, 1000, max_concurrent_jobs=MOST))
-        self.model: dict[str, Expected] = {}
+        self.model = {}
         self.keys: dict[str, str] = {}
 
     # What users do.
@@ -118,7 +113,10 @@ class Life(RuleBasedStateMachine):
         if expected.state in (State.COMPLETED, State.FAILED):
             self.refused(Conflict, lambda: queue.cancel(self.store, job_id), job_id)
             return
-        queue.cancel(self.store, job_id)
+        _, ended = queue.cancel(self.store, job_id)
+        assert ended is (expected.state is State.QUEUED)
+        if expected.state is State.CANCELED:
+            return
         expected.cancel_requested = True
         if expected.state is State.QUEUED:
             expected.state = State.CANCELED
@@ -149,21 +147,15 @@ class Life(RuleBasedStateMachine):
 
     @rule(target=claims, job_id=accepted, worker=st.sampled_from(NAMES))
     def claim(self, job_id: str, worker: str) -> Any:
-        expected, now = self.model[job_id], self.clock()
+        expected, has_room = self.model[job_id], self.holds(worker) < MOST
         held = handing.claim(self.store, job_id, worker, most=MOST, lease_seconds=LEASE)
-        has_room = sum(j.worker == worker and j.state in LIVE for j in self.model.values()) < MOST
-        may = expected.state is State.QUEUED and not expected.waits
-        if not may or not has_room or expected.not_before > now:
+        if not has_room or not self.may_go(expected):
             assert held is None
             return multiple()
-        if held is None:  # not sooner than without, nor later than with the spread
-            assert now < expected.not_before + 0.25 * RETRY * 2 ** (expected.tries - 1)
+        if held is None:
+            assert not self.must_go(expected)
             return multiple()
-        expected.attempt += 1
-        expected.tries += 1
-        expected.state, expected.worker, expected.told = State.RUNNING, worker, None
-        expected.lease_until = now + LEASE
-        assert held.attempt == expected.attempt
+        self.is_taken(held, worker)
         return held
 
     @rule(target=claims, worker=st.sampled_from(NAMES))

@@ -11,6 +11,7 @@ from ffmpeg_jobs.model import CallbackState, Claim, Job, Outcome, Reason, State
 from ffmpeg_master.model import Needs, Webhook
 from ffmpeg_master.store import dependencies, giveback, intake, outbox, queue
 from ffmpeg_master.store.engine import Store
+from ffmpeg_master.store.jobs import show
 from tests import handing
 from tests.store.conftest import Clock
 
@@ -123,6 +124,16 @@ def test_however_a_job_ends_it_is_told(line: Queue, end: str) -> None:
     (webhook,) = line.told()
     assert webhook.type == event == f"job.{webhook.status.state.value}"
     assert webhook.status.job.callback_url == URL
+    assert line.told() == []
+
+
+def test_a_cancel_that_comes_late_changes_and_tells_nothing(line: Queue) -> None:
+    claim = line.started()
+    line.finish(claim, Outcome(State.CANCELED, Reason.CANCELED, "stopped at the machine"))
+    assert [webhook.type for webhook in line.told()] == ["job.canceled"]
+    before = show(line.store, claim.job_id)
+    line.clock.forward(1)
+    assert queue.cancel(line.store, claim.job_id) == (before, False)
     assert line.told() == []
 
 

@@ -10,7 +10,9 @@ from tests.system.farm import Farm, scope, worker_with
 
 pytestmark = pytest.mark.lab
 
-LONG = ("--scenario", "preview", "--duration", "3600", "--cpu", "10")
+#: Who stands still keeps its memory and disk, so both jobs must fit.
+SIZES = ("--cpu", "10", "--memory", "256", "--disk", "100")
+LONG = ("--scenario", "preview", "--duration", "3600", *SIZES)
 
 
 @pytest.fixture

@@ -197,6 +197,18 @@ def test_a_claim_is_sent_once(server: Server) -> None:
     assert len(server.heard) == 1
 
 
+def test_a_retry_is_sent_once(server: Server, other: Server) -> None:
+    """It may have been heard, and the job have failed again since."""
+    server.answers = [Said(None)]
+    client = MasterClient(Endpoint(f"{server.url},{other.url}", "the-key"))
+    with pytest.raises(MasterUnreachable):
+        client.retry("aaaaaaaaaaaa")
+    with pytest.raises(MasterUnreachable):
+        server.client().retry("aaaaaaaaaaaa")
+    assert [path for _, path, _ in server.heard] == ["/jobs/aaaaaaaaaaaa/retry"] * 2
+    assert other.heard == []
+
+
 def test_no_work_is_none(server: Server) -> None:
     server.answers = [Said(b"", 204)]
     assert server.client().claim("w", 0) is None

@@ -162,7 +162,7 @@ def test_nothing_is_read_once_a_job_is_found() -> None:
 def test_a_full_worker_that_preempts_gets_live_jobs_only() -> None:
     waiting = [Waiting("batch", Needs()), Waiting("live", Needs(), live=True)]
     full = member(running=2)
-    preempting = member(running=2, machine=replace(MACHINE, preempts=True))
+    preempting = member(running=2, machine=replace(MACHINE, preempts=True, disk_free_mb=15000))
     assert chosen_id(waiting, full, list, ORDER) is None
     assert chosen_id(waiting, preempting, list, ORDER) == "live"
     assert chosen_id(waiting[:1], preempting, list, ORDER) is None
@@ -171,6 +171,24 @@ def test_a_full_worker_that_preempts_gets_live_jobs_only() -> None:
         chosen_id(waiting, replace(preempting, running=(Needs(),)), list, scheduling.Order())
         == "batch"
     )
+
+
+@pytest.mark.parametrize(
+    ("asked", "chosen"),
+    [
+        (Needs(cpu_percent=400, memory_mb=1192, disk_mb=400), "live"),
+        (Needs(cpu_percent=400, memory_mb=1193, disk_mb=400), None),
+        (Needs(cpu_percent=400, memory_mb=1192, disk_mb=401), None),
+    ],
+)
+@pytest.mark.parametrize("slots", [1, 2])
+def test_what_gives_way_to_live_jobs_leaves_its_cpu_only(
+    slots: int, asked: Needs, chosen: str | None
+) -> None:
+    machine = replace(MACHINE, preempts=True, max_concurrent_jobs=slots)
+    runs = Needs(cpu_percent=400, memory_mb=7000, disk_mb=600)
+    worker = replace(member(machine=machine), running=(runs,))
+    assert chosen_id([Waiting("live", asked, live=True)], worker, list, ORDER) == chosen
 
 
 @pytest.mark.parametrize(

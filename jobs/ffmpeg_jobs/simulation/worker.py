@@ -166,6 +166,8 @@ class Worker:
         found = await self._claims.ask("POST", "/claims", asked, wait_seconds=CLAIM_WAIT_SECONDS)
         self._figures.requests += 1
         if done is not None:
+            if found is None:
+                raise MasterUnreachable("the master answered a result with nothing")
             self._figures.took("result", time.monotonic() - sent_at)
             self._report()
             for refused in found["refused"]:

@@ -48,6 +48,8 @@ def claim(call: Call) -> Answer:
         lambda: _try_claim(master, terms) if call.connected() else None,
     )
     if given is None:
+        if results:  # dismissed, or gone, before the first look
+            raise Unavailable("the results were not heard; tell them again")
         return Answer(204)
     _tell(call, given)
     return Answer(body=Claimed(given.claims, given.refused))
@@ -91,15 +93,15 @@ def finish(call: Call) -> Answer:
     outcome = from_json(Outcome, call.body["outcome"])
     result = Result(job_id, number, call.body["token"], outcome)
     try:
-        status = queue.finish(master.store, result, master.config.retry_seconds)
+        ended = queue.finish(master.store, result, master.config.retry_seconds)
     except StaleAttempt:
         log.warning("result_refused", job=job_id, attempt=number, by=call.by)
         raise
-    if status is not None:
+    if ended is not None:
+        status, worker = ended
         _ended(call, status)
-        if status.worker is not None:
-            # A claim of its own that waits, for live jobs only while it was full.
-            master.wakeup.wake_worker(status.worker)
+        # A claim of its own that waits, for live jobs only while it was full.
+        master.wakeup.wake_worker(worker)
     return Answer(204)
 
 

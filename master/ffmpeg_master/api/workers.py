@@ -6,7 +6,7 @@ from typing import Final
 
 import structlog
 
-from ffmpeg_jobs.model import Heartbeat, HeartbeatAnswer, HeartbeatOrder, JobStatus, Machine
+from ffmpeg_jobs.model import Heartbeat, HeartbeatAnswer, HeartbeatOrder, Machine
 from ffmpeg_jobs.schema import from_json
 from ffmpeg_master.api.call import Answer, Call
 from ffmpeg_master.master import Master
@@ -34,11 +34,13 @@ def heartbeat(call: Call) -> Answer:
     told = from_json(Heartbeat, call.body)
     with master.store.write():  # one transaction for what most requests are
         orders = queue.heartbeat(master.store, name, told, master.config.lease_seconds)
-        lost = _take_back_unheard(master, name, told)
+        reported = {(report.job_id, report.attempt) for report in told.running}
+        unheard = told.claim_serial is not None and giveback.any_unheard(
+            master.store, name, told.claim_serial, reported
+        )
         answer = _answer(master, name, orders)
-    for status in lost:
-        log.warning("claim_unheard", job=status.id, attempt=status.attempt, worker=name)
-    master.given_back(lost)
+    if unheard:
+        _take_back_unheard(master, name, told.claim_serial or 0, reported)
     if told.draining:
         master.wakeup.dismiss(name)
     return Answer(body=answer)
@@ -59,7 +61,7 @@ def _set_cordoned(call: Call, cordoned: bool) -> Answer:
     workers.set_cordoned(call.master.store, name, cordoned, call.act)
     log.info("worker_cordon_changed", worker=name, by=call.by, cordoned=cordoned)
     if not cordoned:
-        call.master.wakeup.wake()  # jobs may wait for it alone
+        call.master.wakeup.wake_worker(name)
     return Answer(204)
 
 
@@ -76,7 +78,7 @@ def undrain(call: Call) -> Answer:
     name = call.path["name"]
     workers.undrain(call.master.store, name, call.act)
     log.info("worker_undrained", worker=name, by=call.by)
-    call.master.wakeup.wake()
+    call.master.wakeup.wake_worker(name)
     return Answer(204)
 
 
@@ -88,13 +90,19 @@ def remove(call: Call) -> Answer:
     return Answer(204)
 
 
-def _take_back_unheard(master: Master, name: str, told: Heartbeat) -> list[JobStatus]:
-    """Answers to claims get lost on their way; their jobs need not wait for the lease."""
-    if told.claim_serial is None:
-        return []
-    reported = {(report.job_id, report.attempt) for report in told.running}
-    again_seconds = master.config.retry_seconds
-    return giveback.unheard(master.store, name, told.claim_serial, reported, again_seconds)
+def _take_back_unheard(
+    master: Master, name: str, serial: int, reported: set[tuple[str, int]]
+) -> None:
+    """Answers to claims get lost on their way; their jobs need not wait for the lease.
+
+    In a transaction of its own: who locks several jobs does it once, by their ids.
+    """
+    lost = giveback.unheard(master.store, name, serial, reported, master.config.retry_seconds)
+    for status in lost:
+        log.warning("claim_unheard", job=status.id, attempt=status.attempt, worker=name)
+    master.given_back(lost)
+    if lost:
+        master.wakeup.wake_worker(name)  # it has room for others than these
 
 
 def _answer(master: Master, name: str, orders: tuple[HeartbeatOrder, ...]) -> HeartbeatAnswer:

@@ -39,6 +39,7 @@ class Ending:
     attempt: Mapping[str, Any]
     job: Mapping[str, Any]
     status: JobStatus  #: the job, as it stands then
+    worker: str  #: who held it
 
 
 def of_result(
@@ -108,7 +109,7 @@ def ending(
     }
     status = status_of(SimpleNamespace(**{**row._mapping, **job}))
     attempt = {"of_job": row.id, "at": row.attempt, "ended_at": now, **how}
-    return Ending(attempt, {"of_job": row.id, **job}, status)
+    return Ending(attempt, {"of_job": row.id, **job}, status, row.worker)
 
 
 def write(connection: Connection, now: float, endings: Sequence[Ending]) -> list[JobStatus]:

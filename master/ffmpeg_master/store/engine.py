@@ -34,14 +34,18 @@ _BUSY_TIMEOUT_MS: Final = 5000
 _POOL_SIZE: Final = 10
 #: How long a request waits for one of them, in seconds.
 _POOL_TIMEOUT_SECONDS: Final = 10
-#: PostgreSQL ends a statement, or its wait for a lock, after this long (ms).
-_STATEMENT_TIMEOUT_MS: Final = 30_000
 #: A machine that is gone is found out in about 20 s (tcp(7)); without, it takes hours.
-_KEEPALIVES: Final = {
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 2,
-    "tcp_user_timeout": 20_000,
+_KEEPALIVES: Final = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 2}
+_TCP_TIMEOUT: Final = {"tcp_user_timeout": 20_000}  # ms
+#: What PostgreSQL does for each of our connections; times in ms.
+_SETTINGS: Final = {
+    "synchronous_commit": "on",  # an accepted job survives a power cut, whatever its default is
+    "statement_timeout": 30_000,  # of a wait for a lock, too
+    # A master that stands still, or is gone, holds no lock for longer. Ours never pause so long.
+    "idle_in_transaction_session_timeout": 10_000,
+    "client_connection_check_interval": 5_000,  # while a statement runs, or waits
+    **{f"tcp_{name}": value for name, value in _KEEPALIVES.items()},
+    **_TCP_TIMEOUT,
 }
 #: Of our advisory lock: the first bytes of sha256("ffmpeg-master schema").
 _SCHEMA_LOCK: Final = 0x56497F92
@@ -49,6 +53,8 @@ _SCHEMA_LOCK: Final = 0x56497F92
 _HOLD_LOCK: Final = _SCHEMA_LOCK + 1
 #: serialization_failure and deadlock_detected (PostgreSQL, appendix A).
 _COLLISIONS: Final = ("40001", "40P01")
+#: Another process writes, and did not end in time (sqlite.org/rescode.html).
+_BUSY: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 class Collision(Unavailable):
@@ -214,7 +220,8 @@ def _translated() -> Iterator[None]:
         if isinstance(error, IntegrityError) or _sqlstate(error) in _COLLISIONS:
             raise Collision(f"the database refused: {words}") from error
         # psycopg2's class of what is the server's or the network's fault.
-        if isinstance(error, OperationalError) and hasattr(error.orig, "pgcode"):
+        faulty = isinstance(error, OperationalError) and hasattr(error.orig, "pgcode")
+        if faulty or getattr(error.orig, "sqlite_errorcode", None) in _BUSY:
             raise Unreachable(f"the database does not answer: {words}") from error
         raise Unavailable(f"the database does not answer: {words}") from error
 
@@ -242,9 +249,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 def _set_up_postgresql(connection: Any, _record: object) -> None:
     with connection.cursor() as cursor:
-        # An accepted job survives a power cut, whatever the server's default is.
-        cursor.execute("SET synchronous_commit = on")
-        cursor.execute(f"SET statement_timeout = {_STATEMENT_TIMEOUT_MS}")
+        cursor.execute("; ".join(f"SET {name} = {value}" for name, value in _SETTINGS.items()))
     connection.commit()
 
 
@@ -279,7 +284,7 @@ _KINDS: Final = {
             "max_overflow": 0,
             "executemany_mode": "values_plus_batch",  # one round trip for many rows
             "pool_timeout": _POOL_TIMEOUT_SECONDS,
-            "connect_args": {"application_name": "ffmpeg-master", **_KEEPALIVES},
+            "connect_args": {"application_name": "ffmpeg-master", **_KEEPALIVES, **_TCP_TIMEOUT},
         },
         _set_up_postgresql,
         prepare=_prepare_postgresql,
@@ -287,6 +292,7 @@ _KINDS: Final = {
         writes={"isolation_level": "READ COMMITTED"},
         lock_schema=(
             "SET LOCAL statement_timeout = 0",  # another master may be at it for minutes
+            "SET LOCAL idle_in_transaction_session_timeout = 0",  # and this one in Python
             f"SELECT pg_advisory_xact_lock({_SCHEMA_LOCK})",
         ),
         # Unlike a row's lock, it is written nowhere: a claim that finds no job costs no write.

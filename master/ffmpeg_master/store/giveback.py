@@ -42,6 +42,13 @@ def release(
         return None
 
 
+def any_unheard(store: Store, worker: str, serial: int, reported: set[tuple[str, int]]) -> bool:
+    """Whether there is something to do for ``unheard``; mostly there is not."""
+    with store.read() as connection:
+        found = connection.execute(_OF_EARLIER_CLAIMS, {"by": worker, "serial": serial})
+        return any(_key(row) not in reported for row in found)
+
+
 def unheard(
     store: Store,
     worker: str,
@@ -54,11 +61,8 @@ def unheard(
     Whoever makes the claim ``serial`` has heard the answers of all before it, or lost them; what
     it heard and has not told the end of, it has ``reported``.
     """
-    asked = {"by": worker, "serial": serial}
-    with store.read() as connection:
-        if all(_key(row) in reported for row in connection.execute(_OF_EARLIER_CLAIMS, asked)):
-            return []
     why = "its worker never heard of it"
+    asked = {"by": worker, "serial": serial}
     with store.write() as connection:
         rows = connection.execute(_HOLD_OF_EARLIER_CLAIMS, asked).all()
         lost = [row for row in rows if _key(row) not in reported]

@@ -36,6 +36,8 @@ from ffmpeg_master.store.tables import is_live, is_queued, jobs, workers
 from ffmpeg_master.store.workers import unknown
 
 _LIVE: Final = (State.RUNNING.value, State.PAUSED.value)
+#: Jobs that ``expire`` or ``overdue`` end at once.
+ENDED_MOST: Final = 100
 _STILL_BLOCKED: Final = "jobs that it depends on had not completed in time"
 
 
@@ -44,14 +46,14 @@ _STILL_BLOCKED: Final = "jobs that it depends on had not completed in time"
 _LATE: Final = (
     select(jobs)
     .where(is_live, jobs.c.lease_until < bindparam("now"))
-    .limit(100)
+    .limit(ENDED_MOST)
     .with_for_update(skip_locked=True)
 )
 #: Queued jobs that would start later than they may.
 _OVERDUE: Final = (
     select(jobs.c.id, jobs.c.blocked)
     .where(is_queued, jobs.c.deadline <= bindparam("now"))
-    .limit(100)
+    .limit(ENDED_MOST)
     .with_for_update(skip_locked=True)
 )
 _CHANGE_JOB: Final = update(jobs).where(jobs.c.id == bindparam("job_id"))
@@ -114,15 +116,18 @@ def _wanted(row: Any) -> Terms:
     return Terms(row.pause_requested, limits.max_cpu_percent, limits.max_memory_mb)
 
 
-def finish(store: Store, result: Result, retry_seconds: float) -> JobStatus | None:
-    """End an attempt as its worker tells it; None: it had told the same before.
+def finish(store: Store, result: Result, retry_seconds: float) -> tuple[JobStatus, str] | None:
+    """End an attempt as its worker tells it; its job, as it stands now, and the worker's name.
 
+    None: it had told the same before.
     Raises StaleAttempt, and then nothing was changed.
     """
     with store.write() as connection:
         now = store.now()
         ending = endings.of_result(connection, now, result, retry_seconds)
-        return None if ending is None else endings.write(connection, now, [ending])[0]
+        if ending is None:
+            return None
+        return endings.write(connection, now, [ending])[0], ending.worker
 
 
 def cancel(store: Store, job_id: str, act: Act | None = None) -> tuple[JobStatus, bool]:
@@ -137,7 +142,7 @@ def cancel(store: Store, job_id: str, act: Act | None = None) -> tuple[JobStatus
                 f"job {job_id} is {status.state.value}; only a live one can be canceled",
                 state=status.state.value,
             )
-        if status.cancel_requested:
+        if status.cancel_requested or status.state is State.CANCELED:
             return status, False
         return _cancel(connection, status, store.now(), act), status.state is State.QUEUED
 
@@ -162,7 +167,7 @@ def _cancel(connection: Connection, status: JobStatus, now: float, act: Act | No
 
 
 def expire(store: Store, lease_seconds: float, retry_seconds: float) -> list[JobStatus]:
-    """End the attempts whose lease ran out; their jobs, as they stand now."""
+    """End up to ENDED_MOST attempts whose lease ran out; their jobs, as they stand now."""
     with store.write() as connection:
         now = store.now()
         late = [
@@ -180,7 +185,7 @@ def expire(store: Store, lease_seconds: float, retry_seconds: float) -> list[Job
 
 
 def overdue(store: Store) -> list[JobStatus]:
-    """End queued jobs whose deadline passed; as they stand now."""
+    """End up to ENDED_MOST queued jobs whose deadline passed; as they stand now."""
     with store.write() as connection:
         now = store.now()
         rows = connection.execute(_OVERDUE, {"now": now}).all()

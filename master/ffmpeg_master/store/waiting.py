@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from heapq import merge
 from typing import Any, Final
 
-from sqlalchemy import bindparam, exists, func, select, tuple_
+from sqlalchemy import bindparam, exists, func, or_, select, tuple_
 
 from ffmpeg_jobs.model import Queue
 from ffmpeg_master.model import Waiting
@@ -20,6 +20,12 @@ from ffmpeg_master.store.tables import is_ready, jobs, ready, workers
 #: Rows fetched of a line while looking for a job that fits: mostly one of the first does.
 _WAITING_FIRST: Final = 8
 _WAITING_MOST: Final = 512
+
+
+def _in_time(table: Any, now: str) -> Any:
+    """That a job may still start; who may not is in nobody's way until it is ended."""
+    return or_(table.c.deadline.is_(None), table.c.deadline > bindparam(now))
+
 
 #: The lines that jobs wait in, each found by one step in an index (a loose index scan).
 _FIRST_LINE: Final = (
@@ -37,6 +43,7 @@ _CAME: Final = (
     select(func.count())
     .where(ready(_came), _came.c.line == _LINES_CTE.c.line)
     .where(_came.c.not_before > bindparam("after"), _came.c.not_before <= bindparam("until"))
+    .where(_in_time(_came, "until"))
     .scalar_subquery()
 )
 _DUE: Final = select(func.coalesce(func.sum(_CAME), 0)).select_from(_LINES_CTE)
@@ -49,7 +56,7 @@ _first: Final = jobs.alias("first")
 _FIRST: Final = (
     select(_first.c.number)
     .where(ready(_first), _first.c.line == _LINES_CTE.c.line)
-    .where(_first.c.not_before <= bindparam("now"))
+    .where(_first.c.not_before <= bindparam("now"), _in_time(_first, "now"))
     .order_by(_first.c.not_before, _first.c.number)
     .limit(1)
     .scalar_subquery()
@@ -62,6 +69,7 @@ _AFTER: Final = tuple_(jobs.c.not_before, jobs.c.number) > tuple_(
 _REST: Final = (
     select(*_COLUMNS)
     .where(is_ready, jobs.c.line == bindparam("of"), jobs.c.not_before <= bindparam("now"), _AFTER)
+    .where(_in_time(jobs, "now"))
     .order_by(jobs.c.not_before, jobs.c.number)
 )
 _FEW: Final = _REST.limit(_WAITING_FIRST)

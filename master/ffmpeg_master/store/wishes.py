@@ -10,16 +10,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import bindparam, update
+from sqlalchemy import bindparam, select, update
 
 from ffmpeg_jobs.model import FINAL_STATES, Job, JobStatus, State
 from ffmpeg_jobs.problems import Conflict
+from ffmpeg_master import scheduling
 from ffmpeg_master.model import Act
 from ffmpeg_master.store import audit
 from ffmpeg_master.store.engine import Connection, Store
 from ffmpeg_master.store.jobs import dump, get
 from ffmpeg_master.store.tables import jobs
 
+_SUBMITTER: Final = select(jobs.c.submitter).where(jobs.c.id == bindparam("job_id"))
 _CHANGE: Final = update(jobs).where(jobs.c.id == bindparam("job_id"))
 
 
@@ -46,14 +48,16 @@ def set_limits(
             )
         now = store.now()
         audit.note(connection, now, act, job_id, **limits)
-        return _change(connection, status, now, **_limits(job)), True
+        submitter = connection.execute(_SUBMITTER, {"job_id": job_id}).scalar_one()
+        return _change(connection, status, now, **_limits(job, submitter or "")), True
 
 
-def _limits(job: Job) -> dict[str, Any]:
+def _limits(job: Job, submitter: str) -> dict[str, Any]:
     """The job, and the columns that choosing a worker goes by."""
-    limits = job.resource_limits
-    needs = {"cpu_percent": limits.max_cpu_percent, "memory_mb": limits.max_memory_mb or 0}
-    return {"job": dump(job), **needs}
+    asked = scheduling.needs(job)
+    line = scheduling.line(scheduling.rank(job), submitter, asked)
+    needs = {"cpu_percent": asked.cpu_percent, "memory_mb": asked.memory_mb}
+    return {"job": dump(job), "line": line, **needs}
 
 
 def set_paused(

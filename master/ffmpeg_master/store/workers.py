@@ -123,6 +123,7 @@ def _change(
     store: Store, name: str, act: Act | None, values: dict[str, Any], **detail: Any
 ) -> None:
     with store.write() as connection:
+        store.hold(connection, name)  # no claim goes by what was before
         change = update(workers).where(workers.c.name == name).values(values)
         if connection.execute(change).rowcount == 0:
             raise unknown(name)
@@ -141,6 +142,7 @@ def drained(store: Store, name: str) -> tuple[bool, float | None]:
 def remove(store: Store, name: str, online_seconds: float, act: Act | None = None) -> None:
     """Forget a worker. Raises NotFound, or Conflict while it is online or holds jobs."""
     with store.write() as connection:
+        store.hold(connection, name)  # no claim of its own is on its way
         row = connection.execute(_HOLD_BY_NAME, {"by": name}).first()
         if row is None:
             raise unknown(name)
