@@ -1,6 +1,7 @@
 """What each of our daemons does at birth and death: log, tell systemd, find its sockets.
 
-The only user of pystemd (sd_notify(3), sd_watchdog_enabled(3), sd_listen_fds(3)).
+The only user of pystemd (sd_notify(3), sd_watchdog_enabled(3), sd_listen_fds(3),
+sd_journal_sendv(3)).
 """
 
 from __future__ import annotations
@@ -14,36 +15,79 @@ from typing import Any
 
 import structlog
 from pystemd import daemon as systemd
+from pystemd import journal
 
 # systemd reads "<N>" before a line as its priority (sd-daemon(3)).
 _PRIORITY = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 
 
+#: Of the journal's fields that are ours: ``journalctl FFMPEG_JOB=ID``.
+_FIELD = "FFMPEG_"
+
+
+class _Journal:
+    """The journal's own door, where an entry has fields; one line of stderr has only a text."""
+
+    def __init__(self, *_: object) -> None:
+        self._name = os.path.basename(sys.argv[0])  # noqa: PTH119 - may be no path
+
+    def debug(self, **fields: str) -> None:
+        """Send an entry."""
+        journal.sendv(SYSLOG_IDENTIFIER=self._name, **fields)
+
+    info = warning = error = critical = debug
+
+
 def set_up_logging(level: str = "info") -> None:
-    """Log to stderr: for the journal with a priority prefix, on a terminal with colours."""
-    for_journal = "JOURNAL_STREAM" in os.environ
-    on_terminal = sys.stderr.isatty()
-    processors: list[Any] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.format_exc_info,
-        _escape,
-    ]
-    if not for_journal:
-        processors.append(structlog.processors.TimeStamper(fmt="iso"))
-    if on_terminal:
-        processors.append(structlog.dev.ConsoleRenderer())
-    else:
-        processors.append(
-            structlog.processors.LogfmtRenderer(key_order=["event"], bool_as_flag=False)
-        )
-        processors.append(_prefix if for_journal else _plain)
+    """Log to the journal with its fields if it is what stderr leads to; else lines to stderr, on
+    a terminal with colours."""
     structlog.configure(
-        processors=processors,
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.format_exc_info,
+            _escape,
+            *_rendering(),
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=_Journal if _is_journal() else structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+def _is_journal() -> bool:
+    """Whether stderr is the stream that systemd made for us (JOURNAL_STREAM in systemd.exec(5))."""
+    stream = os.environ.get("JOURNAL_STREAM")
+    if stream is None:
+        return False
+    found = os.fstat(2)
+    return stream == f"{found.st_dev}:{found.st_ino}"
+
+
+def _rendering() -> list[Any]:
+    logfmt = structlog.processors.LogfmtRenderer(key_order=["event"], bool_as_flag=False)
+    if _is_journal():
+        return [_Fields(logfmt)]
+    if "JOURNAL_STREAM" in os.environ:  # it is elsewhere: what reads us may know priorities
+        return [logfmt, _prefix]
+    time = structlog.processors.TimeStamper(fmt="iso")
+    return [time, structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else logfmt]
+
+
+class _Fields:
+    """An event as fields of the journal, beside the line that people read."""
+
+    def __init__(self, render: Any) -> None:
+        self._render = render
+
+    def __call__(self, logger: object, method: str, event: Any) -> dict[str, str]:
+        own = {
+            f"{_FIELD}{name.upper()}": f"{value}"
+            for name, value in event.items()
+            if value is not None
+        }
+        line = self._render(logger, method, event)
+        return own | {"MESSAGE": line, "PRIORITY": f"{_PRIORITY.get(method, 6)}"}
 
 
 def _escape(_logger: object, _method: str, event: Any) -> Any:
@@ -64,10 +108,6 @@ def _printable(text: str) -> str:
 
 def _prefix(_logger: object, method: str, line: str) -> str:
     return f"<{_PRIORITY.get(method, 6)}>{line}"
-
-
-def _plain(_logger: object, _method: str, line: str) -> str:
-    return line
 
 
 def tell_systemd(**states: str | int) -> None:

@@ -1,0 +1,45 @@
+"""What the daemons tell the journal has fields, to be looked for without a pattern."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.system.farm import Farm
+
+pytestmark = pytest.mark.lab
+
+
+def entries(farm: Farm, *matches: str) -> list[dict[str, Any]]:
+    lines = farm.run(["journalctl", "--no-pager", "-o", "json", *matches]).stdout.splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_who_did_what_to_which_job_from_where(container: Farm) -> None:
+    job = container.submit("--scenario", "preview", "--duration", "3600")
+    container.started(job)
+    container.end(job)
+    matches = (f"FFMPEG_JOB={job}", "FFMPEG_ACTION=job_canceled")
+    (entry,) = entries(container, "-u", "ffmpeg-master", *matches)
+    assert entry["FFMPEG_EVENT"] == "job_cancel_requested"
+    assert entry["FFMPEG_BY"] == "admin"
+    assert entry["FFMPEG_FROM_ADDRESS"] == "127.0.0.1"
+    assert (entry["PRIORITY"], entry["SYSLOG_IDENTIFIER"]) == ("6", "ffmpeg-master")
+    assert entry["MESSAGE"].startswith(f"event=job_cancel_requested job={job} ")
+    # The worker's side of the same story.
+    told = [entry["FFMPEG_EVENT"] for entry in entries(container, f"FFMPEG_JOB={job}")]
+    assert {"job_submitted", "job_claimed", "started", "finished", "attempt_ended"} <= set(told)
+
+
+def test_nobody_makes_an_entry_of_his_own(container: Farm) -> None:
+    path = "/jobs/x%0AFFMPEG_ACTION=job_canceled%0A%3C0%3Eevent=forged"
+    container.run(f"curl -s 'http://127.0.0.1:8080{path}'")
+    (entry,) = entries(container, "-u", "ffmpeg-master", "FFMPEG_EVENT=request_refused", "-n", "1")
+    assert "forged" in entry["MESSAGE"]
+    assert "\n" not in entry["MESSAGE"]
+    assert (
+        entries(container, "-u", "ffmpeg-master", "FFMPEG_ACTION=job_canceled", "-g", "forged")
+        == []
+    )
