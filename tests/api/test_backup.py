@@ -32,8 +32,7 @@ def test_backup_and_restore_while_jobs_come_in(
     worker.put_log(held.job_id, held.attempt, held.token, b"after the copy")
 
     # The machine is lost; the copy goes to another one.
-    master.process.kill()
-    master.process.wait()
+    master.kill()
     for file in home[0].glob("master.db*"):
         file.unlink()
     shutil.copy(copy, home[0] / "master.db")

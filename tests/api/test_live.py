@@ -55,8 +55,7 @@ def test_wishes_outlive_the_master(launch: Launch) -> None:
     outside = launch().ready()
     held = claimed(outside)
     outside.client().pause(held.job_id)
-    outside.process.kill()
-    outside.process.wait()
+    outside.kill()
     again = launch().ready()
     assert beat(again, held, Terms(False, 50, 256)).paused
     again.client().cancel(held.job_id)

@@ -165,6 +165,7 @@ def test_a_fault_of_our_own_tells_nothing_of_itself(
 def test_a_broken_database_is_503(inside: Inside) -> None:
     with inside.master.store.write() as connection:
         connection.exec_driver_sql("DROP TABLE labels")
+        connection.exec_driver_sql("DROP TABLE tallies")
         connection.exec_driver_sql("DROP TABLE jobs")
     answer = inside.call("GET", f"/jobs/{ID}")
     assert answer.status_code == 503

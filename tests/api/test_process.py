@@ -291,8 +291,7 @@ def test_https(launch: Launch) -> None:
     make += ["-addext", "subjectAltName=IP:127.0.0.1"]
     make += ["-keyout", str(files["key"]), "-out", str(files["cert"])]
     subprocess.run(make, check=True, capture_output=True)
-    master.process.kill()
-    master.process.wait(PATIENCE_SECONDS)
+    master.kill()
     text = f'[tls]\ntls_certificate = "{files["cert"]}"\ntls_key = "{files["key"]}"\n'
     master = launch(text).ready()
     url = master.url.replace("http:", "https:") + "/health"

@@ -22,10 +22,10 @@ from tests.api.conftest import (
     JOB,
     MACHINE,
     PATIENCE_SECONDS,
-    ROOT,
     Launch,
     Outside,
     command,
+    environment,
     in_thread,
     start,
     until,
@@ -91,11 +91,7 @@ def test_who_knows_the_authority_is_served(launch: Launch, made: Path) -> None:
     where = ["--master", master.url.replace("http", "https"), "--ca", str(made / "ca.pem")]
     run = subprocess.run(
         [sys.executable, "-m", "ffmpeg_jobs.cli.main", "show", job_id, "--json", *where],
-        env={
-            "PYTHONPATH": f"{ROOT}/jobs",
-            "HOME": "/nonexistent",
-            "FFMPEG_JOBS_KEY": master.secrets[Role.READ],
-        },
+        env=environment(HOME="/nonexistent", FFMPEG_JOBS_KEY=master.secrets[Role.READ]),
         capture_output=True,
         text=True,
         timeout=PATIENCE_SECONDS,

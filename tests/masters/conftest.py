@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -20,7 +18,7 @@ from ffmpeg_master import auth
 from ffmpeg_master.model import Grant
 from ffmpeg_master.store import keys
 from ffmpeg_master.store.engine import Store
-from tests.api.conftest import PATIENCE_SECONDS, Outside, start, until
+from tests.api.conftest import PATIENCE_SECONDS, Outside, start
 
 
 @dataclass(frozen=True)
@@ -42,25 +40,8 @@ class Farm:
     def lose(self, number: int) -> None:
         """Take a master away with its machine: nobody listens there any more."""
         master = self.masters[number]
-        processes = [master.process.pid, *children(master.process.pid)]
-        for pid in processes:
-            os.kill(pid, signal.SIGKILL)
-        master.process.wait(PATIENCE_SECONDS)
-        until(lambda: not any(map(_has_port, processes)))
+        master.kill()
         master.listener.close()
-
-
-def children(pid: int) -> list[int]:
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(word) for word in text.split()]
-
-
-def _has_port(pid: int) -> bool:
-    """Whether the process is not over yet: what it listens on is closed a little after a kill."""
-    try:
-        return any(Path(f"/proc/{pid}/fd").iterdir())
-    except OSError:  # it is gone, or nothing is left of it but its exit status
-        return False
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ class Batches(RuleBasedStateMachine):
 
         # Of two results of one attempt the last counts.
         last = {(claim.job_id, claim.attempt): (claim, outcome) for claim, outcome in told}
-        heard = {at: self.hears_result(*one) for at, one in last.items()}
+        heard = {at: self.hears_result(*one, worker) for at, one in last.items()}
         assert {status.id for status in given.ended} == {at[0] for at in heard if heard[at]}
         refused = {(row.job_id, row.attempt) for row in given.refused}
         assert refused == {at for at in heard if heard[at] is None}
@@ -75,9 +75,12 @@ class Batches(RuleBasedStateMachine):
                 return
             room -= yield waiting.job_id
 
-    def hears_result(self, claim: Claim, outcome: Outcome) -> bool | None:
-        """Whether it ends the attempt; False: it is a repeat, None: it comes too late."""
+    def hears_result(self, claim: Claim, outcome: Outcome, worker: str) -> bool | None:
+        """Whether it ends the attempt; False: it is a repeat, None: it comes too late, or from
+        another worker than the attempt's."""
         expected = self.model[claim.job_id]
+        if expected.worker != worker:
+            return None
         if expected.live(claim):
             expected.ends(outcome, self.clock())
             expected.told = outcome

@@ -25,6 +25,7 @@ PAIRS: list[tuple[Any, dict[str, Any]]] = [
     (model.Usage, contract.USAGE),
     (model.Media, contract.MEDIA),
     (model.Outcome, contract.OUTCOME),
+    (model.AttemptStatus, contract.ATTEMPT_STATUS),
     (model.JobStatus, contract.JOB_STATUS),
     (model.Callback, contract.JOB_STATUS["properties"]["callback"]),
     (model.AuditEntry, contract.AUDIT_ENTRY),

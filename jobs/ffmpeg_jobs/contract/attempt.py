@@ -139,7 +139,7 @@ ATTEMPT_STATUS = fields(
         "given_back": FLAG,
         "outcome": OUTCOME,
     },
-    needs="attempt worker started_at given_back",
+    needs="attempt worker started_at",
 )
 
 #: What a job's callback_url was told last.

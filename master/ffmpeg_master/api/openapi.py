@@ -157,11 +157,11 @@ def _headers(told: Mapping[str, str]) -> dict[str, Any]:
 
 def _common(route: Route) -> set[int]:
     """The problems that any route of this kind may answer with."""
-    found = {422, 500, 503}
+    found = {400, 422, 500, 503}
     if route.role is not None:
         found |= {401, 403, 429}
     if route.takes is not None:
-        found |= {400, 413, 415}
+        found |= {413, 415}
     if route.answers_with_body:
         found |= {406}
     return found

@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -154,13 +154,9 @@ class Store:
         if opened is not None and writes(opened):
             yield opened
             return
-        options = {**self._kind.writes, "writes": True}
-        if self.shared:
-            with self._transaction(options) as connection:
-                yield connection
-        else:
-            with self._writing, self._transaction(options) as connection:
-                yield connection
+        alone: AbstractContextManager[Any] = nullcontext() if self.shared else self._writing
+        with alone, self._transaction({**self._kind.writes, "writes": True}) as connection:
+            yield connection
 
     @contextmanager
     def _transaction(self, options: Mapping[str, Any]) -> Iterator[Connection]:
