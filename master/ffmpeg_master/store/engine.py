@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -103,7 +103,7 @@ class Store:
         options: Any = {"poolclass": QueuePool, **self._kind.options}
         self._engine: Any = create_engine(self.url, future=True, **options)
         # SQLite's own waiting is unfair, and would stop every greenlet of this process.
-        self._writing = threading.Lock()
+        self._writing: Any = nullcontext() if self._kind.shared else threading.Lock()
         self._open = threading.local()  #: .connection: of the transaction that runs here
         event.listen(self._engine, "connect", self._kind.set_up)
         if self._kind.begin is not None:
@@ -154,8 +154,7 @@ class Store:
         if opened is not None and writes(opened):
             yield opened
             return
-        alone: AbstractContextManager[Any] = nullcontext() if self.shared else self._writing
-        with alone, self._transaction({**self._kind.writes, "writes": True}) as connection:
+        with self._writing, self._transaction({**self._kind.writes, "writes": True}) as connection:
             yield connection
 
     @contextmanager
