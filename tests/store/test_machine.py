@@ -6,6 +6,7 @@ The model is what docs/architecture.md promises, in plain Python. Hypothesis pla
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +22,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import delete, select
+from sqlalchemy import delete, event, select
 
 from ffmpeg_jobs.model import (
     FINAL_STATES,
@@ -364,6 +365,12 @@ class Life(Batches):
         assert {expected.state for expected in self.model.values()} <= FINAL_STATES
 
 
+def _compares(statement: str) -> bool:
+    """Whether a statement that sets the state of jobs compares state and attempt before."""
+    where = statement.partition(" WHERE ")[2]
+    return "jobs.attempt = " in where and "state" in where
+
+
 def test_the_promises_hold(store: Store, clock: Clock, engine: str) -> None:
     class Here(Life):
         pass
@@ -371,6 +378,8 @@ def test_the_promises_hold(store: Store, clock: Clock, engine: str) -> None:
     Here.store, Here.clock = store, clock
     examples, steps = EFFORT[engine]
     untyped: Any = run_state_machine_as_test
+    said: set[str] = set()
+    event.listen(store._engine, "before_cursor_execute", lambda *args: said.add(args[2]))
     untyped(
         Here,
         settings=settings(
@@ -381,3 +390,6 @@ def test_the_promises_hold(store: Store, clock: Clock, engine: str) -> None:
             suppress_health_check=list(HealthCheck),
         ),
     )
+    moves = [text for text in said if re.match(r"UPDATE jobs SET (.*, )?state=", text)]
+    assert len(moves) > 4
+    assert [text for text in moves if not _compares(text)] == []

@@ -11,14 +11,14 @@ import secrets
 from collections.abc import Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import bindparam, insert, or_, select, update
+from sqlalchemy import bindparam, insert, or_, select
 
-from ffmpeg_jobs.model import Claim, Job, JobStatus, Refused, Result, State
+from ffmpeg_jobs.model import Claim, Job, JobStatus, Refused, Result
 from ffmpeg_jobs.problems import StaleAttempt
 from ffmpeg_jobs.schema import from_json
-from ffmpeg_master.store import endings, fence, outbox
+from ffmpeg_master.store import endings, fence, moves, outbox
 from ffmpeg_master.store.engine import Connection, Store
 from ffmpeg_master.store.jobs import get
 from ffmpeg_master.store.tables import attempts, is_ready, jobs
@@ -30,25 +30,6 @@ _HOLD_DUE: Final = (
     .where(jobs.c.id == bindparam("job_id"), is_ready, jobs.c.not_before <= bindparam("now"))
     .where(or_(jobs.c.deadline.is_(None), jobs.c.deadline > bindparam("now")))
     .with_for_update(skip_locked=True)
-)
-#: It becomes a worker's.
-_TAKE: Final = (
-    update(jobs)
-    .where(jobs.c.id == bindparam("of_job"))
-    .values(
-        state=State.RUNNING.value,
-        attempt=jobs.c.attempt + 1,
-        worker=bindparam("by"),
-        started_at=bindparam("now"),
-        updated_at=bindparam("now"),
-        lease_until=bindparam("until"),
-        outcome=None,
-        progress=None,
-        usage=None,
-        in_force=None,
-        unmet=None,
-        pause_requested=False,
-    )
 )
 _BEGIN_ATTEMPT: Final = insert(attempts)
 
@@ -145,8 +126,11 @@ def _hand_out(
 ) -> list[Claim]:
     if not taken:
         return []
-    begun = {"by": asked.worker, "now": now, "until": now + asked.lease_seconds}
-    connection.execute(_TAKE, [begun | {"of_job": one.job_id} for one in taken])
+    begun: dict[str, Any] = {"worker": asked.worker, "lease_until": now + asked.lease_seconds}
+    begun |= {"started_at": now, "updated_at": now}
+    moves.hand_out(
+        connection, [{"of_job": one.job_id, "at": one.attempt - 1, **begun} for one in taken]
+    )
     attempt = {"worker": asked.worker, "started_at": now, "reported": False}
     attempt |= {"claim_serial": asked.serial}
     connection.execute(

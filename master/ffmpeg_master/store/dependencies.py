@@ -16,7 +16,7 @@ from sqlalchemy import and_, bindparam, case, delete, exists, insert, select, up
 
 from ffmpeg_jobs.model import JobStatus, Outcome, Reason, State
 from ffmpeg_jobs.problems import Conflict
-from ffmpeg_master.store import outbox
+from ffmpeg_master.store import moves, outbox
 from ffmpeg_master.store.engine import Connection, Store
 from ffmpeg_master.store.jobs import dump, get
 from ffmpeg_master.store.tables import dependencies, is_over, is_queued, jobs
@@ -151,7 +151,8 @@ def _release(connection: Connection, waiting: Sequence[str], now: float) -> int:
 def _fail(connection: Connection, waiting: Sequence[str], outcome: Outcome, now: float) -> None:
     ended = {"state": State.FAILED.value, "outcome": dump(outcome), "blocked": False}
     ended |= {"updated_at": now, "finished_at": now}
-    connection.execute(update(jobs).where(jobs.c.id.in_(waiting)).values(ended))
+    rows = connection.execute(select(jobs.c.id, jobs.c.attempt).where(jobs.c.id.in_(waiting))).all()
+    moves.end_queued(connection, [{"of_job": row.id, "at": row.attempt, **ended} for row in rows])
     connection.execute(delete(dependencies).where(dependencies.c.job_id.in_(waiting)))
 
 

@@ -14,13 +14,12 @@ from typing import Any, Final
 from sqlalchemy import bindparam, select, update
 
 from ffmpeg_jobs.model import FINAL_STATES, JobStatus, Outcome, Reason, Result, State
-from ffmpeg_master.store import fence, outbox, transitions
+from ffmpeg_master.store import fence, moves, outbox, transitions
 from ffmpeg_master.store.engine import Connection
 from ffmpeg_master.store.jobs import dump, status_of
-from ffmpeg_master.store.tables import attempts, jobs
+from ffmpeg_master.store.tables import attempts
 
 # What runs often is built once: building a statement takes longer than running it.
-_MOVE_JOB: Final = update(jobs).where(jobs.c.id == bindparam("of_job"))
 _CLOSE_ATTEMPT: Final = update(attempts).where(
     attempts.c.job_id == bindparam("of_job"), attempts.c.number == bindparam("at")
 )
@@ -109,12 +108,12 @@ def ending(
     }
     status = status_of(SimpleNamespace(**{**row._mapping, **job}))
     attempt = {"of_job": row.id, "at": row.attempt, "ended_at": now, **how}
-    return Ending(attempt, {"of_job": row.id, **job}, status, row.worker)
+    return Ending(attempt, {"of_job": row.id, "at": row.attempt, **job}, status, row.worker)
 
 
 def write(connection: Connection, now: float, endings: Sequence[Ending]) -> list[JobStatus]:
     """Write ends that name the same columns; the jobs, as they stand now."""
     if endings:
         connection.execute(_CLOSE_ATTEMPT, [end.attempt for end in endings])
-        connection.execute(_MOVE_JOB, [end.job for end in endings])
+        moves.end_attempts(connection, [end.job for end in endings])
     return [outbox.tell(connection, now, end.status) for end in endings]

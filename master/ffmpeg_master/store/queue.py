@@ -29,7 +29,7 @@ from ffmpeg_jobs.model import (
 from ffmpeg_jobs.problems import Conflict
 from ffmpeg_jobs.schema import from_json
 from ffmpeg_master.model import Act
-from ffmpeg_master.store import audit, endings, fence, outbox, transitions
+from ffmpeg_master.store import audit, endings, fence, moves, outbox, transitions
 from ffmpeg_master.store.engine import Connection, Store
 from ffmpeg_master.store.jobs import dump, get
 from ffmpeg_master.store.tables import is_live, is_queued, jobs, workers
@@ -51,12 +51,12 @@ _LATE: Final = (
 )
 #: Queued jobs that would start later than they may.
 _OVERDUE: Final = (
-    select(jobs.c.id, jobs.c.blocked)
+    select(jobs.c.id, jobs.c.attempt, jobs.c.blocked)
     .where(is_queued, jobs.c.deadline <= bindparam("now"))
     .limit(ENDED_MOST)
     .with_for_update(skip_locked=True)
 )
-_CHANGE_JOB: Final = update(jobs).where(jobs.c.id == bindparam("job_id"))
+_ASK_END: Final = update(jobs).where(jobs.c.id == bindparam("job_id"), is_live)
 #: What a worker says of itself.
 _HEARD: Final = (
     update(workers)
@@ -98,14 +98,15 @@ def _extend(
     if found is None or found.state not in _LIVE or found.worker != worker:
         return HeartbeatOrder(report.job_id, report.attempt, Order.LOST)
     state = State.PAUSED if report.in_force and report.in_force.paused else State.RUNNING
-    values: dict[str, Any] = {"job_id": report.job_id, "lease_until": lease_until}
+    values: dict[str, Any] = {"of_job": report.job_id, "at": report.attempt}
+    values |= {"lease_until": lease_until}
     values |= {"updated_at": now, "state": state.value, "unmet": report.unmet}
     values["in_force"] = None if report.in_force is None else dump(report.in_force)
     if report.progress is not None:
         values["progress"] = dump(report.progress)
     if report.usage is not None:
         values["usage"] = dump(report.usage)
-    connection.execute(_CHANGE_JOB, values)
+    moves.hear(connection, values)
     order = Order.CANCEL if found.cancel_requested else Order.CONTINUE
     return HeartbeatOrder(report.job_id, report.attempt, order, _wanted(found))
 
@@ -160,7 +161,9 @@ def _cancel(connection: Connection, status: JobStatus, now: float, act: Act | No
     if status.state is State.QUEUED:
         outcome = Outcome(State.CANCELED, Reason.CANCELED, "canceled before it ran")
         values |= {"state": State.CANCELED.value, "finished_at": now, "outcome": dump(outcome)}
-    connection.execute(_CHANGE_JOB, values | {"job_id": status.id})
+        moves.end_queued(connection, [{"of_job": status.id, "at": status.attempt, **values}])
+    else:
+        connection.execute(_ASK_END, values | {"job_id": status.id})
     audit.note(connection, now, act, status.id)
     after = get(connection, status.id)
     return outbox.tell(connection, now, after) if after.state is State.CANCELED else after
@@ -193,7 +196,8 @@ def overdue(store: Store) -> list[JobStatus]:
         for row in rows:
             why = _STILL_BLOCKED if row.blocked else "no worker was free in time"
             outcome = dump(Outcome(State.FAILED, Reason.DEADLINE_PASSED, why))
-            connection.execute(_CHANGE_JOB, {"job_id": row.id, "outcome": outcome, **ended})
+            move = {"of_job": row.id, "at": row.attempt, "outcome": outcome, **ended}
+            moves.end_queued(connection, [move])
         return [outbox.tell(connection, now, get(connection, row.id)) for row in rows]
 
 

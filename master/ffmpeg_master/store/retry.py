@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, select
 
 from ffmpeg_jobs.model import JobStatus, State
 from ffmpeg_jobs.problems import Conflict
 from ffmpeg_master.model import Act
-from ffmpeg_master.store import audit, dependencies
+from ffmpeg_master.store import audit, dependencies, moves
 from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.jobs import get, timestamp
 from ffmpeg_master.store.tables import jobs
@@ -19,24 +19,6 @@ ATTEMPTS_MAX: Final = 1000
 
 _ROW: Final = select(jobs.c.attempt, jobs.c.given_back, jobs.c.deadline).where(
     jobs.c.id == bindparam("job_id")
-)
-#: As it was when it was submitted, but for its attempts, which go on counting up.
-_QUEUE: Final = (
-    update(jobs)
-    .where(jobs.c.id == bindparam("of_job"))
-    .values(
-        state=State.QUEUED.value,
-        not_before=bindparam("now"),
-        updated_at=bindparam("now"),
-        finished_at=None,
-        worker=None,
-        outcome=None,
-        progress=None,
-        usage=None,
-        cancel_requested=False,
-        max_attempts=bindparam("most"),
-        blocked=bindparam("waits"),
-    )
 )
 
 
@@ -55,7 +37,8 @@ def retry(store: Store, job_id: str, act: Act | None = None) -> JobStatus:
         _check(status, row.attempt, row.deadline, now)
         most = row.attempt - row.given_back + status.job.max_attempts
         waits = dependencies.block_again(connection, status)
-        connection.execute(_QUEUE, {"of_job": job_id, "now": now, "most": most, "waits": waits})
+        move = {"of_job": job_id, "at": row.attempt, "not_before": now, "updated_at": now}
+        moves.queue_again(connection, move | {"max_attempts": most, "blocked": waits})
         audit.note(connection, now, act, job_id)
         return get(connection, job_id)
 

@@ -1,0 +1,67 @@
+"""The moves of jobs from state to state, and nothing else sets a state once a job is there.
+
+Each compares state and attempt before it sets them. Who moves a job holds its row until the
+transaction ends, so the comparison only fails by a mistake of ours: then nothing is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import and_, bindparam, literal_column, update
+
+from ffmpeg_jobs.model import State
+from ffmpeg_master.store.engine import Collision, Connection
+from ffmpeg_master.store.tables import is_live, is_queued, jobs
+
+_THE_ONE: Final = and_(jobs.c.id == bindparam("of_job"), jobs.c.attempt == bindparam("at"))
+# What runs often is built once: building a statement takes longer than running it.
+_FROM_QUEUED: Final = update(jobs).where(_THE_ONE, is_queued)
+_FROM_LIVE: Final = update(jobs).where(_THE_ONE, is_live)
+_ENDED_BADLY: Final = jobs.c.state.in_(
+    [literal_column("'failed'"), literal_column("'canceled'")]  # what can be tried again
+)
+_FROM_ENDED: Final = update(jobs).where(_THE_ONE, _ENDED_BADLY)
+
+#: A job and its new values: ``of_job`` its id, ``at`` the attempt that it is at, and columns.
+Move = Mapping[str, Any]
+
+
+def hand_out(connection: Connection, moves: Sequence[Move]) -> None:
+    """Queued jobs become a worker's, with the next attempt."""
+    values: dict[str, Any] = {"state": State.RUNNING.value, "pause_requested": False}
+    values |= dict.fromkeys(("outcome", "progress", "usage", "in_force", "unmet"))
+    rows = [{**values, **move, "attempt": move["at"] + 1} for move in moves]
+    _move(connection, _FROM_QUEUED, rows)
+
+
+def end_queued(connection: Connection, moves: Sequence[Move]) -> None:
+    """Queued jobs end without an attempt: canceled, too late, or in vain."""
+    _move(connection, _FROM_QUEUED, moves)
+
+
+def hear(connection: Connection, move: Move) -> None:
+    """A live job is as its worker says: it runs, or stands still."""
+    _move(connection, _FROM_LIVE, [move])
+
+
+def end_attempts(connection: Connection, moves: Sequence[Move]) -> None:
+    """Live jobs end, or are queued again."""
+    _move(connection, _FROM_LIVE, moves)
+
+
+def queue_again(connection: Connection, move: Move) -> None:
+    """A job that failed or was canceled is queued as it was submitted; its attempts count on."""
+    values: dict[str, Any] = {"state": State.QUEUED.value, "cancel_requested": False}
+    values |= dict.fromkeys(("finished_at", "worker", "outcome", "progress", "usage"))
+    _move(connection, _FROM_ENDED, [{**values, **move}])
+
+
+def _move(connection: Connection, statement: Any, moves: Sequence[Move]) -> None:
+    """Of several, drivers do not tell how many were changed. Raises Collision."""
+    if not moves:
+        return
+    done = connection.execute(statement, list(moves))
+    if len(moves) == 1 and done.rowcount == 0:
+        raise Collision(f"job {moves[0]['of_job']} is not where it was a moment ago")
