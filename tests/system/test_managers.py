@@ -143,9 +143,10 @@ def test_a_worker_that_starts_before_its_manager_waits_for_it(container: Farm) -
         container.run("systemctl daemon-reload")
         container.run(f"systemctl stop ffmpeg-worker {manager}")
         container.run("systemctl start --no-block ffmpeg-worker")
-        # It comes to no end, and so may be started again, until the bus is there.
+        # As long as /run/user/UID is not there, systemd starts it again; then it waits.
         tried = "systemctl show -P NRestarts ffmpeg-worker | grep -v '^0$'"
-        container.machine.wait_until(tried, timeout=60)
+        waits = "journalctl -o cat -u ffmpeg-worker | grep waiting_for_user_bus"
+        container.machine.wait_until(f"{tried} || {waits}", timeout=60)
         container.run(f"systemctl start {manager}")
         container.machine.wait_until(f"{HEALTH} | jq -e '.manager == \"user\"'", timeout=120)
 
