@@ -168,8 +168,8 @@ def test_what_ended_while_the_master_was_away_is_told_when_it_is_back(container:
         container.started(job)
         container.run("systemctl stop ffmpeg-master.socket ffmpeg-master.service")
         for each in (job, other):  # a quick machine may have told of the first before
-            ended = f"test -e {JOBS}/{each}.1/facts.json || ! test -e {JOBS}/{each}.1"
-            container.machine.wait_until(ended, timeout=120)
+            over = f"test -e {JOBS}/{each}.1/facts.json || ! test -e {JOBS}/{each}.1"
+            container.machine.wait_until(over, timeout=120)
         container.run("systemctl restart ffmpeg-worker")
         time.sleep(20)
         container.run("systemctl start ffmpeg-master.socket ffmpeg-master.service")

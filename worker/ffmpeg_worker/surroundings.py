@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
+import socket
 import time
 from pathlib import Path
 from typing import Final
@@ -36,8 +37,13 @@ def manager_for(asked: str, uid: int) -> str:
 
 
 def has_user_bus(uid: int) -> bool:
-    """Whether the bus of the account's manager is there, as far as we may see."""
-    return os.access(user_bus(uid), os.F_OK)
+    """Whether somebody listens at the account's bus: who ended may leave the socket's name."""
+    with socket.socket(socket.AF_UNIX) as bus:
+        try:
+            bus.connect(str(user_bus(uid)))
+        except OSError:
+            return False
+    return True
 
 
 async def user_bus_comes(uid: int, wait_seconds: float) -> bool:
