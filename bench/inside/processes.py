@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 KINDS = {
-    "holder": "holder.py",
+    "holder": "holder.",
     "launcher": "ffmpeg_worker.launcher",
     "worker": "/usr/bin/ffmpeg-worker",
     "bwrap": "bwrap",

@@ -14,6 +14,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from importlib.util import cache_from_source
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
@@ -47,7 +48,9 @@ from ffmpeg_worker.scopes import ScopeError, Unanswered
 from ffmpeg_worker.steer import restore, steer
 from ffmpeg_worker.watch import Running, exited, watch
 
-HOLDER: Final = str(Path(holder.__file__))
+HOLDER: Final = Path(holder.__file__)
+#: Each start would compile it anew; an upgrade takes this away for a moment.
+COMPILED: Final = Path(cache_from_source(holder.__file__))
 
 log = structlog.get_logger()
 
@@ -159,11 +162,13 @@ def hold(plan: Plan) -> Held:
     SIGTERM is blocked from before its first instruction on: a stop must not take its last words
     away. posix_spawn can do that without running our code between fork and exec.
     """
+    program = COMPILED if COMPILED.exists() else HOLDER
+    started = [sys.executable, "-I", "-S", str(program), plan.directory]
     reading, gate = os.pipe()
     try:
         pid = os.posix_spawn(
             sys.executable,
-            [sys.executable, "-I", "-S", HOLDER, plan.directory, *filter(None, [plan.staged])],
+            [*started, *filter(None, [plan.staged])],
             {"LANG": "C.UTF-8", "PATH": "/usr/bin:/bin"},
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, reading, 0),

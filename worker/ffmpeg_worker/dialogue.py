@@ -28,6 +28,9 @@ HEARTBEAT_SECONDS: Final = 2.0
 #: A master that is back has orders; to be asked so often is what it is used to.
 HEARTBEAT_RETRY_MAX_SECONDS: Final = 4.0
 
+#: What happens within this time is told together: of many short jobs each would be news.
+TOGETHER_SECONDS: Final = 0.25
+
 log = structlog.get_logger()
 
 
@@ -98,6 +101,7 @@ class Dialogue:
         backoff = Backoff(last_seconds=HEARTBEAT_RETRY_MAX_SECONDS)
         while True:
             self.news.clear()
+            soonest = time.monotonic() + TOGETHER_SECONDS
             try:
                 if not self.registered.is_set():
                     await self._say(self._register)
@@ -114,6 +118,7 @@ class Dialogue:
             with suppress(asyncio.TimeoutError):
                 # A new attempt is reported at once: its first heartbeat confirms its lease.
                 await asyncio.wait_for(self.news.wait(), pause)
+            await asyncio.sleep(soonest - time.monotonic())
 
     def register_anew(self) -> None:
         """Tell the master, at once, what the machine has become."""
