@@ -104,7 +104,7 @@ class Store:
         self._engine: Any = create_engine(self.url, future=True, **options)
         # SQLite's own waiting is unfair, and would stop every greenlet of this process.
         self._writing: Any = nullcontext() if self._kind.shared else threading.Lock()
-        self._open = threading.local()  #: .connection: of the transaction that runs here
+        self._open = threading.local()  #: the transaction that runs here: .connection, .now
         event.listen(self._engine, "connect", self._kind.set_up)
         if self._kind.begin is not None:
             event.listen(self._engine, "begin", self._kind.begin)
@@ -116,7 +116,7 @@ class Store:
 
     @property
     def shared(self) -> bool:
-        """Whether other masters may work on it at the same time."""
+        """Whether others may work on it at the same time."""
         return self._kind.shared
 
     @property
@@ -125,14 +125,16 @@ class Store:
         return self._kind.compares_rows
 
     def now(self) -> float:
-        """Unix time in seconds, by the clock of the database. Raises Unavailable."""
+        """Unix time in seconds by the database's clock, one per transaction. Raises Unavailable."""
         if self._clock is not None:
             return self._clock()
         if self._kind.ask_time is None:
             return time.time()
         connection = getattr(self._open, "connection", None)
         if connection is not None:
-            return float(connection.exec_driver_sql(self._kind.ask_time).scalar())
+            if self._open.now is None:
+                self._open.now = connection.exec_driver_sql(self._kind.ask_time).scalar()
+            return float(self._open.now)
         with self.read():
             return self.now()
 
@@ -163,11 +165,11 @@ class Store:
             opened = connection.execution_options(**options)
             with opened.begin():
                 outer = getattr(self._open, "connection", None)
-                self._open.connection = opened
+                self._open.connection, self._open.now = opened, None
                 try:
                     yield opened
                 finally:
-                    self._open.connection = outer
+                    self._open.connection, self._open.now = outer, None
 
     def lock_schema(self, connection: Connection) -> None:
         """Let no other master change the tables before this transaction ends."""
@@ -180,10 +182,7 @@ class Store:
             connection.exec_driver_sql(self._kind.hold, (_HOLD_LOCK, name))
 
     def copy_to(self, file: Path) -> None:
-        """Write all that is there at one moment to ``file``, for a database that is a file.
-
-        Raises Unavailable.
-        """
+        """Copy a database that is a file, as it is at one moment. Raises Unavailable."""
         with self.read() as connection, closing(sqlite3.connect(file)) as copy:
             connection.connection.dbapi_connection.backup(copy)
 
