@@ -30,7 +30,7 @@ def main() -> None:
         for _ in range(JOBS):
             submit = "ffmpeg-jobs submit --scenario preview --duration 600 --timeout 900"
             machine.run(f"{submit} --memory 256 --disk 100", check=True)
-        running = f"test $(pgrep -fc [h]older.py) -eq {JOBS}"
+        running = f"test $(pgrep -fc [h]older\\.) -eq {JOBS}"
         machine.wait_until(running, timeout=120)
         machine.run("sleep 5", check=True)
         busy = _look(machine, program)

@@ -50,7 +50,10 @@ async def watch(running: Running, lease: Lease, placement: Placement) -> Facts:
     job_id = plan.claim.job_id
     if running.pidfd is not None:
         await _until_ended(plan, running.pidfd, lease, placement)
-    result = await _scope_result(plan, placement)
+    holder = jobdir.holder_facts(plan)
+    # What ended well needs no systemd to say how.
+    well = holder is not None and holder.exit_status == 0
+    result = "" if well else await _scope_result(plan, placement)
     facts = _facts(running, result, jobdir.stop_noted(plan) or lease.stop_asked_by)
     await _stop(placement, job_id)
     return facts
