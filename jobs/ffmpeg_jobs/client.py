@@ -219,7 +219,7 @@ class MasterClient:
         self._call("POST", f"/jobs/{job_id}/attempts/{attempt}/release", json=body)
 
     def put_log(self, job_id: str, attempt: int, token: str, log: bytes) -> None:
-        """Store ffmpeg's log of an attempt, at most contract.LOG_MAX_BYTES. Raises StaleAttempt."""
+        """Store ffmpeg's log of an attempt, at most bounds.LOG_MAX_BYTES. Raises StaleAttempt."""
         headers = {TOKEN_HEADER: token, "Content-Type": "text/plain; charset=utf-8"}
         self._call("PUT", f"/jobs/{job_id}/attempts/{attempt}/log", data=log, headers=headers)
 

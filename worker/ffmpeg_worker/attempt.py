@@ -21,8 +21,8 @@ from typing import Any, Final
 
 import structlog
 
+from ffmpeg_jobs.bounds import LOG_MAX_BYTES
 from ffmpeg_jobs.client import MasterClient
-from ffmpeg_jobs.contract import LOG_MAX_BYTES
 from ffmpeg_jobs.model import Claim, Media, Outcome, Reason, State
 from ffmpeg_worker import holder, jobdir
 from ffmpeg_worker.cgroup import cgroup_of, read_back

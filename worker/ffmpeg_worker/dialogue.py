@@ -14,7 +14,7 @@ from typing import Final
 
 import structlog
 
-from ffmpeg_jobs.contract import CLAIM_MAX_JOBS
+from ffmpeg_jobs.bounds import CLAIM_MAX_JOBS
 from ffmpeg_jobs.model import Claim, Claimed, Heartbeat, HeartbeatAnswer, Machine
 from ffmpeg_jobs.problems import MasterUnreachable, NotFound, Problem
 from ffmpeg_worker.backoff import Backoff

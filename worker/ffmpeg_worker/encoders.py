@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import structlog
 
-from ffmpeg_jobs.contract import VIDEO_ENCODERS
+from ffmpeg_jobs.bounds import VIDEO_ENCODERS
 from ffmpeg_jobs.daemon import tell_systemd
 from ffmpeg_jobs.model import Job, Parameters
 from ffmpeg_worker.command import Places, ffmpeg_argv

@@ -103,7 +103,7 @@ FAMILIES: Final = {
 
 
 def family_of(encoder: str) -> Family:
-    """The family of one of contract.VIDEO_ENCODERS."""
+    """The family of one of bounds.VIDEO_ENCODERS."""
     found = FAMILIES.get(encoder)
     return found or FAMILIES["_" + encoder.rpartition("_")[2]]
 

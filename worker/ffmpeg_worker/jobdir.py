@@ -20,7 +20,7 @@ from typing import Any
 import structlog
 
 from ffmpeg_jobs.model import Outcome
-from ffmpeg_jobs.schema import from_json, to_json
+from ffmpeg_jobs.wire import from_json, to_json
 from ffmpeg_worker.limits import HeldLimits
 from ffmpeg_worker.plan import Plan
 from ffmpeg_worker.tree import remove_tree

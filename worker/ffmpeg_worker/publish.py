@@ -8,7 +8,6 @@ import os
 import threading
 from collections.abc import Collection
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
@@ -167,11 +166,10 @@ def _seconds(text: str | None) -> float | None:
 
 def _video_words(row: dict[str, Any]) -> str:
     words = f"{row.get('codec_name')} {row.get('width')}x{row.get('height')}"
-    try:
-        rate = Fraction(row.get("avg_frame_rate", "0/0"))
-    except (ValueError, ZeroDivisionError):
+    frames, _, seconds = str(row.get("avg_frame_rate", "")).partition("/")
+    if not (frames.isdigit() and seconds.isdigit() and int(frames) and int(seconds)):
         return words
-    return f"{words} {float(rate):g} fps" if rate else words
+    return f"{words} {int(frames) / int(seconds):g} fps"
 
 
 def _audio_words(row: dict[str, Any]) -> str:

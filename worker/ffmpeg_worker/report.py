@@ -9,8 +9,8 @@ from typing import Final
 
 import structlog
 
+from ffmpeg_jobs.bounds import LOG_MAX_BYTES
 from ffmpeg_jobs.client import MasterClient
-from ffmpeg_jobs.contract import LOG_MAX_BYTES
 from ffmpeg_jobs.model import Claim, Outcome, Result, Usage
 from ffmpeg_jobs.problems import (
     InvalidField,

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+from ffmpeg_jobs.bounds import CLAIM_MAX_JOBS
 from ffmpeg_jobs.client import MasterClient
-from ffmpeg_jobs.contract import CLAIM_MAX_JOBS
 from ffmpeg_jobs.model import Refused, Result
 from ffmpeg_jobs.problems import StaleAttempt
 

@@ -7,10 +7,22 @@ says what is allowed in words, because it is what a refusal shows to a person.
 
 from __future__ import annotations
 
+from ffmpeg_jobs.bounds import (
+    AUDIO_ENCODERS,
+    BATCH_MAX_JOBS,
+    BODY_MAX_BYTES,
+    CLAIM_MAX_JOBS,
+    CLAIM_WAIT_MAX_SECONDS,
+    DEPENDS_ON_MAX,
+    FORMATS,
+    LOG_MAX_BYTES,
+    NESTING_MAX,
+    TUNES,
+    VIDEO_ENCODERS,
+)
 from ffmpeg_jobs.contract.attempt import (
     ATTEMPT_STATUS,
     CLAIM,
-    CLAIM_MAX_JOBS,
     CLAIM_REQUEST,
     CLAIMED,
     JOB_STATUS,
@@ -42,21 +54,11 @@ from ffmpeg_jobs.contract.job import (
     PARAMETERS,
 )
 from ffmpeg_jobs.contract.words import (
-    AUDIO_ENCODERS,
-    BATCH_MAX_JOBS,
-    BODY_MAX_BYTES,
-    CLAIM_WAIT_MAX_SECONDS,
     DEPENDENCY,
-    DEPENDS_ON_MAX,
-    FORMATS,
     GROUP_NAME,
     INPUT_PATTERN,
     JOB_ID_PATTERN,
-    LOG_MAX_BYTES,
     MOMENT,
-    NESTING_MAX,
-    TUNES,
-    VIDEO_ENCODERS,
     WORKER_NAME_PATTERN,
     JsonSchema,
 )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from ffmpeg_jobs.bounds import CLAIM_MAX_JOBS, CLAIM_WAIT_MAX_SECONDS
 from ffmpeg_jobs.contract.job import JOB, of_limits
 from ffmpeg_jobs.contract.words import (
     ATTEMPT,
     CLAIM_SERIAL,
-    CLAIM_WAIT_MAX_SECONDS,
     COUNT,
     EXIT_STATUS,
     FLAG,
@@ -93,9 +93,6 @@ CLAIM = fields(
     },
     needs="job_id attempt token lease_seconds job",
 )
-
-#: Jobs that one claim may bring, and results that may come with it.
-CLAIM_MAX_JOBS = 16
 
 CLAIM_REQUEST = fields(
     {

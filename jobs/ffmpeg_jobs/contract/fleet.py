@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ffmpeg_jobs.bounds import VIDEO_ENCODERS
 from ffmpeg_jobs.contract.attempt import PROGRESS, TERMS, USAGE
 from ffmpeg_jobs.contract.job import LABELS
 from ffmpeg_jobs.contract.words import (
@@ -13,7 +14,6 @@ from ffmpeg_jobs.contract.words import (
     SENTENCE,
     TIME,
     TOKEN,
-    VIDEO_ENCODERS,
     WORKER_NAME,
 )
 from ffmpeg_jobs.model import Order

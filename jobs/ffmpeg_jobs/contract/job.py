@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from ffmpeg_jobs.contract.words import (
+from ffmpeg_jobs.bounds import (
     AUDIO_ENCODERS,
     BATCH_MAX_JOBS,
+    DEPENDS_ON_MAX,
+    FORMATS,
+    TUNES,
+    VIDEO_ENCODERS,
+)
+from ffmpeg_jobs.contract.words import (
     BITRATE,
     CALLBACK,
     COUNT,
     DEPENDENCY,
-    DEPENDS_ON_MAX,
     FLAG,
-    FORMATS,
     GROUP_NAME,
     MOMENT,
     NUMBER,
     PLACE,
     SHORT,
     SIDE,
-    TUNES,
-    VIDEO_ENCODERS,
     WORKER_NAME_PATTERN,
     JsonSchema,
 )

@@ -9,39 +9,6 @@ from ffmpeg_jobs.shapes import text, whole
 
 JsonSchema = shapes.JsonSchema
 
-#: An attempt's log, whole: the worker keeps its first 4 MiB (about 40,000 lines) and its end.
-LOG_MAX_BYTES: Final = 5 << 20
-#: A request's body; a job is under 8 KiB, a heartbeat of 100 attempts under 64 KiB.
-BODY_MAX_BYTES: Final = 1 << 20
-#: How deep a body may be nested; a batch of jobs with labels is 5 deep.
-NESTING_MAX: Final = 32
-#: The longest a claim is held open, in seconds; proxies commonly cut at 60.
-CLAIM_WAIT_MAX_SECONDS: Final = 50
-#: Most jobs of one batch: what one transaction writes in a fraction of a second.
-BATCH_MAX_JOBS: Final = 1000
-#: Most jobs that one depends on.
-DEPENDS_ON_MAX: Final = 32
-
-# fmt: off
-VIDEO_ENCODERS: Final = [
-    "libx264", "libx265", "libsvtav1", "libaom-av1", "libvpx", "libvpx-vp9",
-    "mpeg4", "prores_ks", "ffv1",
-    "h264_nvenc", "hevc_nvenc", "av1_nvenc",
-    "h264_qsv", "hevc_qsv", "av1_qsv", "vp9_qsv",
-    "h264_vaapi", "hevc_vaapi", "av1_vaapi", "vp8_vaapi", "vp9_vaapi",
-    "h264_amf", "hevc_amf", "av1_amf",
-]
-AUDIO_ENCODERS: Final = [
-    "aac", "libopus", "libmp3lame", "libvorbis", "ac3", "eac3", "flac", "pcm_s16le",
-]
-FORMATS: Final = ["mp4", "mov", "matroska", "webm", "mpegts", "flv", "ogg", "mp3", "flac", "wav"]
-TUNES: Final = [
-    "film", "animation", "grain", "stillimage", "psnr", "ssim", "fastdecode", "zerolatency",
-    "hq", "ll", "ull", "lossless",
-    "fast_decode", "vmaf",
-]
-# fmt: on
-
 JOB_ID_PATTERN: Final = "^[a-z2-7]{12}$"
 WORKER_NAME_PATTERN: Final = "^[A-Za-z0-9]([A-Za-z0-9._-]{0,62})$"
 # A URL of a scheme we carry, or an absolute path; printable, no white space in a URL.
