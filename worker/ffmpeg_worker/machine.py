@@ -40,7 +40,8 @@ def _staged(state_directory: Path) -> Iterator[Path]:
     """The outputs that jobs write outside of their directories, on the same volume."""
     volume = nearest(state_directory).stat().st_dev
     for recorded in (state_directory / "jobs").glob("*.*/plan.json"):
-        with suppress(OSError, ValueError):  # it went away meanwhile, or is not ours to read
+        # It went away meanwhile, is not ours to read, or is no plan: whoever adopts it says so.
+        with suppress(OSError, ValueError, TypeError, KeyError):
             plan = json.loads(recorded.read_text(encoding="utf-8"))
-            if plan.get("publish_to") and Path(plan["staged"]).stat().st_dev == volume:
+            if plan["publish_to"] and Path(plan["staged"]).stat().st_dev == volume:
                 yield Path(plan["staged"])
