@@ -60,7 +60,7 @@ def _try_claim(master: Master, asked: Asked) -> Given | None:
     if not asked.results and waiting.none_for(master.store, asked.worker):
         return None
     for _ in range(_LOOKS_MOST):
-        choices = choosing.choices(master.store, master.config, asked.worker)
+        choices = choosing.choices(master.store, master.config, asked.worker, asked.most)
         given = claims.claim(master.store, asked, choices)
         if given.claims or asked.results:
             return given

@@ -11,7 +11,7 @@ from hashlib import sha256
 from types import SimpleNamespace
 from typing import Any, Final
 
-from sqlalchemy import insert, select
+from sqlalchemy import bindparam, insert, select
 
 from ffmpeg_jobs.contract import DEPENDENCY
 from ffmpeg_jobs.model import Job, JobStatus, State
@@ -21,9 +21,14 @@ from ffmpeg_master.model import DEFAULT_TENANT, Act, Needs
 from ffmpeg_master.store import audit, dependencies
 from ffmpeg_master.store.engine import Connection, Store
 from ffmpeg_master.store.jobs import dump, get, status_of
+from ffmpeg_master.store.plans import planned_once
 from ffmpeg_master.store.tables import jobs, labels
 
-_INSERT: Final = insert(jobs)
+_INSERT: Final = planned_once(insert(jobs))
+#: Who came with this key.
+_BY_KEY: Final = planned_once(
+    select(jobs.c.id, jobs.c.body_digest).where(jobs.c.idempotency_key == bindparam("key"))
+)
 #: What a job's row says beside what it is given.
 _NEW: Final = {**dict.fromkeys(jobs.c.keys()), "given_back": 0}
 
@@ -155,8 +160,7 @@ def _new_id() -> str:
 def _by_idempotency_key(connection: Connection, submission: Submission) -> str | None:
     if submission.idempotency_key is None:
         return None
-    same_key = jobs.c.idempotency_key == _idempotency_key(submission)
-    row = connection.execute(select(jobs.c.id, jobs.c.body_digest).where(same_key)).first()
+    row = connection.execute(_BY_KEY, {"key": _idempotency_key(submission)}).first()
     if row is None:
         return None
     if row.body_digest != submission.body_digest:
