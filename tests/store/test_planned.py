@@ -94,7 +94,12 @@ def test_what_it_changed_is_told(store: Store) -> None:
 
 
 def test_several_rows_are_inserted_by_one_statement(store: Store) -> None:
-    row: dict[str, Any] = {"machine": "{}", "draining": False, "registered_at": 0, "last_heartbeat_at": 0}
+    row: dict[str, Any] = {
+        "machine": "{}",
+        "draining": False,
+        "registered_at": 0,
+        "last_heartbeat_at": 0,
+    }
     rows = [{"name": f"w{number}", **row} for number in range(5)]
     before = plans(store)
     with store.write() as connection:

@@ -182,9 +182,13 @@ class Store:
             connection.exec_driver_sql(statement)
 
     def hold(self, connection: Connection, name: str) -> None:
-        """Let nobody else hold that name before this transaction ends; no row is touched."""
+        """Let nobody else hold that name before this transaction ends; no row is touched.
+
+        Whoever had to wait is to know the time afterwards: it is asked along.
+        """
         if self._kind.hold is not None:
-            connection.exec_driver_sql(self._kind.hold, (_HOLD_LOCK, name))
+            found = connection.exec_driver_sql(self._kind.hold, (_HOLD_LOCK, name)).one()
+            self._open.now = found.now
 
     def copy_to(self, file: Path) -> None:
         """Copy a database that is a file, as it is at one moment. Raises Unavailable."""
@@ -270,6 +274,9 @@ def _wait_for_postgresql(connection: Any) -> None:
         poll.poll()
 
 
+#: PostgreSQL's clock, as it is when it is asked.
+_NOW: Final = "extract(epoch FROM clock_timestamp())"
+
 _KINDS: Final = {
     "sqlite": _Kind(
         # A connection is used by one thread at a time, but not always by the same one.
@@ -295,9 +302,9 @@ _KINDS: Final = {
             f"SELECT pg_advisory_xact_lock({_SCHEMA_LOCK})",
         ),
         # Unlike a row's lock, it is written nowhere: a claim that finds no job costs no write.
-        hold="SELECT pg_advisory_xact_lock(%s, hashtext(%s))",
+        hold=f"SELECT pg_advisory_xact_lock(%s, hashtext(%s)), {_NOW} AS now",
         shared=True,
         compares_rows=True,
-        ask_time="SELECT extract(epoch FROM clock_timestamp())",
+        ask_time=f"SELECT {_NOW}",
     ),
 }
