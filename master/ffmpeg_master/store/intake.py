@@ -11,7 +11,7 @@ from hashlib import sha256
 from types import SimpleNamespace
 from typing import Any, Final
 
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import String, bindparam, insert, select
 
 from ffmpeg_jobs.contract import DEPENDENCY
 from ffmpeg_jobs.model import Job, JobStatus, State
@@ -25,6 +25,14 @@ from ffmpeg_master.store.plans import planned_once
 from ffmpeg_master.store.tables import jobs, labels
 
 _INSERT: Final = planned_once(insert(jobs))
+_LABEL: Final = planned_once(
+    insert(labels).from_select(
+        ["job_number", "name", "value"],
+        select(
+            jobs.c.number, bindparam("called", type_=String), bindparam("worth", type_=String)
+        ).where(jobs.c.id == bindparam("of")),
+    )
+)
 #: Who came with this key.
 _BY_KEY: Final = planned_once(
     select(jobs.c.id, jobs.c.body_digest).where(jobs.c.idempotency_key == bindparam("key"))
@@ -93,21 +101,18 @@ def _accept(
         _row(submission, job_id, now, job_id in waiting)
         for job_id, submission in zip(ids, named, strict=True)
     ]
-    for submission, row in zip(named, rows, strict=True):
-        _insert(connection, submission, row)
+    connection.execute(_INSERT, rows)
+    pairs = [
+        {"of": job_id, "called": name, "worth": value}
+        for job_id, submission in zip(ids, named, strict=True)
+        for name, value in submission.job.labels.items()
+    ]
+    if pairs:
+        connection.execute(_LABEL, pairs)
     dependencies.block(connection, waiting)
     awaited = {other for others in waiting.values() for other in others}
     new = (_NEW | row | {"awaited": row["id"] in awaited} for row in rows)
     return [status_of(SimpleNamespace(**row)) for row in new]
-
-
-def _insert(connection: Connection, submission: Submission, columns: dict[str, Any]) -> None:
-    row = connection.execute(_INSERT, columns)
-    pairs = submission.job.labels.items()
-    if pairs:
-        number = row.inserted_primary_key[0]
-        values = [{"job_number": number, "name": n, "value": v} for n, v in pairs]
-        connection.execute(insert(labels), values)
 
 
 def _by_id(submission: Submission, batch: Sequence[str]) -> Submission:
