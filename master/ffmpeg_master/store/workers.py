@@ -21,8 +21,8 @@ from ffmpeg_master.store.tables import is_live, jobs, workers
 _BY_NAME: Final = planned_once(select(workers).where(workers.c.name == bindparam("by")))
 #: The same, until the transaction ends for no claim to change.
 _HOLD_BY_NAME: Final = _BY_NAME.with_for_update()
-_DRAIN: Final = select(workers.c.drain, workers.c.drain_until).where(
-    workers.c.name == bindparam("by")
+_DRAIN: Final = planned_once(
+    select(workers.c.drain, workers.c.drain_until).where(workers.c.name == bindparam("by"))
 )
 _ONLINE: Final = select(func.count()).where(workers.c.last_heartbeat_at >= bindparam("since"))
 #: What a worker's jobs were promised, and what all were.
