@@ -7,7 +7,6 @@ leaves out for SQLite); in a transaction that writes, ``jobs.get`` does.
 
 from __future__ import annotations
 
-import select
 import sqlite3
 import threading
 import time
@@ -25,6 +24,7 @@ from sqlalchemy.pool import QueuePool
 
 from ffmpeg_jobs.problems import Unavailable
 from ffmpeg_master.store.plans import keep_plans
+from ffmpeg_master.store.psycopg import wait_as_python_waits
 
 #: SQLAlchemy's connection; 1.4 and 2.0 type its rows differently.
 Connection = Any
@@ -256,24 +256,6 @@ def _set_up_postgresql(connection: Any, _record: object) -> None:
     connection.commit()
 
 
-def _prepare_postgresql() -> None:
-    from psycopg2 import extensions  # noqa: PLC0415 - not installed where SQLite does
-
-    untyped: Any = extensions
-    untyped.set_wait_callback(_wait_for_postgresql)
-
-
-def _wait_for_postgresql(connection: Any) -> None:
-    """Wait for libpq as Python waits, so that under gevent only this greenlet does."""
-    from psycopg2 import extensions  # noqa: PLC0415
-
-    directions = {extensions.POLL_READ: select.POLLIN, extensions.POLL_WRITE: select.POLLOUT}
-    while (state := connection.poll()) != extensions.POLL_OK:
-        poll = select.poll()
-        poll.register(connection.fileno(), directions[state])
-        poll.poll()
-
-
 #: PostgreSQL's clock, as it is when it is asked.
 _NOW: Final = "extract(epoch FROM clock_timestamp())"
 
@@ -293,7 +275,7 @@ _KINDS: Final = {
             "connect_args": {"application_name": "ffmpeg-master", **_KEEPALIVES, **_TCP_TIMEOUT},
         },
         _set_up_postgresql,
-        prepare=_prepare_postgresql,
+        prepare=wait_as_python_waits,
         tune=keep_plans,
         reads={"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
         lock_schema=(

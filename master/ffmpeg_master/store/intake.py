@@ -21,7 +21,7 @@ from ffmpeg_master.model import DEFAULT_TENANT, Act, Needs
 from ffmpeg_master.store import audit, dependencies
 from ffmpeg_master.store.engine import Connection, Store
 from ffmpeg_master.store.jobs import dump, get, status_of
-from ffmpeg_master.store.plans import planned_once
+from ffmpeg_master.store.plans import padded, planned_once
 from ffmpeg_master.store.tables import jobs, labels
 
 _INSERT: Final = planned_once(insert(jobs))
@@ -33,9 +33,11 @@ _LABEL: Final = planned_once(
         ).where(jobs.c.id == bindparam("of")),
     )
 )
-#: Who came with this key.
-_BY_KEY: Final = planned_once(
-    select(jobs.c.id, jobs.c.body_digest).where(jobs.c.idempotency_key == bindparam("key"))
+#: Who came with these keys.
+_BY_KEYS: Final = planned_once(
+    select(jobs.c.id, jobs.c.body_digest, jobs.c.idempotency_key)
+    .where(jobs.c.idempotency_key.in_(bindparam("keys", expanding=True)))
+    .order_by(jobs.c.number)
 )
 #: What a job's row says beside what it is given.
 _NEW: Final = {**dict.fromkeys(jobs.c.keys()), "given_back": 0}
@@ -63,8 +65,7 @@ def submit(store: Store, submission: Submission, act: Act | None = None) -> tupl
     is not there or cannot complete.
     """
     with store.write() as connection:
-        earlier = _by_idempotency_key(connection, submission)
-        if earlier is not None:
+        for earlier in _earlier(connection, [submission]):
             return get(connection, earlier), False
         now = store.now()
         (status,) = _accept(connection, [submission], now)
@@ -81,8 +82,7 @@ def submit_batch(
     came with that key; InvalidField as ``submit`` does.
     """
     with store.write() as connection:
-        found = (_by_idempotency_key(connection, submission) for submission in submissions)
-        earlier = [job_id for job_id in found if job_id is not None]
+        earlier = _earlier(connection, submissions)
         if earlier:
             return [get(connection, job_id) for job_id in earlier], False
         now = store.now()
@@ -162,19 +162,28 @@ def _new_id() -> str:
     return base64.b32encode(secrets.token_bytes(8)).decode().lower()[:12]
 
 
-def _by_idempotency_key(connection: Connection, submission: Submission) -> str | None:
-    if submission.idempotency_key is None:
-        return None
-    row = connection.execute(_BY_KEY, {"key": _idempotency_key(submission)}).first()
-    if row is None:
-        return None
-    if row.body_digest != submission.body_digest:
-        raise Conflict(
-            f"Idempotency-Key: job {row.id} came with this key and another body; "
-            "use a new key for a new job",
-            job=row.id,
-        )
-    return str(row.id)
+def _earlier(connection: Connection, submissions: Sequence[Submission]) -> list[str]:
+    """The ids of the jobs that came with these keys before, in their order.
+
+    Looked up at one moment: whoever else is just sending the same batch is seen whole or not at
+    all. Raises Conflict if another body came with a key.
+    """
+    digests = {
+        key: submission.body_digest
+        for submission in submissions
+        if (key := _idempotency_key(submission)) is not None
+    }
+    if not digests:
+        return []
+    rows = connection.execute(_BY_KEYS, {"keys": padded([*digests])}).all()
+    for row in rows:
+        if row.body_digest != digests[row.idempotency_key]:
+            raise Conflict(
+                f"Idempotency-Key: job {row.id} came with this key and another body; "
+                "use a new key for a new job",
+                job=row.id,
+            )
+    return [str(row.id) for row in rows]
 
 
 def _idempotency_key(submission: Submission) -> str | None:
