@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -128,10 +129,19 @@ def test_a_disk_that_cannot_be_read_is_no_reason_to_stop_working(config: Config)
         clean(config)
 
     async def at_work() -> None:
-        await asyncio.wait_for(keep_clean(config), 0.2)
+        await asyncio.wait_for(keep_clean(config, time.time()), 0.2)
 
     with pytest.raises(asyncio.TimeoutError):
         asyncio.run(at_work())
+
+
+def test_what_was_there_before_the_worker_is_nobody_s(config: Config) -> None:
+    before = attempt(config.jobs_directory / DEAD, "log")
+    old(before, -2 * HOUR + 60)
+    fresh = config.jobs_directory / ("d" * 12 + ".1")
+    fresh.mkdir()
+    assert clean(config, time.time() - 5) == [before]
+    assert fresh.exists()
 
 
 def test_the_timer_cleans_whatever_the_state_directory_is() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from contextlib import suppress
 from itertools import count
 from typing import Any, Final
@@ -77,6 +78,7 @@ class Agent:
             (signal.SIGUSR2, self.drains.on_spot_signal),
         ):
             loop.add_signal_handler(name, action)
+        began = time.time()
         await self.crew.adopt()
         await self._look_after()
         log.info("machine_seen", **in_words(self.seen))
@@ -90,7 +92,7 @@ class Agent:
                 self.drains.watch(self.crew.leases, self._changed),
                 self._upkeep(),
                 keep_probing(self.config.encoders_file, self.reload, self._found),
-                keep_clean(self.config),
+                keep_clean(self.config, began),
                 feed_watchdog(),
             )
         ]

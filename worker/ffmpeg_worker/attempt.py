@@ -228,7 +228,7 @@ async def end(plan: Plan, outcome: Outcome, by: str | None, station: Station) ->
     end, ``by``."""
     if by == "lost":
         log.warning("attempt_lost", job=plan.claim.job_id, attempt=plan.claim.attempt)
-        _forget(plan)
+        await _forget(plan)
         return
     # systemd stops scopes before it tells the worker, and starts none any more.
     blameless = outcome.reason in (Reason.WORKER_LOST, Reason.INTERNAL_ERROR)
@@ -244,7 +244,7 @@ async def end(plan: Plan, outcome: Outcome, by: str | None, station: Station) ->
 async def hand_back(plan: Plan, why: str, station: Station) -> None:
     """Give the attempt back to the queue, forget the directory."""
     await give_back(plan.claim, why, station.client)
-    _forget(plan)
+    await _forget(plan)
 
 
 async def settle(plan: Plan, outcome: Outcome, station: Station) -> None:
@@ -259,7 +259,7 @@ async def settle(plan: Plan, outcome: Outcome, station: Station) -> None:
         state=outcome.state.value,
         reason=outcome.reason.value if outcome.reason else None,
     )
-    _forget(plan)
+    await _forget(plan)
 
 
 async def _prepare(plan: Plan, lease: Lease, station: Station) -> None:
@@ -324,7 +324,9 @@ async def _clear_away(plan: Plan, placement: Placement) -> None:
         await placement.stop(plan.claim.job_id)
 
 
-def _forget(plan: Plan) -> None:
+async def _forget(plan: Plan) -> None:
+    """In a thread: a job may have left a million files."""
     if plan.staged:
-        Path(plan.staged).unlink(missing_ok=True)
-    jobdir.remove(Path(plan.directory))
+        with suppress(OSError):  # the timer's cleaning tries again
+            Path(plan.staged).unlink(missing_ok=True)
+    await asyncio.to_thread(jobdir.remove, Path(plan.directory))

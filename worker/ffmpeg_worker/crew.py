@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,7 +12,6 @@ import structlog
 from ffmpeg_jobs.model import Claim, HeartbeatAnswer, Order, Queue, Report
 from ffmpeg_worker import jobdir
 from ffmpeg_worker.attempt import Station, accept, fail, resume, run
-from ffmpeg_worker.clean import unrecorded
 from ffmpeg_worker.lease import Lease
 from ffmpeg_worker.limits import job_id_of
 from ffmpeg_worker.outcome import AttemptError, outcome_of_error
@@ -63,8 +61,6 @@ class Crew:
         """Take up every attempt that has a directory; stop scopes that have none."""
         jobs = self.station.config.jobs_directory
         jobs.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for stray in unrecorded(jobs, time.time()):
-            log.info("cleaned", path=str(stray))
         plans = jobdir.recorded(jobs)
         await self._stop_strays({plan.claim.job_id for plan in plans})
         for plan in plans:
