@@ -44,6 +44,16 @@ BOTH = {"video", "audio"}
 MEDIA = Media(10, 60.0, "mov,mp4", video="h264 1280x720", audio="aac 48000 Hz stereo")
 
 
+@pytest.mark.parametrize(
+    "value", ["nan", "inf", "-3", "1e400", "9" * 5000, "²", "٣"], ids=lambda text: ascii(text[:9])
+)
+def test_figures_that_are_none(value: str) -> None:
+    container = PROBED["format"] | {"duration": value, "size": value}
+    picture = PROBED["streams"][0] | {"avg_frame_rate": f"{value}/1"}
+    media = parse_probe(json.dumps({"format": container, "streams": [picture]}))
+    assert media == Media(0, None, "mov,mp4", video="h264 1280x720")
+
+
 def job(source: str | None = "/in.mp4", **parameters: Any) -> Job:
     return Job(input=source, parameters=Parameters(**parameters))
 
@@ -67,7 +77,14 @@ def test_streams_may_be_missing_or_say_little() -> None:
     assert (found.video, found.audio) == ("h264 1280x720", None)
 
 
-@pytest.mark.parametrize("text", ["", "{\n\n}\n", '{"streams": [', '{"streams": []}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{\n\n}\n", '{"streams": [', '{"streams": []}'),
+        pytest.param("[" * 100_000, id="deep"),
+        *("[]", '{"streams": 3, "format": {}}', '{"streams": [3], "format": {}}'),
+    ],
+)
 def test_what_ffprobe_cannot_read(text: str) -> None:
     with pytest.raises(AttemptError, match="cannot be read as media") as refusal:
         parse_probe(text)

@@ -21,12 +21,15 @@ import structlog
 
 from ffmpeg_jobs.model import Outcome
 from ffmpeg_jobs.wire import from_json, to_json
+from ffmpeg_worker import untrusted
 from ffmpeg_worker.limits import HeldLimits
 from ffmpeg_worker.plan import Plan
 from ffmpeg_worker.tree import remove_tree
 
 #: ffmpeg's log is kept whole up to the holder's limit; this much of its end is reported.
 TAIL_BYTES = 8192
+#: What ffprobe says of a file is some KB; it may have been led to say more.
+PROBE_BYTES = 1 << 20
 
 log = structlog.get_logger()
 
@@ -135,26 +138,17 @@ def holder_facts(plan: Plan) -> HolderFacts | None:
 
 def probed(plan: Plan) -> str:
     """ffprobe's JSON about the staged output; empty where it could not read it."""
-    return _text(Path(plan.directory) / "probe.json")
+    return untrusted.head(Path(plan.directory) / "probe.json", PROBE_BYTES)
 
 
 def tail(plan: Plan, name: str, size_bytes: int = TAIL_BYTES) -> str:
-    """The end of one of the attempt's files: "log", or "work/progress"."""
-    try:
-        with (Path(plan.directory) / name).open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - size_bytes))
-            return file.read().decode("utf-8", "replace")
-    except FileNotFoundError:
-        return ""
+    """The end of what a job wrote: "log", or "work/progress"."""
+    return untrusted.tail(Path(plan.directory) / name, size_bytes)
 
 
 def head(plan: Plan, name: str, size_bytes: int = TAIL_BYTES) -> str:
-    """The beginning of one of the attempt's files."""
-    try:
-        with (Path(plan.directory) / name).open("rb") as file:
-            return file.read(size_bytes).decode("utf-8", "replace")
-    except FileNotFoundError:
-        return ""
+    """The beginning of what a job wrote."""
+    return untrusted.head(Path(plan.directory) / name, size_bytes)
 
 
 def note_stop(plan: Plan, by: str) -> None:

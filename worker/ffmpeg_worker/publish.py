@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import threading
 from collections.abc import Collection
 from dataclasses import replace
@@ -56,19 +57,25 @@ def deliver(plan: Plan, stop: threading.Event) -> None:
 
 
 def parse_probe(text: str) -> Media:
-    """ffprobe's JSON as Media. Raises AttemptError where there is nothing to read."""
+    """ffprobe's JSON as Media. Raises AttemptError where there is nothing to read.
+
+    The job made what ffprobe read, so that it may say anything.
+    """
     try:
-        found: dict[str, Any] = json.loads(text)
-        container, streams = found["format"], found["streams"]
-    except (ValueError, KeyError):
+        return _media(json.loads(text))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise AttemptError(
             Reason.ENCODER_ERROR, "ffmpeg ended well, but its output cannot be read as media"
         ) from None
+
+
+def _media(found: Any) -> Media:
+    container, streams = found["format"], found["streams"]
     video = next((row for row in streams if row.get("codec_type") == "video"), None)
     audio = next((row for row in streams if row.get("codec_type") == "audio"), None)
     size = str(container.get("size", ""))
     return Media(
-        size_bytes=int(size) if size.isdigit() else 0,
+        size_bytes=int(size) if re.fullmatch("[0-9]{1,18}", size) else 0,
         duration_seconds=_seconds(container.get("duration")),
         format=container.get("format_name"),
         video=None if video is None else _video_words(video),
@@ -158,18 +165,14 @@ def compression_ratio(
 
 
 def _seconds(text: str | None) -> float | None:
-    try:
-        return float(text) if text else None
-    except ValueError:
-        return None
+    """ffprobe writes a plain decimal number, or nothing."""
+    return float(text) if text and re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) else None
 
 
 def _video_words(row: dict[str, Any]) -> str:
     words = f"{row.get('codec_name')} {row.get('width')}x{row.get('height')}"
-    frames, _, seconds = str(row.get("avg_frame_rate", "")).partition("/")
-    if not (frames.isdigit() and seconds.isdigit() and int(frames) and int(seconds)):
-        return words
-    return f"{words} {int(frames) / int(seconds):g} fps"
+    rate = re.fullmatch("([1-9][0-9]{0,8})/([1-9][0-9]{0,8})", str(row.get("avg_frame_rate")))
+    return words if rate is None else f"{words} {int(rate[1]) / int(rate[2]):g} fps"
 
 
 def _audio_words(row: dict[str, Any]) -> str:

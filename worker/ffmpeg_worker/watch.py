@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -172,13 +172,18 @@ def _free_percent(folder: Path) -> float | None:
 def report_of(plan: Plan | None, claim: Claim, unmet: str | None = None) -> Report:
     """How one attempt stands now, for a heartbeat; ``plan`` is None before there is one.
 
-    ``unmet``: why the last wish of the master is not in force.
+    ``unmet``: why the last wish of the master is not in force. What cannot be read is left out:
+    the lease of every attempt hangs on the one message.
     """
-    progress, usage, terms = None, None, None
-    if plan is not None:
+    bare = Report(claim.job_id, claim.attempt, claim.token, unmet=unmet)
+    if plan is None:
+        return bare
+    try:
         seconds = expected_seconds(claim.job, input_seconds(jobdir.head(plan, "log")))
         progress = parse_progress(jobdir.tail(plan, "work/progress"), seconds)
         scope = scope_of(plan)
         usage = None if scope is None else read_usage(scope)
-        terms = in_force(plan)
-    return Report(claim.job_id, claim.attempt, claim.token, progress, usage, terms, unmet)
+        return replace(bare, progress=progress, usage=usage, in_force=in_force(plan))
+    except OSError as error:
+        log.warning("not_looked_at", job=claim.job_id, reason=str(error))
+        return bare
