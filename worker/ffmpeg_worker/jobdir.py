@@ -8,6 +8,7 @@ is about to get its name; ``outcome.json`` is written before the outcome is repo
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -15,7 +16,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
@@ -30,6 +31,9 @@ from ffmpeg_worker.tree import remove_tree
 TAIL_BYTES = 8192
 #: What ffprobe says of a file is some KB; it may have been led to say more.
 PROBE_BYTES = 1 << 20
+
+#: pidfd_open(2) where nothing has the number; or a thread has it now, older and newer kernels.
+_NO_PROCESS: Final = (errno.ESRCH, errno.EINVAL, errno.ENOENT)
 
 log = structlog.get_logger()
 
@@ -88,13 +92,15 @@ def holder_pid(plan: Plan) -> int | None:
 
 
 def holder_pidfd(plan: Plan) -> int | None:
-    """A pidfd of the holder, if the very process that wrote holder.json still lives."""
+    """A pidfd of the holder, if the very process that wrote holder.json still has work to do."""
     identity = _read(Path(plan.directory), "holder.json")
-    if identity is None:
+    if identity is None or holder_facts(plan) is not None:
         return None
     try:
         pidfd = os.pidfd_open(identity["pid"])
-    except ProcessLookupError:
+    except OSError as error:
+        if error.errno not in _NO_PROCESS:
+            raise
         return None
     if _start_ticks(identity["pid"]) != identity["start_ticks"]:
         os.close(pidfd)
