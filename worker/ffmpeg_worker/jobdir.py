@@ -185,8 +185,18 @@ def keep_outcome(plan: Plan, outcome: Outcome) -> None:
 
 
 def note_delivery(plan: Plan) -> None:
-    """Remember that the staged output is about to get its name. Raises OSError."""
-    _write(Path(plan.directory), "delivered", {})
+    """Remember that the staged output is about to get its name. Raises OSError.
+
+    Its disk may be another one: a second name for a file needs no room on a full one here.
+    """
+    directory = Path(plan.directory)
+    try:
+        os.link(directory / "plan.json", directory / "delivered")
+    except FileExistsError:
+        return
+    except OSError:  # a file system without links
+        _write(directory, "delivered", {})
+    _sync(directory)
 
 
 def was_delivered(plan: Plan) -> bool:
@@ -250,6 +260,11 @@ def _write(directory: Path, name: str, content: object) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(directory / name)
+    _sync(directory)
+
+
+def _sync(directory: Path) -> None:
+    """Bring its names to the disk."""
     folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)
