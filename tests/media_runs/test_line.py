@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import threading
@@ -15,8 +16,9 @@ import pytest
 
 from ffmpeg_jobs.model import Claim, Media, Outcome, Reason, State
 from ffmpeg_jobs.schema import parse_job
-from ffmpeg_worker import holder, jobdir
+from ffmpeg_worker import attempt, holder, jobdir
 from ffmpeg_worker.config import Config
+from ffmpeg_worker.lease import Lease, boot_seconds
 from ffmpeg_worker.outcome import AttemptError, Facts, conclude
 from ffmpeg_worker.plan import Plan, make_plan, opening
 from ffmpeg_worker.prepare import prepare
@@ -49,7 +51,7 @@ def run(config: Config, **submitted: Any) -> tuple[Plan, Outcome]:
 def publish(plan: Plan) -> Media | None:
     """As the attempt does it while its lease is sure."""
     media = verified(plan)
-    deliver(plan, threading.Event())
+    assert deliver(plan, threading.Event(), lambda: True)
     return media
 
 
@@ -159,3 +161,23 @@ def test_an_output_that_shrank_is_not_published(config: Config) -> None:
     with pytest.raises(AttemptError, match="cut short or damaged"):
         publish(plan)
     assert not final.exists()
+
+
+@pytest.mark.parametrize("by", ["volume", "drain"])
+def test_a_whole_output_waits_for_the_master_whatever_is_asked(config: Config, by: str) -> None:
+    """It is away, and the disk is full, or the time of a drain is over."""
+    final = config.output_roots[0] / "out.mp4"
+    plan, _ = run(config, input=str(CLIP), output=str(final), parameters=QUICK)
+
+    async def story() -> Media | None:
+        lease = Lease()
+        lease.ask_stop(by)
+        publishing = asyncio.ensure_future(attempt.publish(plan, lease))
+        await asyncio.sleep(0.5)
+        assert not publishing.done()
+        assert not final.exists()
+        lease.extend(boot_seconds(), 60)
+        return await asyncio.wait_for(publishing, PATIENCE_SECONDS)
+
+    assert isinstance(asyncio.run(story()), Media)
+    assert final.exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -153,19 +154,41 @@ def plan(tmp_path: Path) -> Plan:
     return made
 
 
+def surely() -> bool:
+    return True
+
+
 def test_a_file_gets_its_name_at_once_and_a_repeat_is_harmless(tmp_path: Path, plan: Plan) -> None:
-    publish_file(plan)
+    assert publish_file(plan, surely)
     assert (tmp_path / "out.mp4").read_bytes() == b"new"
     assert not (tmp_path / ".out.part").exists()
     (tmp_path / "out.mp4").unlink()  # whoever waited for it took it away
-    publish_file(plan)
+    assert publish_file(plan, surely)
     assert not (tmp_path / "out.mp4").exists()
+
+
+def test_a_lease_that_ran_out_at_the_last_moment(tmp_path: Path, plan: Plan) -> None:
+    """The disk kept the mark waiting, or the machine slept there."""
+
+    def sure() -> bool:
+        return not jobdir.was_delivered(plan)
+
+    assert not publish_file(plan, sure)
+    assert (tmp_path / "out.mp4").read_bytes() == b"old"
+    assert publish_file(plan, surely)
+    assert (tmp_path / "out.mp4").read_bytes() == b"new"
+
+
+def test_no_output_is_a_program_that_runs_as_us(tmp_path: Path, plan: Plan) -> None:
+    (tmp_path / ".out.part").chmod(0o6755)
+    assert publish_file(plan, surely)
+    assert stat.S_IMODE((tmp_path / "out.mp4").stat().st_mode) == 0o755
 
 
 def test_an_older_file_is_not_taken_for_an_output_that_vanished(tmp_path: Path, plan: Plan) -> None:
     (tmp_path / ".out.part").unlink()
     with pytest.raises(AttemptError, match=r"could not be put at .*No such file"):
-        publish_file(plan)
+        publish_file(plan, surely)
     assert (tmp_path / "out.mp4").read_bytes() == b"old"
 
 
@@ -174,6 +197,6 @@ def test_a_place_that_cannot_be_written_is_the_machine_s_trouble(
 ) -> None:
     gone = replace(plan, publish_to=str(tmp_path / "gone" / "out.mp4"))
     with pytest.raises(AttemptError, match=r"could not be put at .*No such file") as refusal:
-        publish_file(gone)
+        publish_file(gone, surely)
     assert refusal.value.reason is Reason.INTERNAL_ERROR
     assert (tmp_path / ".out.part").exists()

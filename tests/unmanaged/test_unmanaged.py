@@ -19,10 +19,10 @@ import requests
 from ffmpeg_jobs.client import MasterClient
 from ffmpeg_jobs.line import Endpoint
 from ffmpeg_jobs.model import Claim, Job, JobStatus, Parameters, Reason, Role, State
-from ffmpeg_worker.attempt import verify
 from ffmpeg_worker.config import read_config
 from ffmpeg_worker.outcome import AttemptError
 from ffmpeg_worker.plan import make_plan
+from ffmpeg_worker.start import verify
 from tests.api.conftest import ROOT, make_home, start
 
 CLIP = ROOT / "tests/media/bigbuckbunny.mp4"
@@ -185,7 +185,8 @@ def test_a_job_over_its_time_is_ended_with_all_its_processes(farm: Farm) -> None
     ended = farm.ended(job)
     assert (ended.state.value, ended.reason and ended.reason.value) == ("failed", "timeout")
     assert ended.usage is not None
-    assert 2 <= (ended.usage.wall_seconds or 0) < 12  # nobody else would end it
+    # Its holder took some of that time to start; nobody else would end it.
+    assert 1 <= (ended.usage.wall_seconds or 0) < 12
     assert ended.enforced is False
     assert not _named("ffmpeg", farm.directory)
 

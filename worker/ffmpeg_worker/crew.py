@@ -65,7 +65,7 @@ class Crew:
         await self._stop_strays({plan.claim.job_id for plan in plans})
         for plan in plans:
             log.info("adopted", job=plan.claim.job_id, attempt=plan.claim.attempt)
-            lease = Lease()
+            lease = Lease(jobdir.kept_lease(plan))
             story = self._after_earlier(plan.claim.job_id, resume(plan, lease, self.station))
             self._begin(Live(plan.claim, lease, plan), story)
 
@@ -159,7 +159,8 @@ class Crew:
         leases = {live.plan.directory: live.lease for live in self.live.values() if live.plan}
         for over in rows:
             lease = leases.get(over.plan.directory)
-            if lease is not None and lease.stop_asked_by is None:
+            over_meanwhile = jobdir.is_concluded(over.plan)
+            if lease is not None and lease.stop_asked_by is None and not over_meanwhile:
                 log.warning("disk_overused", job=over.plan.claim.job_id, stop=over.asked_by)
                 lease.ask_stop(over.asked_by)
 

@@ -2,7 +2,8 @@
 
 ``plan.json`` is written by the worker first; ``holder.json``, ``released``, ``log``,
 ``probe.json`` and ``facts.json`` by the holder; ``held.json`` has limits that changed since,
-``stop`` who asked for an end, ``scope`` what systemd said of it; ``delivered`` that the output
+``stop`` who asked for an end, ``scope`` what systemd said of it; ``lease`` until when a stream is
+ours; ``delivered`` that the output
 is about to get its name; ``outcome.json`` is written before the outcome is reported.
 """
 
@@ -205,9 +206,23 @@ def was_delivered(plan: Plan) -> bool:
 
 
 def is_concluded(plan: Plan) -> bool:
-    """Whether nothing of the attempt is written any more: its outcome is, or all is gone."""
+    """Whether nothing of the attempt is written any more: ffmpeg has ended, its outcome is known,
+    or all of it goes away (``remove``)."""
     directory = Path(plan.directory)
-    return not directory.exists() or (directory / "outcome.json").exists()
+    over = any((directory / name).exists() for name in ("facts.json", "outcome.json"))
+    return over or not (directory / "plan.json").exists()
+
+
+def keep_lease(plan: Plan, until: float) -> None:
+    """Remember how long the attempt is ours, in boot seconds: the worker may be another by then,
+    but not the machine."""
+    _note(plan, "lease", {"until": until}, durable=False)
+
+
+def kept_lease(plan: Plan) -> float:
+    """Until when the attempt is ours, as an earlier worker heard it last; 0: it told nothing."""
+    kept = _read(Path(plan.directory), "lease")
+    return 0.0 if kept is None else float(kept["until"])
 
 
 def kept_outcome(plan: Plan) -> Outcome | None:
@@ -244,23 +259,25 @@ def _read(directory: Path, name: str) -> dict[str, Any] | None:
     return content
 
 
-def _note(plan: Plan, name: str, content: object) -> None:
+def _note(plan: Plan, name: str, content: object, *, durable: bool = True) -> None:
     """Write down what this process knows anyway: a full disk must not hold up a job's end."""
     try:
-        _write(Path(plan.directory), name, content)
+        _write(Path(plan.directory), name, content, durable=durable)
     except OSError as error:
         log.warning("not_written_down", job=plan.claim.job_id, file=name, reason=error.strerror)
 
 
-def _write(directory: Path, name: str, content: object) -> None:
-    """A file that is there whole or not at all, on disk when this returns."""
+def _write(directory: Path, name: str, content: object, *, durable: bool = True) -> None:
+    """A file that is there whole or not at all; ``durable``: on disk when this returns."""
     temporary = directory / f".{name}.new"
     with temporary.open("w", encoding="utf-8") as file:
         json.dump(content, file)
         file.flush()
-        os.fsync(file.fileno())
+        if durable:
+            os.fsync(file.fileno())
     temporary.replace(directory / name)
-    _sync(directory)
+    if durable:
+        _sync(directory)
 
 
 def _sync(directory: Path) -> None:

@@ -6,8 +6,9 @@ import errno
 import json
 import os
 import re
+import stat
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -43,17 +44,17 @@ def verified(plan: Plan) -> Media | None:
     return _with_sources(media, plan, seconds)
 
 
-def deliver(plan: Plan, stop: threading.Event) -> None:
-    """Put the verified output in its place, whole or not at all; ``stop`` breaks an upload off.
+def deliver(plan: Plan, stop: threading.Event, sure: Callable[[], bool]) -> bool:
+    """Put the verified output in its place, whole or not at all; whether that was done, which it
+    is only while ``sure`` says so. ``stop`` breaks an upload off.
 
     A repeat does nothing where it is there already. Raises AttemptError.
     """
-    if plan.staged is None:
-        return
     if plan.publish_to:
-        publish_file(plan)
-    elif plan.upload_to:
-        upload(Path(plan.staged), plan.upload_to, stop)
+        return publish_file(plan, sure)
+    if plan.upload_to:
+        upload(Path(str(plan.staged)), plan.upload_to, stop)
+    return True
 
 
 def parse_probe(text: str) -> Media:
@@ -112,14 +113,21 @@ def verify(media: Media, job: Job, expected: float | None, has: Collection[str])
         )
 
 
-def publish_file(plan: Plan) -> None:
+def publish_file(plan: Plan, sure: Callable[[], bool]) -> bool:
     """Give the staged file its name, then have the name on disk; the holder brought its content
-    there. Raises AttemptError (disk_full, else internal_error)."""
+    there. False: the attempt was not ``sure`` to be ours any more, and it has not got it.
+
+    Raises AttemptError (disk_full, else internal_error).
+    """
     staged, final = Path(str(plan.staged)), Path(str(plan.publish_to))
     try:
         if not staged.exists() and jobdir.was_delivered(plan):
-            return  # an earlier worker came this far
+            return True  # an earlier worker came this far
         jobdir.note_delivery(plan)
+        _disarm(staged)
+        # A disk may have kept us waiting until here, or the machine was suspended.
+        if not sure():
+            return False
         staged.replace(final)
         folder = os.open(final.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -132,6 +140,17 @@ def publish_file(plan: Plan) -> None:
             Reason.DISK_FULL if full else Reason.INTERNAL_ERROR,
             f"the output could not be put at {final}: {error.strerror}",
         ) from None
+    return True
+
+
+def _disarm(staged: Path) -> None:
+    """Take away what would run it as us or our group: the file was the job's to change."""
+    if staged.lstat().st_mode & (stat.S_ISUID | stat.S_ISGID):
+        file = os.open(staged, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            os.fchmod(file, stat.S_IMODE(os.fstat(file).st_mode) & 0o777)
+        finally:
+            os.close(file)
 
 
 def _with_sources(media: Media, plan: Plan, seconds: float | None) -> Media:

@@ -15,8 +15,9 @@ import structlog
 from ffmpeg_jobs.model import Claim, Report
 from ffmpeg_worker import jobdir
 from ffmpeg_worker.command import expected_seconds
-from ffmpeg_worker.lease import Lease
-from ffmpeg_worker.outcome import Facts
+from ffmpeg_worker.control import STOP_JOBS
+from ffmpeg_worker.lease import LOOK_SECONDS, Lease
+from ffmpeg_worker.outcome import Facts, ended_by_itself
 from ffmpeg_worker.placement import Placement
 from ffmpeg_worker.plan import Plan
 from ffmpeg_worker.progress import input_seconds, parse_progress
@@ -48,13 +49,18 @@ async def watch(running: Running, lease: Lease, placement: Placement) -> Facts:
     """Wait for the end, or bring it about when asked; what is known of it then."""
     plan = running.plan
     job_id = plan.claim.job_id
+    stopped_by = jobdir.stop_noted(plan)
     if running.pidfd is not None:
-        await _until_ended(plan, running.pidfd, lease, placement)
+        stopped_by = await _until_ended(plan, running.pidfd, lease, placement) or stopped_by
+    elif lease.stop_asked_by == STOP_JOBS:  # which ends jobs itself where no worker runs
+        stopped_by = stopped_by or STOP_JOBS
     holder = jobdir.holder_facts(plan)
+    if holder is None and not jobdir.was_released(plan):
+        stopped_by = stopped_by or "unstarted"
     # What ended well needs no systemd to say how.
     well = holder is not None and holder.exit_status == 0
     result = "" if well else await _scope_result(plan, placement)
-    facts = _facts(running, result, jobdir.stop_noted(plan) or lease.stop_asked_by)
+    facts = _facts(running, result, stopped_by)
     await _stop(placement, job_id)
     return facts
 
@@ -87,24 +93,36 @@ async def _over(plan: Plan, placement: Placement) -> ScopeEnd:
             await asyncio.sleep(ASK_AGAIN_SECONDS)
 
 
-async def _until_ended(plan: Plan, pidfd: int, lease: Lease, placement: Placement) -> None:
-    """Until the holder ended: by itself, or because somebody asked for it."""
+async def _until_ended(plan: Plan, pidfd: int, lease: Lease, placement: Placement) -> str | None:
+    """Until the holder ended: by itself, or because somebody wanted it, who is returned."""
     ended = asyncio.ensure_future(exited(pidfd))
     asked = asyncio.ensure_future(lease.stop_asked())
+    unsure = asyncio.ensure_future(_unsure(plan, lease))
     longest = _longest_seconds(plan, placement)
     try:
         done, _ = await asyncio.wait(
-            {ended, asked}, timeout=longest, return_when=asyncio.FIRST_COMPLETED
+            {ended, asked, unsure}, timeout=longest, return_when=asyncio.FIRST_COMPLETED
         )
         if ended in done:
-            return
-        jobdir.note_stop(plan, lease.stop_asked_by or "timeout")
+            return None
+        by = lease.stop_asked_by or ("unsure" if unsure in done else "timeout")
+        jobdir.note_stop(plan, by)
         while not ended.done():
             await _stop(placement, plan.claim.job_id)
             await asyncio.wait({ended}, timeout=OVER_SECONDS)
+        return by
     finally:
-        for task in (ended, asked):
+        for task in (ended, asked, unsure):
             task.cancel()
+
+
+async def _unsure(plan: Plan, lease: Lease) -> None:
+    """Until a stream may soon be another's to send. What is published after its end can wait."""
+    if not plan.streams:
+        await asyncio.Event().wait()
+    while (left := lease.sure_seconds) > 0:
+        jobdir.keep_lease(plan, lease.until)  # the next worker must know
+        await asyncio.sleep(min(left, LOOK_SECONDS))
 
 
 def _longest_seconds(plan: Plan, placement: Placement) -> float:
@@ -136,22 +154,23 @@ async def _stop(placement: Placement, job_id: str) -> None:
         log.warning("stop_failed", job=job_id, reason=str(error))
 
 
-def _facts(running: Running, scope_result: str, stop_asked_by: str | None) -> Facts:
+def _facts(running: Running, scope_result: str, stopped_by: str | None) -> Facts:
+    """``stopped_by``: who wanted its end, if it had not come before."""
     plan = running.plan
     holder = jobdir.holder_facts(plan)
     counters = holder.counters if holder else {}
     wall_seconds = holder.wall_seconds if holder else None
     events = memory_events(counters.get("memory.events", ""))
-    return Facts(
+    facts = Facts(
         exit_status=holder.exit_status if holder else None,
         scope_result=scope_result or None,
         terminated=holder is not None and holder.terminated,
         oom_kills=events.get("oom_kill", 0),
         met_its_limit=events.get("oom", 1) > 0,
-        timed_out=stop_asked_by == "timeout"
+        timed_out=stopped_by == "timeout"
         # What systemd would say is lost: the clock decides.
         or (not scope_result and (wall_seconds or 0) + LATE_SECONDS >= plan.held.timeout_seconds),
-        stop_asked_by=None if stop_asked_by == "timeout" else stop_asked_by,
+        stop_asked_by=stopped_by,
         stderr_tail=tuple(jobdir.tail(plan, "log").splitlines()),
         usage=usage_from_counters(counters, wall_seconds),
         disk_free_percent=_free_percent(Path(plan.staged or plan.directory).parent),
@@ -159,6 +178,7 @@ def _facts(running: Running, scope_result: str, stop_asked_by: str | None) -> Fa
         memory_limit_mb=jobdir.held(plan).memory_mb,
         timeout_sec=plan.held.timeout_seconds,
     )
+    return replace(facts, stop_asked_by=None) if ended_by_itself(facts) else facts
 
 
 def _free_percent(folder: Path) -> float | None:
