@@ -62,6 +62,7 @@ class Agent:
         )
         self.dialogue = Dialogue(station.results, station.config.name, voice)
         station.results.freed = self.changed.set
+        station.results.ended = self._preempt
         self.seen = unseen("the machine was not looked at yet")
 
     async def run(self) -> None:
@@ -192,11 +193,14 @@ class Agent:
 
     def _changed(self) -> None:
         metrics.set_running(len(self.crew), draining=self.drains.now is not None)
-        if self.config.live_preempts_batch:
-            self.crew.preempt(self.config.max_concurrent_jobs)
+        self._preempt()
         self._tell_status()
         self.changed.set()
         self.dialogue.news.set()
+
+    def _preempt(self) -> None:
+        if self.config.live_preempts_batch:
+            self.crew.preempt(self.config.max_concurrent_jobs)
 
     def _tell_status(self) -> None:
         tell_systemd(STATUS=self.status())

@@ -81,6 +81,7 @@ async def resume(plan: Plan, lease: Lease, station: Station) -> None:
     """Second door: an attempt that another worker process left behind."""
     outcome = jobdir.kept_outcome(plan)
     if outcome is not None:
+        _leave_place(lease, station)
         await settle(plan, outcome, station)
     elif jobdir.was_released(plan):
         enforced = await restore(plan, station.placement)
@@ -111,6 +112,7 @@ async def finish(running: Running, lease: Lease, station: Station) -> None:
         facts = await watch(running, lease, station.placement)
     finally:
         steering.cancel()
+    _leave_place(lease, station)
     outcome, stopped_by = conclude(facts), facts.stop_asked_by
     if outcome.state is State.COMPLETED:
         try:
@@ -123,6 +125,7 @@ async def finish(running: Running, lease: Lease, station: Station) -> None:
 async def end(plan: Plan, outcome: Outcome, by: str | None, lease: Lease, station: Station) -> None:
     """Report the outcome, or hand the attempt back, or drop it: as he wants who had it ended,
     ``by``. Who only asked, and came too late, changes nothing, but for a lost lease."""
+    _leave_place(lease, station)
     if lease.stop_asked_by == "lost":
         log.warning("attempt_lost", job=plan.claim.job_id, attempt=plan.claim.attempt)
         await _forget(plan)
@@ -208,6 +211,13 @@ async def publish(plan: Plan, lease: Lease) -> Media | None:
         if delivered:
             return media
     raise stopped(lease.stop_asked_by or "lost")
+
+
+def _leave_place(lease: Lease, station: Station) -> None:
+    """What is left to do waits for disks, servers and the master, and needs no cores."""
+    if lease.at_work:
+        lease.at_work = False
+        station.results.ended()
 
 
 async def fail(plan: Plan, station: Station) -> None:

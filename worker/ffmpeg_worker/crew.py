@@ -127,8 +127,9 @@ class Crew:
         return [live.lease for live in self.live.values()]
 
     def queues(self) -> dict[str, Queue]:
-        """The queue that each job came from, oldest first."""
-        return {live.claim.job_id: live.claim.job.queue for live in self.live.values()}
+        """The queue that each job came from whose ffmpeg runs, or will; oldest first."""
+        at_work = (live for live in self.live.values() if live.plan and live.lease.at_work)
+        return {live.claim.job_id: live.claim.job.queue for live in at_work}
 
     def reports(self) -> tuple[Report, ...]:
         """How each stands now; may be called in a thread."""
