@@ -15,7 +15,7 @@ from ffmpeg_jobs.model import Heartbeat, Progress
 from ffmpeg_jobs.schema import check, to_json
 from ffmpeg_worker import jobdir
 from ffmpeg_worker.plan import Plan
-from ffmpeg_worker.untrusted import head, tail
+from ffmpeg_worker.untrusted import head, tail, until
 from ffmpeg_worker.watch import report_of
 from tests.unit.test_plan import CONFIG, planned
 
@@ -108,3 +108,14 @@ def test_a_part_of_a_file(tmp_path: Path) -> None:
     assert (head(file, 4), tail(file, 4)) == ("0123", "6789")
     assert head(file, 99) == tail(file, 99) == "0123456789"
     assert head(tmp_path / "no", 4) == tail(tmp_path / "no", 4) == ""
+
+
+@pytest.mark.parametrize("before", [0, 8190, 8192, 30_000])
+def test_a_file_to_its_mark(tmp_path: Path, before: int) -> None:
+    file = tmp_path / "file"
+    file.write_text("x" * before + "MARK" + "y" * 100_000)
+    found = until(file, "MARK", 1 << 20)
+    assert found.startswith("x" * before + "MARK")
+    assert len(found) < before + 20_000
+    assert len(until(file, "MARK", 5000)) == 5000
+    assert len(until(file, "NONE", 1 << 20)) == before + 100_004

@@ -26,6 +26,7 @@ from ffmpeg_jobs.wire import from_json, to_json
 from ffmpeg_worker import untrusted
 from ffmpeg_worker.limits import HeldLimits
 from ffmpeg_worker.plan import Plan
+from ffmpeg_worker.progress import MAPPING
 from ffmpeg_worker.tree import remove_tree
 
 #: ffmpeg's log is kept whole up to the holder's limit; this much of its end is reported.
@@ -153,9 +154,12 @@ def tail(plan: Plan, name: str, size_bytes: int = TAIL_BYTES) -> str:
     return untrusted.tail(Path(plan.directory) / name, size_bytes)
 
 
-def head(plan: Plan, name: str, size_bytes: int = TAIL_BYTES) -> str:
-    """The beginning of what a job wrote."""
-    return untrusted.head(Path(plan.directory) / name, size_bytes)
+def preamble(plan: Plan, most_bytes: int) -> str:
+    """The beginning of ffmpeg's log: what it says of the input, before it begins to encode.
+
+    An input may have thousands of chapters, and metadata of any length.
+    """
+    return untrusted.until(Path(plan.directory) / "log", MAPPING, most_bytes)
 
 
 def note_stop(plan: Plan, by: str) -> None:

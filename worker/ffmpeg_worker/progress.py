@@ -18,6 +18,8 @@ _DURATION: Final = re.compile(
 #: ... and its streams: ``[info]   Stream #0:0[0x1](und): Video: h264 (High), yuv420p, ...``.
 _STREAM: Final = re.compile(r"^\[info\] +Stream #\S+ (Video|Audio): (.*)$", re.MULTILINE)
 _COVER: Final = "(attached pic)"
+#: What ffmpeg says next after all of its inputs.
+MAPPING: Final = "\n[info] Stream mapping:"
 #: ffmpeg's warning that the length that follows is a guess.
 _GUESSED: Final = "Estimating duration from bitrate"
 #: More than any figure of a real job, and still a whole number in every language's JSON.
@@ -67,7 +69,7 @@ def input_kinds(log: str) -> frozenset[str]:
 
     Cover art is no video: it is not mapped (command.py).
     """
-    told = log.partition("\n[info] Stream mapping:")[0].partition("\n[info] Output #0")[0]
+    told = log.partition(MAPPING)[0].partition("\n[info] Output #0")[0]
     return frozenset(kind.lower() for kind, rest in _STREAM.findall(told) if _COVER not in rest)
 
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 from ffmpeg_jobs.model import Job, Media, Reason
 from ffmpeg_worker import jobdir
 from ffmpeg_worker.command import encoders_of, expected_seconds, sink_format
+from ffmpeg_worker.holder import LOG_BYTES
 from ffmpeg_worker.outcome import AttemptError
 from ffmpeg_worker.plan import Plan
 from ffmpeg_worker.progress import input_kinds, input_seconds, parse_progress
@@ -34,7 +35,7 @@ def verified(plan: Plan) -> Media | None:
     """
     if plan.staged is None:
         return None
-    job, log = plan.claim.job, jobdir.head(plan, "log")
+    job, log = plan.claim.job, jobdir.preamble(plan, LOG_BYTES)
     media = parse_probe(jobdir.probed(plan))
     seconds = input_seconds(log) if job.input else None
     # Where the input's length is not known, it may be shorter than what was asked of it.

@@ -32,6 +32,8 @@ OVER_SECONDS: Final = 10.0
 ASK_AGAIN_SECONDS: Final = 0.5
 #: A holder begins to count a little after its scope: what is left of its time then.
 LATE_SECONDS: Final = 1.0
+#: For each report; of an input that is described at more length, no percent is told.
+PREAMBLE_BYTES: Final = 64 << 10
 
 log = structlog.get_logger()
 
@@ -199,7 +201,7 @@ def report_of(plan: Plan | None, claim: Claim, unmet: str | None = None) -> Repo
     if plan is None:
         return bare
     try:
-        seconds = expected_seconds(claim.job, input_seconds(jobdir.head(plan, "log")))
+        seconds = expected_seconds(claim.job, input_seconds(jobdir.preamble(plan, PREAMBLE_BYTES)))
         progress = parse_progress(jobdir.tail(plan, "work/progress"), seconds)
         scope = scope_of(plan)
         usage = None if scope is None else read_usage(scope)
