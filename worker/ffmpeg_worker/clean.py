@@ -24,8 +24,11 @@ from ffmpeg_worker.tree import entries, remove_tree
 
 #: A directory without a plan is a running worker's for some milliseconds.
 YOUNG_SECONDS: Final = 3600.0
+#: Machines may share a root, and one may hold a whole output for a master that is away. The same
+#: on all of them: more than the longest job may run (a week), and than anybody lets a master lie.
+STAGED_SECONDS: Final = 30 * 86400.0
 #: The clock of files is some milliseconds behind.
-COARSE_SECONDS: Final = 1.0
+COARSE_SECONDS: Final = 0.1
 _ATTEMPT: Final = re.compile(r"[a-z2-7]{12}\.[1-9][0-9]{0,3}\Z")
 
 log = structlog.get_logger()
@@ -57,9 +60,7 @@ def clean(config: Config, before: float | None = None) -> list[Path]:
     removed = list(_unrecorded(config.jobs_directory, before or now - YOUNG_SECONDS))
     removed += _unwritten(config, now - YOUNG_SECONDS)
     for root in config.output_roots:
-        # Machines may share a root. What was not written to for as long as a job may run has no
-        # job any more on any of them.
-        removed += _staged(root, config, now - config.max_timeout_seconds)
+        removed += _staged(root, config, now - STAGED_SECONDS)
     return removed
 
 
