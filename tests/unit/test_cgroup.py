@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,20 +12,23 @@ from ffmpeg_worker.cgroup import caps
 
 
 @pytest.mark.parametrize(
-    ("cpu", "memory", "expected"),
+    ("cpu", "high", "most", "expected"),
     [
-        ("max 100000\n", "max\n", (None, None)),
-        ("150000 100000\n", "7516192768\n", (150, 7168)),
-        ("25000 50000\n", "max\n", (50, None)),
+        ("max 100000\n", "max\n", "max\n", (None, None)),
+        ("150000 100000\n", "max\n", "7516192768\n", (150, 7168)),
+        ("25000 50000\n", "6442450944\n", "max\n", (50, 6144, "MemoryHigh")),
+        ("max 100000\n", "6442450944\n", "7516192768\n", (None, 6144, "MemoryHigh")),
+        ("max 100000\n", "7516192768\n", "6442450944\n", (None, 6144)),
     ],
 )
 def test_what_an_operator_holds_all_jobs_to(
-    tmp_path: Path, cpu: str, memory: str, expected: tuple[int | None, int | None]
+    tmp_path: Path, cpu: str, high: str, most: str, expected: tuple[Any, ...]
 ) -> None:
     slice_ = tmp_path / "ffmpeg.slice"
     slice_.mkdir()
     (slice_ / "cpu.max").write_text(cpu)
-    (slice_ / "memory.max").write_text(memory)
+    (slice_ / "memory.high").write_text(high)
+    (slice_ / "memory.max").write_text(most)
     assert caps(slice_) == Caps("ffmpeg.slice", *expected)
 
 

@@ -42,12 +42,18 @@ def offered_controllers(directory: Path = CGROUPS) -> tuple[str, ...]:
 
 
 def caps(cgroup: Path) -> Caps:
-    """What all below this cgroup together are held to; nothing where it is not there (yet)."""
-    found = read_back(cgroup, ["cpu.max", "memory.max"])
+    """What all below this cgroup together are held to; nothing where it is not there (yet).
+
+    Of memory, what they get without being slowed down.
+    """
+    found = read_back(cgroup, ["cpu.max", "memory.max", "memory.high"])
     quota, _, period = (found["cpu.max"] or "max").partition(" ")
-    memory = found["memory.max"] or "max"
+    by_name = {"MemoryHigh": found["memory.high"], "MemoryMax": found["memory.max"]}
+    bounds = [(int(text) // MIB, name) for name, text in by_name.items() if text and text != "max"]
+    memory_mb, memory_by = min(bounds, default=(None, "MemoryMax"))
     return Caps(
         cgroup.name,
         cpu_percent=None if quota == "max" else int(quota) * 100 // int(period),
-        memory_mb=None if memory == "max" else int(memory) // MIB,
+        memory_mb=memory_mb,
+        memory_by=memory_by,
     )
