@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from ffmpeg_worker.authority import lives_in
 from ffmpeg_worker.capacity import Caps
-from ffmpeg_worker.cgroup import caps
+from ffmpeg_worker.cgroup import caps, cgroup_in
 
 
 @pytest.mark.parametrize(
@@ -34,3 +35,39 @@ def test_what_an_operator_holds_all_jobs_to(
 
 def test_a_slice_without_controllers_or_that_is_not_there(tmp_path: Path) -> None:
     assert caps(tmp_path / "ffmpeg.slice") == Caps("ffmpeg.slice")
+
+
+UNIT = "/ffmpeg.slice/ffmpeg-job-aaaaaaaaaaaa.scope"
+V2 = f"0::{UNIT}\n"
+V1 = f"5:cpu,cpuacct:{UNIT}\n4:memory:/\n1:name=systemd:{UNIT}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (V2, f"/sys/fs/cgroup{UNIT}"),
+        (V1 + V2, f"/sys/fs/cgroup{UNIT}"),
+        (V1, f"/sys/fs/cgroup/systemd{UNIT}"),
+        ("4:memory:/\n", None),
+        ("", None),
+    ],
+)
+def test_where_a_process_is(text: str, place: str | None) -> None:
+    assert cgroup_in(text) == (None if place is None else Path(place))
+
+
+@pytest.mark.parametrize(
+    ("text", "home"),
+    [
+        (V2, True),
+        (V1, True),
+        (V1 + V2, True),
+        (V1 + "0::/elsewhere\n", False),
+        (f"0::/elsewhere{UNIT}\n", False),
+        (f"5:cpu:{UNIT}\n", False),
+        (f"1:name=systemd:/elsewhere:name=systemd:{UNIT}\n", False),
+        ("", False),
+    ],
+)
+def test_whose_cgroup_it_is(text: str, home: bool) -> None:
+    assert lives_in(text, UNIT) is home
