@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 
 from ffmpeg_jobs.model import Reason
-from ffmpeg_worker import jobdir, start
+from ffmpeg_worker import jobdir, start, unmanaged
 from ffmpeg_worker.lease import MARGIN_SECONDS, Lease, boot_seconds
 from ffmpeg_worker.limits import HeldLimits
 from ffmpeg_worker.outcome import Facts, conclude
@@ -179,3 +181,24 @@ def test_a_compiled_holder_that_python_cannot_read(
     started, lost = (0, None), (None, "unstarted")
     found = (facts.exit_status, facts.stop_asked_by)
     assert found == started or (make is Unmanaged and found == lost)
+
+
+def test_a_holder_that_stands_still_ends_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one in a frozen scope does."""
+    monkeypatch.setattr(unmanaged, "KILL_AFTER_SECONDS", 0.3)
+    plan = recorded(tmp_path, "sleep", "60")
+
+    async def story() -> Facts:
+        watching, placement = await begun(plan, asked(None))
+        pid = jobdir.holder_pid(plan)
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        jobdir.note_stop(plan, "stop-jobs")
+        await placement.stop(plan.claim.job_id)
+        assert placement.running() == []
+        return await asyncio.wait_for(watching, 20)
+
+    facts = asyncio.run(story())
+    assert (facts.exit_status, facts.stop_asked_by) == (None, "stop-jobs")
