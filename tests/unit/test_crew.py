@@ -10,7 +10,7 @@ from ffmpeg_jobs.client import MasterClient
 from ffmpeg_jobs.line import Endpoint
 from ffmpeg_jobs.model import Claim, Job, Outcome, Queue, State
 from ffmpeg_worker import jobdir
-from ffmpeg_worker.attempt import Station, resume
+from ffmpeg_worker.attempt import Station, resume, run
 from ffmpeg_worker.crew import Crew, Live
 from ffmpeg_worker.drain import Drains
 from ffmpeg_worker.lease import Lease
@@ -96,3 +96,20 @@ def test_a_job_goes_on_when_another_waits_to_be_published(tmp_path: Path) -> Non
 
 def test_a_job_goes_on_when_an_earlier_worker_knew_the_end(tmp_path: Path) -> None:
     assert goes_on(tmp_path, 1, concluded=True)
+
+
+def test_no_stream_begins_that_may_be_another_s(tmp_path: Path) -> None:
+    """The master went away, or the machine slept, while it was prepared."""
+
+    async def story() -> bool:
+        at = station(tmp_path)
+        live = attempt(at, "b", Queue.DEFAULT)
+        assert live.plan is not None
+        running = asyncio.ensure_future(run(live.plan, live.lease, at))
+        await asyncio.sleep(0.5)
+        assert not running.done()  # it is given back when the master is there
+        running.cancel()
+        at.client.close()
+        return (Path(live.plan.directory) / "holder.json").exists()
+
+    assert not asyncio.run(story())

@@ -170,6 +170,8 @@ async def _prepare(plan: Plan, lease: Lease, station: Station) -> None:
         await asyncio.to_thread(prepare, plan, station.config, stop, earlier)
     if lease.stop_asked_by is not None:
         raise stopped(lease.stop_asked_by)
+    if plan.streams and not lease.sure:
+        raise stopped("unsure")
 
 
 @asynccontextmanager
