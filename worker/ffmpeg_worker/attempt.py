@@ -88,6 +88,7 @@ async def resume(plan: Plan, lease: Lease, station: Station) -> None:
         running = Running(plan, jobdir.holder_pidfd(plan), enforced)
         await finish(running, lease, station)
     else:
+        _leave_place(lease, station)
         await clear_away(plan, station.placement)
         await hand_back(plan, "the worker was restarted before ffmpeg started", station)
 

@@ -122,8 +122,11 @@ async def _unsure(plan: Plan, lease: Lease) -> None:
     """Until a stream may soon be another's to send. What is published after its end can wait."""
     if not plan.streams:
         await asyncio.Event().wait()
+    kept = None
     while (left := lease.sure_seconds) > 0:
-        jobdir.keep_lease(plan, lease.until)  # the next worker must know
+        if lease.until != kept:
+            kept = lease.until
+            jobdir.keep_lease(plan, kept)  # the next worker must know
         await asyncio.sleep(min(left, LOOK_SECONDS))
 
 
