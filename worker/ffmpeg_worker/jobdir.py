@@ -25,6 +25,7 @@ from ffmpeg_jobs.model import Outcome
 from ffmpeg_jobs.wire import from_json, to_json
 from ffmpeg_worker import untrusted
 from ffmpeg_worker.limits import HeldLimits
+from ffmpeg_worker.pidfd import has_ended
 from ffmpeg_worker.plan import Plan
 from ffmpeg_worker.progress import MAPPING
 from ffmpeg_worker.tree import remove_tree
@@ -104,7 +105,7 @@ def holder_pidfd(plan: Plan) -> int | None:
         if error.errno not in _NO_PROCESS:
             raise
         return None
-    if _start_ticks(identity["pid"]) != identity["start_ticks"]:
+    if has_ended(pidfd) or _start_ticks(identity["pid"]) != identity["start_ticks"]:
         os.close(pidfd)
         return None
     return pidfd
