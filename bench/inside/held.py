@@ -10,11 +10,11 @@ from typing import Any
 
 from ffmpeg_jobs.model import Claim, Job
 from ffmpeg_worker import jobdir
-from ffmpeg_worker.attempt import start
 from ffmpeg_worker.by_system import BySystem
 from ffmpeg_worker.config import CONFIG_FILE, Config, read_config
 from ffmpeg_worker.plan import Plan, make_plan
 from ffmpeg_worker.prepare import prepare
+from ffmpeg_worker.start import start
 from ffmpeg_worker.watch import exited
 
 RESULT = Path("/var/lib/ffmpeg-worker/bench.json")

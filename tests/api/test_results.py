@@ -8,8 +8,22 @@ from typing import Any
 
 import pytest
 
-from ffmpeg_jobs.model import Claim, Machine, Outcome, Reason, Refused, Result, Role, State
+from ffmpeg_jobs.model import (
+    Claim,
+    Heartbeat,
+    Machine,
+    Order,
+    Outcome,
+    Progress,
+    Reason,
+    Refused,
+    Report,
+    Result,
+    Role,
+    State,
+)
 from ffmpeg_jobs.problems import NotFound, StaleAttempt
+from ffmpeg_worker.dialogue import Dialogue, Voice
 from ffmpeg_worker.results import Results
 from tests.api.conftest import JOB, MACHINE, Inside, add_key
 from tests.conftest import ENGINES
@@ -171,3 +185,22 @@ def test_a_worker_s_result_goes_with_a_claim_or_alone(inside: Inside) -> None:
     asyncio.run(tell())
     states = [client.job(claim.job_id).state.value for claim in (along, alone, refused, lost)]
     assert states == ["running", "completed", "running", "completed"]
+
+
+def test_a_figure_that_the_master_does_not_take_costs_no_lease(inside: Inside) -> None:
+    client = inside.client()
+    client.register("ada", MACHINE)
+    client.submit(JOB)
+    (claim,) = client.claims("ada", 0).claims
+    odd = Report(claim.job_id, claim.attempt, claim.token, Progress(frame=-1))
+    voice = Voice(
+        machine=lambda: MACHINE,
+        heartbeat=lambda: Heartbeat((odd,)),
+        room=lambda: asyncio.sleep(0, 1),
+        take=lambda claim, lease: None,
+        obey=lambda answer, sent_at: None,
+        changed=lambda: None,
+    )
+    dialogue = Dialogue(Results(client), "ada", voice)
+    (order,) = dialogue._beat().orders
+    assert (order.job_id, order.order) == (claim.job_id, Order.CONTINUE)

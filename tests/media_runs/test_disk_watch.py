@@ -129,6 +129,19 @@ def test_a_volume_that_others_filled_stops_only_who_holds_something_there(
     assert overuse([far, here]) == [Overuse(here, "volume")]
 
 
+def test_what_has_ended_stops_for_no_disk(small: Config, volume: Path) -> None:
+    """Its output waits for the master, and somebody else fills the volume."""
+    plan, other = plan_of(small, "n", 10), plan_of(small, "o", 30)
+    begin(plan, small)
+    Path(str(plan.staged)).write_bytes(b"x" * (20 << 20))
+    fill(volume, 77)
+    assert overuse([plan]) == [Overuse(plan, "disk")]
+    (Path(plan.directory) / "facts.json").write_text("{}")
+    assert overuse([plan]) == []
+    (volume / "ballast").unlink()
+    begin(other, small, plan)  # nothing is reserved for it any more
+
+
 def test_what_others_may_still_write_is_reserved(small: Config) -> None:
     first, second, third = plan_of(small, "d", 60), plan_of(small, "e", 40), plan_of(small, "f", 30)
     begin(first, small)

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+import errno
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
 from ffmpeg_jobs.model import Reason
+from ffmpeg_worker import jobdir
 from ffmpeg_worker.disk import check_disk, free_mb
 from ffmpeg_worker.outcome import AttemptError, conclude
+from ffmpeg_worker.publish import publish_file
 from tests.media_runs.conftest import encode, fill
+from tests.unit.test_holder import Started
+from tests.unit.test_plan import CONFIG, planned
+
+#: A job that sees its state directory's volume filled to the last byte, and ends well.
+FILLS = """
+import os, sys
+print("early", flush=True)
+with open(sys.argv[1], "wb", buffering=0) as ballast:
+    try:
+        while True:
+            ballast.write(bytes(1 << 12))
+    except OSError:
+        pass
+sys.stdout.write("late\\n" * 20_000)
+"""
 
 
 def test_under_five_percent_free_nothing_starts(volume: Path) -> None:
@@ -40,3 +60,32 @@ def test_an_encode_that_fills_its_volume(volume: Path) -> None:
     ended = encode(volume, duration=5, preset="ultrafast", crf=5)
     outcome = conclude(ended.facts())
     assert (outcome.reason, outcome.error) == (Reason.DISK_FULL, "the disk is full")
+
+
+@pytest.mark.parametrize("status", [0, 7])
+def test_a_full_state_volume_takes_no_job_s_last_words(volume: Path, status: int) -> None:
+    job = [sys.executable, "-c", f"{FILLS}\nsys.exit({status})", str(volume / "ballast")]
+    directory = volume / "job"
+    directory.mkdir()
+    one = Started(directory, job, [sys.executable, "-c", "print('{' + 'x' * 9000)"])
+    one.release()
+    facts = one.facts()
+    assert facts["exit_status"] == status
+    assert facts["wall_seconds"] > 0
+    assert (directory / "log").read_text().startswith("early\n")
+    if status == 0:
+        assert (directory / "probe.json").read_text() == "{" + "x" * 9000 + "\n"
+
+
+def test_a_full_state_volume_keeps_no_output_from_its_place(volume: Path, tmp_path: Path) -> None:
+    plan = planned(replace(CONFIG, state_directory=volume))
+    jobdir.record(plan)
+    plan = replace(plan, staged=str(tmp_path / "staged"), publish_to=str(tmp_path / "final"))
+    (tmp_path / "staged").write_text("media")
+    with pytest.raises(OSError) as full, (volume / "ballast").open("wb", buffering=0) as ballast:
+        while True:
+            ballast.write(bytes(1 << 12))
+    assert full.value.errno == errno.ENOSPC
+    assert publish_file(plan, lambda: True)
+    assert (tmp_path / "final").read_text() == "media"
+    assert jobdir.was_delivered(plan)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,14 @@ import pytest
 
 from ffmpeg_jobs.model import Claim, Media, Outcome, Reason, State
 from ffmpeg_jobs.schema import parse_job
-from ffmpeg_worker import holder, jobdir
+from ffmpeg_worker import attempt, holder, jobdir
 from ffmpeg_worker.config import Config
+from ffmpeg_worker.lease import Lease, boot_seconds
 from ffmpeg_worker.outcome import AttemptError, Facts, conclude
 from ffmpeg_worker.plan import Plan, make_plan, opening
 from ffmpeg_worker.prepare import prepare
 from ffmpeg_worker.publish import deliver, verified
-from tests.media_runs.conftest import CLIP, PATIENCE_SECONDS
+from tests.media_runs.conftest import CLIP, PATIENCE_SECONDS, make
 
 QUICK = {"preset": "ultrafast", "crf": 35, "width": 320, "height": 180, "duration": 1}
 
@@ -49,7 +51,7 @@ def run(config: Config, **submitted: Any) -> tuple[Plan, Outcome]:
 def publish(plan: Plan) -> Media | None:
     """As the attempt does it while its lease is sure."""
     media = verified(plan)
-    deliver(plan, threading.Event())
+    assert deliver(plan, threading.Event(), lambda: True)
     return media
 
 
@@ -159,3 +161,62 @@ def test_an_output_that_shrank_is_not_published(config: Config) -> None:
     with pytest.raises(AttemptError, match="cut short or damaged"):
         publish(plan)
     assert not final.exists()
+
+
+CHAPTER = "[CHAPTER]\nTIMEBASE=1/1000\nSTART={0}\nEND={1}\ntitle=" + "t" * 60 + "\n"
+
+
+@pytest.mark.parametrize(
+    ("described", "lie", "refusal"),
+    [
+        # Of an input, its metadata are told before its length, its chapters before its streams.
+        (
+            "".join(f"key{number}={'c' * 500}\n" for number in range(100)),
+            ('"duration": "1.0', '"duration": "9.0'),
+            "should be 1.00 s",
+        ),
+        (
+            "".join(CHAPTER.format(number, number + 1) for number in range(1000)),
+            ('"codec_type": "audio"', '"codec_type": "data"'),
+            "no audio stream",
+        ),
+    ],
+)
+def test_an_input_that_is_described_at_length_is_verified_too(
+    config: Config, tmp_path: Path, described: str, lie: tuple[str, str], refusal: str
+) -> None:
+    (tmp_path / "words").write_text(f";FFMETADATA1\n{described}\n")
+    words = ("-i", str(CLIP), "-i", str(tmp_path / "words"), "-map_metadata", "1")
+    source = make(tmp_path / "described.mkv", *words, "-map", "0", "-c", "copy")
+    plan, outcome = run(
+        replace(config, input_roots=(tmp_path,)), input=str(source), parameters=QUICK
+    )
+    assert outcome.state is State.COMPLETED, outcome.error
+    media = publish(plan)
+    assert media is not None
+    assert media.input_duration_seconds == pytest.approx(5.31, abs=0.1)
+    probed = Path(plan.directory) / "probe.json"
+    assert lie[0] in probed.read_text()
+    probed.write_text(probed.read_text().replace(*lie))
+    with pytest.raises(AttemptError, match=refusal):
+        publish(plan)
+
+
+@pytest.mark.parametrize("by", ["volume", "drain"])
+def test_a_whole_output_waits_for_the_master_whatever_is_asked(config: Config, by: str) -> None:
+    """It is away, and the disk is full, or the time of a drain is over."""
+    final = config.output_roots[0] / "out.mp4"
+    plan, _ = run(config, input=str(CLIP), output=str(final), parameters=QUICK)
+
+    async def story() -> Media | None:
+        lease = Lease()
+        lease.ask_stop(by)
+        publishing = asyncio.ensure_future(attempt.publish(plan, lease))
+        await asyncio.sleep(0.5)
+        assert not publishing.done()
+        assert not final.exists()
+        lease.extend(boot_seconds(), 60)
+        return await asyncio.wait_for(publishing, PATIENCE_SECONDS)
+
+    assert isinstance(asyncio.run(story()), Media)
+    assert final.exists()

@@ -38,7 +38,7 @@ def test_the_worker_tells_what_is_free(container: Farm) -> None:
     worker = json.loads(container.machine.wait_until(own(container, idle), timeout=60).stdout)
     machine, free = worker["machine"], worker["free"]
     assert machine["jobs_cpu_percent"] == machine["cpus"] * 100
-    assert machine["jobs_memory_mb"] == machine["memory_mb"] * 90 // 100
+    assert machine["jobs_memory_mb"] == machine["memory_mb"] * 85 // 100
     job = container.submit(
         *("--scenario", "preview", "--duration", "3600", "--timeout", "600"),
         *("--cpu", "30", "--memory", "512", "--disk", "700"),
@@ -79,9 +79,10 @@ def test_the_timer_removes_what_dead_jobs_left_beside_a_running_worker(container
     alive = f"{state}/output/.alive.mp4.ffmpeg-job-{job}.1.part"
     gone = [f"{state}/jobs/{dead}", f"{state}/output/.film.mp4.ffmpeg-job-{dead}.part"]
     foreign = f"{state}/output/.theirs.mp4.ffmpeg-job-{dead}.part"
-    make = f"mkdir {gone[0]} && touch {gone[1]} && touch -d '8 days ago' {' '.join(gone)} {alive}"
+    long_ago = f"touch -d '31 days ago' {' '.join(gone)} {alive}"
+    make = f"mkdir {gone[0]} && touch {gone[1]} && {long_ago}"
     container.run(["sh", "-c", make], user="ffmpeg-worker")
-    container.run(f"touch -d '8 days ago' {foreign}")
+    container.run(f"touch -d '31 days ago' {foreign}")
     container.run("systemctl start ffmpeg-worker-clean.service")
     said = container.run("journalctl -o cat -u ffmpeg-worker-clean.service").stdout
     assert [path for path in gone if f"removed {path}\n" not in said] == []
@@ -96,7 +97,7 @@ def test_a_worker_that_starts_removes_them_too(container: Farm) -> None:
     state, dead = "/var/lib/ffmpeg-worker", "aaaaaaaaaaaa.1"
     gone = f"{state}/jobs/{dead} {state}/output/.film.mp4.ffmpeg-job-{dead}.part"
     first, second = gone.split()
-    make = f"mkdir {first}; touch {second}; touch -d '8 days ago' {second}"
+    make = f"mkdir {first}; touch {second}; touch -d '31 days ago' {second}"
     container.run(["sh", "-c", make], user="ffmpeg-worker")
     container.run("systemctl restart ffmpeg-worker")
     container.machine.wait_until(f"! ls -d {first} && ! ls {second}")

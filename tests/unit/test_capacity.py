@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ffmpeg_worker.capacity import Capacity, Caps, Resources, Rules, capacity, share
@@ -33,7 +35,7 @@ def test_what_jobs_wait_for_decides_how_many_cores_they_get(workload: str, jobs:
     ("has", "rules", "limited_by", "jobs"),
     [
         (Resources(64, 8 * GB, 1 << 20), Rules(), "memory", 3),
-        (Resources(64, 8 * GB, 1 << 20), Rules(memory_mb_per_job=512), "memory", 14),
+        (Resources(64, 8 * GB, 1 << 20), Rules(memory_mb_per_job=512), "memory", 13),
         (Resources(64, 8 * GB, 1 << 20), Rules(jobs_memory_mb=4096), "memory", 2),
         (Resources(64, 1 << 20, 9000), Rules(), "disk", 2),
         (Resources(64, 1 << 20, 9000), Rules(bitrate_mbps=2, duration_sec=60), "disk", 25),
@@ -61,13 +63,15 @@ def test_a_small_machine_takes_one() -> None:
 def test_the_calculation_can_be_followed() -> None:
     assert [line.calculation for line in of(16, 32 * GB, 80000).lines] == [
         "16 cores = 1600 %, x 75 % (workload cpu) = 1200 %, at 100 % per job: 12",
-        "32768 MB x 90 % (the rest is the system's) = 29491 MB, at 2048 MB per job: 14",
+        "32768 MB x 85 % (the rest is the system's) = 27852 MB, at 2048 MB per job: 13",
         "free for jobs = 80000 MB, at 3600 MB per job: 22 (4 Mbit/s x 300 s x 2 x 1.5)",
     ]
 
 
 def test_the_calculation_names_the_figure_that_limits() -> None:
     has = Resources(16, 32 * GB, 80000, Caps("ffmpeg.slice", 600, 20 * GB))
+    high = replace(has, caps=replace(has.caps, memory_by="MemoryHigh"))
+    assert capacity(high, Rules()).lines[1].calculation.startswith("MemoryHigh of ffmpeg.slice")
     asked = Rules(jobs_cpu_percent=1600, jobs_memory_mb=30 * GB, jobs_disk_mb=1 << 20)
     assert [line.calculation.partition(",")[0] for line in capacity(has, asked).lines] == [
         "CPUQuota of ffmpeg.slice = 600 %",
@@ -96,7 +100,7 @@ def test_where_nobody_keeps_jobs_from_each_other_it_is_one() -> None:
 
 def test_what_jobs_may_have_together() -> None:
     has = Resources(4, 10000, 5000)
-    assert share(has, Rules()).__dict__ == {"cpu_percent": 400, "memory_mb": 9000, "disk_mb": 5000}
+    assert share(has, Rules()).__dict__ == {"cpu_percent": 400, "memory_mb": 8500, "disk_mb": 5000}
     rules = Rules(jobs_cpu_percent=300, jobs_memory_mb=8000, jobs_disk_mb=1000)
     assert share(has, rules).__dict__ == {
         "cpu_percent": 300,

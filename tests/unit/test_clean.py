@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 DEAD = "a" * 12 + ".1"
 HELD = "b" * 12 + ".2"
 HOUR = 3600
+DAY = 24 * HOUR
 CONTROL = ("drain", "state.json", "worker.lock", ".drain.abc", ".notes.a1b2c3d4", ".drain.A1B2C3D4")
 
 
@@ -32,7 +34,7 @@ def config(tmp_path: Path) -> Config:
     return read_config(toml, {}, {}, key_needed=False)
 
 
-def old(path: Path, seconds: float = 2 * HOUR) -> Path:
+def old(path: Path, seconds: float = 31 * DAY) -> Path:
     since = path.lstat().st_mtime - seconds
     os.utime(path, (since, since), follow_symlinks=False)
     return path
@@ -79,8 +81,10 @@ def test_all_else_stays(config: Config) -> None:
     linked_attempt.symlink_to(elsewhere)
     unwritten = config.control_directory / ".drain.a1b2c3d4"
     unwritten.touch()
+    # Another machine's, which may have other limits: it waits for its master there.
     young = output / f".young.mp4.ffmpeg-job-{DEAD}.part"
     young.touch()
+    old(young, 29 * DAY)
     fresh = jobs / ("d" * 12 + ".1")
     fresh.mkdir()
     a_folder = output / f".folder.ffmpeg-job-{DEAD}.part"
@@ -128,10 +132,19 @@ def test_a_disk_that_cannot_be_read_is_no_reason_to_stop_working(config: Config)
         clean(config)
 
     async def at_work() -> None:
-        await asyncio.wait_for(keep_clean(config), 0.2)
+        await asyncio.wait_for(keep_clean(config, time.time()), 0.2)
 
     with pytest.raises(asyncio.TimeoutError):
         asyncio.run(at_work())
+
+
+def test_what_was_there_before_the_worker_is_nobody_s(config: Config) -> None:
+    before = attempt(config.jobs_directory / DEAD, "log")
+    old(before, -31 * DAY + 60)
+    fresh = config.jobs_directory / ("d" * 12 + ".1")
+    fresh.mkdir()
+    assert clean(config, time.time() - 5) == [before]
+    assert fresh.exists()
 
 
 def test_the_timer_cleans_whatever_the_state_directory_is() -> None:

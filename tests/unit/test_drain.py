@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,12 +73,36 @@ def test_it_survives_the_worker(config: Config, drains: Drains) -> None:
     assert Drains(config, up).now == Drain("drain", "asked by a signal")
 
 
-@pytest.mark.parametrize("content", ["", "please", "[1]", '{"why": 5, "until": "soon"}', "\0"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "please", "[1]", '{"why": 5, "until": "soon"}', "\0"),
+        pytest.param("[" * 4000, id="deep"),
+    ],
+)
 def test_a_file_by_hand_asks_too(drains: Drains, content: str) -> None:
     (drains.directory / "drain").write_text(content)
     drains.look()
     assert drains.now is not None
     assert (drains.now.by, drains.now.until) == ("drain", None)
+
+
+@pytest.mark.parametrize("digits", [400, 4000])
+def test_a_time_beyond_all_times_never_comes(drains: Drains, digits: int) -> None:
+    (drains.directory / "drain").write_text('{"until": ' + "9" * digits + "}")
+    drains.look()
+    assert drains.now is not None
+    assert not drains.now.due
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_whatever_bears_the_name_asks(
+    config: Config, drains: Drains, make: Callable[[Path], None]
+) -> None:
+    make(drains.directory / "drain")
+    assert Drains(config, up).now == Drain("drain", "asked on the machine")
+    assert control.withdraw(drains.directory, control.DRAIN)
+    assert Drains(config, up).now is None
 
 
 def test_a_link_is_not_followed(drains: Drains, tmp_path: Path) -> None:

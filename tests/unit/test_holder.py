@@ -35,12 +35,10 @@ class Started:
         command = ["env", "--block-signal=TERM"]
         command += [sys.executable, "-I", "-S", str(holder.__file__), str(directory)]
         command += [] if output is None else [str(output)]
-        self.process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        with (directory / "journal").open("wb") as journal:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=journal
+            )
 
     def release(self) -> None:
         assert self.process.stdin is not None
@@ -212,4 +210,7 @@ def test_an_endless_log_keeps_its_beginning_and_its_end(tmp_path: Path) -> None:
     assert text.startswith("line 0\n")
     assert text.endswith("line 1199999\n")
     assert "bytes left out" in text
+    journal = (tmp_path / "journal").read_text()
+    assert journal.startswith("line 0\n")
+    assert journal.endswith("line 1199999\n")
     assert len(text) < holder.LOG_BYTES + holder.TAIL_BYTES + 100_000 < LOG_MAX_BYTES

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from ffmpeg_jobs.model import Terms
 from ffmpeg_worker.lease import MARGIN_SECONDS, Lease, boot_seconds
 
@@ -45,15 +47,25 @@ def test_a_canceled_attempt_is_not_published_even_under_a_good_lease() -> None:
     assert not asyncio.run(story())
 
 
-def test_the_first_wish_counts() -> None:
+@pytest.mark.parametrize(
+    ("wishes", "counts"),
+    [
+        ("lost cancel", "lost"),
+        ("cancel lost", "cancel"),
+        ("drain volume", "drain"),
+        ("drain cancel", "cancel"),
+        ("volume lost drain", "lost"),
+    ],
+)
+def test_the_first_wish_counts_but_no_end_is_more_final(wishes: str, counts: str) -> None:
     async def story() -> str | None:
         lease = Lease()
-        lease.ask_stop("lost")
-        lease.ask_stop("cancel")
+        for by in wishes.split():
+            lease.ask_stop(by)
         await lease.stop_asked()
         return lease.stop_asked_by
 
-    assert asyncio.run(story()) == "lost"
+    assert asyncio.run(story()) == counts
 
 
 def test_who_gives_way_is_paused_whatever_the_master_wants() -> None:
@@ -66,14 +78,23 @@ def test_who_gives_way_is_paused_whatever_the_master_wants() -> None:
     assert lease.wanted == Terms(paused=False, max_memory_mb=64)
 
 
-def test_what_ended_well_is_published_before_it_is_handed_back() -> None:
-    for by, confirmed in (("drain", True), ("shutdown", True), ("cancel", False), ("lost", False)):
-        lease = Lease(boot_seconds() + 60)
+@pytest.mark.parametrize("by", ["drain", "shutdown", "spot", "stop-jobs", "volume"])
+def test_what_ended_well_waits_for_its_master_whoever_wants_an_end(by: str) -> None:
+    async def story(order: str | None) -> bool:
+        lease = Lease()
         lease.ask_stop(by)
-        assert asyncio.run(lease.confirmed()) is confirmed
-    late = Lease()
-    late.ask_stop("drain")
-    assert asyncio.run(late.confirmed()) is False
+        waiting = asyncio.ensure_future(lease.confirmed())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        if order is None:
+            lease.extend(boot_seconds(), 60)
+        else:
+            lease.ask_stop(order)
+        return await asyncio.wait_for(waiting, 5)
+
+    assert asyncio.run(story(None))
+    assert not asyncio.run(story("lost"))
+    assert not asyncio.run(story("cancel"))
 
 
 def test_what_takes_long_stops_when_the_lease_is_not_sure_any_more() -> None:

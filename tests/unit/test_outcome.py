@@ -12,7 +12,14 @@ import pytest
 from ffmpeg_jobs import contract
 from ffmpeg_jobs.model import Outcome, Reason, State, Usage
 from ffmpeg_jobs.schema import check, to_json
-from ffmpeg_worker.outcome import AttemptError, Facts, conclude, given_up, outcome_of_error
+from ffmpeg_worker.outcome import (
+    AttemptError,
+    Facts,
+    conclude,
+    ended_by_itself,
+    given_up,
+    outcome_of_error,
+)
 
 CAPTURED = Path(__file__).parent / "stderr"
 
@@ -126,6 +133,32 @@ def test_the_first_cause_decides(facts: Facts, reason: Reason, words: str) -> No
     assert outcome.state is (State.CANCELED if reason is Reason.CANCELED else State.FAILED)
     assert outcome.exit_status == facts.exit_status
     assert re.search(words, outcome.error or "")
+
+
+@pytest.mark.parametrize(
+    ("facts", "itself"),
+    [
+        (KILLED, False),
+        (replace(KILLED, exit_status=-15), False),
+        (replace(KILLED, exit_status=None), False),
+        (replace(KILLED, exit_status=None, scope_result="disobeyed"), False),
+        (replace(FAILED, terminated=True), False),
+        (FAILED, True),
+        (Facts(0, "success"), True),
+        (replace(KILLED, exit_status=-11), True),
+        (replace(KILLED, oom_kills=1, terminated=True), True),
+        (replace(KILLED, exit_status=None, scope_result="oom-kill"), True),
+        (replace(KILLED, scope_result="timeout", terminated=True), True),
+        (replace(KILLED, timed_out=True, terminated=True), True),
+    ],
+)
+def test_who_ended_it(facts: Facts, itself: bool) -> None:
+    assert ended_by_itself(facts) is itself
+
+
+@pytest.mark.parametrize("by", ["volume", "drain", "unsure"])
+def test_what_ended_well_before_its_stop_completed(by: str) -> None:
+    assert conclude(Facts(0, "success", stop_asked_by=by)).state is State.COMPLETED
 
 
 def test_a_job_that_ended_well_completed_even_where_a_child_met_its_memory_limit() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,16 @@ BOTH = {"video", "audio"}
 MEDIA = Media(10, 60.0, "mov,mp4", video="h264 1280x720", audio="aac 48000 Hz stereo")
 
 
+@pytest.mark.parametrize(
+    "value", ["nan", "inf", "-3", "1e400", "9" * 5000, "²", "٣"], ids=lambda text: ascii(text[:9])
+)
+def test_figures_that_are_none(value: str) -> None:
+    container = PROBED["format"] | {"duration": value, "size": value}
+    picture = PROBED["streams"][0] | {"avg_frame_rate": f"{value}/1"}
+    media = parse_probe(json.dumps({"format": container, "streams": [picture]}))
+    assert media == Media(0, None, "mov,mp4", video="h264 1280x720")
+
+
 def job(source: str | None = "/in.mp4", **parameters: Any) -> Job:
     return Job(input=source, parameters=Parameters(**parameters))
 
@@ -67,7 +78,14 @@ def test_streams_may_be_missing_or_say_little() -> None:
     assert (found.video, found.audio) == ("h264 1280x720", None)
 
 
-@pytest.mark.parametrize("text", ["", "{\n\n}\n", '{"streams": [', '{"streams": []}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{\n\n}\n", '{"streams": [', '{"streams": []}'),
+        pytest.param("[" * 100_000, id="deep"),
+        *("[]", '{"streams": 3, "format": {}}', '{"streams": [3], "format": {}}'),
+    ],
+)
 def test_what_ffprobe_cannot_read(text: str) -> None:
     with pytest.raises(AttemptError, match="cannot be read as media") as refusal:
         parse_probe(text)
@@ -136,19 +154,41 @@ def plan(tmp_path: Path) -> Plan:
     return made
 
 
+def surely() -> bool:
+    return True
+
+
 def test_a_file_gets_its_name_at_once_and_a_repeat_is_harmless(tmp_path: Path, plan: Plan) -> None:
-    publish_file(plan)
+    assert publish_file(plan, surely)
     assert (tmp_path / "out.mp4").read_bytes() == b"new"
     assert not (tmp_path / ".out.part").exists()
     (tmp_path / "out.mp4").unlink()  # whoever waited for it took it away
-    publish_file(plan)
+    assert publish_file(plan, surely)
     assert not (tmp_path / "out.mp4").exists()
+
+
+def test_a_lease_that_ran_out_at_the_last_moment(tmp_path: Path, plan: Plan) -> None:
+    """The disk kept the mark waiting, or the machine slept there."""
+
+    def sure() -> bool:
+        return not jobdir.was_delivered(plan)
+
+    assert not publish_file(plan, sure)
+    assert (tmp_path / "out.mp4").read_bytes() == b"old"
+    assert publish_file(plan, surely)
+    assert (tmp_path / "out.mp4").read_bytes() == b"new"
+
+
+def test_no_output_is_a_program_that_runs_as_us(tmp_path: Path, plan: Plan) -> None:
+    (tmp_path / ".out.part").chmod(0o6755)
+    assert publish_file(plan, surely)
+    assert stat.S_IMODE((tmp_path / "out.mp4").stat().st_mode) == 0o755
 
 
 def test_an_older_file_is_not_taken_for_an_output_that_vanished(tmp_path: Path, plan: Plan) -> None:
     (tmp_path / ".out.part").unlink()
     with pytest.raises(AttemptError, match=r"could not be put at .*No such file"):
-        publish_file(plan)
+        publish_file(plan, surely)
     assert (tmp_path / "out.mp4").read_bytes() == b"old"
 
 
@@ -157,6 +197,6 @@ def test_a_place_that_cannot_be_written_is_the_machine_s_trouble(
 ) -> None:
     gone = replace(plan, publish_to=str(tmp_path / "gone" / "out.mp4"))
     with pytest.raises(AttemptError, match=r"could not be put at .*No such file") as refusal:
-        publish_file(gone)
+        publish_file(gone, surely)
     assert refusal.value.reason is Reason.INTERNAL_ERROR
     assert (tmp_path / ".out.part").exists()

@@ -261,6 +261,12 @@ def test_an_upload_that_is_refused(site: Site, staged: Path, path: str, reason: 
     assert site.stored == {}
 
 
+def test_an_upload_of_nothing(site: Site, tmp_path: Path) -> None:
+    with pytest.raises(AttemptError, match="No such file") as refusal:
+        upload(tmp_path / "gone", f"{site.url}/kept", threading.Event())
+    assert refusal.value.reason is Reason.INTERNAL_ERROR
+
+
 def test_an_upload_to_nobody(staged: Path) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))

@@ -60,13 +60,19 @@ def test_every_file_is_counted_once_and_links_are_not_followed(tmp_path: Path) -
         (folder / "file").write_bytes(b"x" * SIZE)
     (top / "link").symlink_to(elsewhere)
     (top / "a/up").symlink_to("..")
-    expected = sum(path.lstat().st_blocks * 512 for path in [top, *top.rglob("*")])
-    assert used_bytes(top) == expected
+    expected = sum(max(4096, path.lstat().st_blocks * 512) for path in top.rglob("*"))
+    assert used_bytes(top) == top.lstat().st_blocks * 512 + expected
     assert used_bytes(top / "d/file") == (top / "d/file").lstat().st_blocks * 512
     assert used_bytes(top / "no") == 0
     remove_tree(top)
     assert not top.exists()
     assert (elsewhere / "file").exists()
+
+
+def test_empty_files_take_room_too(tmp_path: Path) -> None:
+    for number in range(100):
+        (tmp_path / str(number)).touch()
+    assert used_bytes(tmp_path) >= 100 * 4096
 
 
 @pytest.mark.parametrize("mode", [0, 0o300, 0o500])

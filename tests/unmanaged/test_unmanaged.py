@@ -1,148 +1,34 @@
-"""A worker with manager = "none": a real master, a real worker, real ffmpeg, and no systemd."""
+"""A worker that nobody helps to hold its jobs."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import socket
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from ffmpeg_jobs.client import MasterClient
-from ffmpeg_jobs.line import Endpoint
-from ffmpeg_jobs.model import Claim, Job, JobStatus, Parameters, Reason, Role, State
-from ffmpeg_worker.attempt import verify
+from ffmpeg_jobs.model import Claim, Job, Parameters, Reason, State
 from ffmpeg_worker.config import read_config
 from ffmpeg_worker.outcome import AttemptError
 from ffmpeg_worker.plan import make_plan
-from tests.api.conftest import ROOT, make_home, start
-
-CLIP = ROOT / "tests/media/bigbuckbunny.mp4"
-PATIENCE_SECONDS = 120.0
-FINAL = (State.COMPLETED, State.FAILED, State.CANCELED)
-
-
-def until(done: Callable[[], Any]) -> Any:
-    """The first true result."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not (result := done()):
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
-    return result
-
-
-class Farm:
-    """A master, and at most one worker beside it."""
-
-    def __init__(self, directory: Path, url: str, client: MasterClient) -> None:
-        self.directory = directory
-        self.url = url
-        self.client = client
-        self.worker: subprocess.Popen[bytes] | None = None
-
-    def configure(self, *lines: str) -> None:
-        (self.directory / "worker.toml").write_text("\n".join((*self.settings, *lines)))
-
-    @property
-    def settings(self) -> tuple[str, ...]:
-        here = self.directory
-        return (
-            f'master = "{self.url}"',
-            f'api_key_file = "{here}/key"',
-            'name = "w"',
-            f'state_directory = "{here}/state"',
-            f'input_roots = ["{CLIP.parent}"]',
-            f'output_roots = ["{here}/output"]',
-            'manager = "none"',
-        )
-
-    def start(self) -> None:
-        with (self.directory / "worker.log").open("ab") as log:
-            self.worker = subprocess.Popen(
-                [*WORKER, "--config", str(self.directory / "worker.toml")],
-                env=ENVIRONMENT,
-                stderr=log,
-                start_new_session=True,
-            )
-
-    def stop(self, by: int = signal.SIGTERM) -> None:
-        if self.worker is not None:
-            self.worker.send_signal(by)
-            self.worker.wait(PATIENCE_SECONDS)
-            self.worker = None
-
-    @property
-    def log(self) -> str:
-        return (self.directory / "worker.log").read_text()
-
-    def submit(self, **job: Any) -> str:
-        limits = {"max_memory_mb": 1024, "max_disk_mb": 50} | job.pop("resource_limits", {})
-        small = {"width": 320, "height": 180, "preset": "ultrafast"}
-        parameters = small | job.pop("parameters", {})
-        return self.client.submit({"parameters": parameters, "resource_limits": limits} | job).id
-
-    def ended(self, job_id: str) -> JobStatus:
-        def over() -> JobStatus | None:
-            status = self.client.job(job_id)
-            return status if status.state in FINAL else None
-
-        found: JobStatus = until(over)
-        return found
-
-    def holder(self, job_id: str) -> Path:
-        """Wait until ffmpeg runs; the attempt's directory."""
-        directory = self.directory / "state" / "jobs" / f"{job_id}.1"
-        until((directory / "work" / "progress").exists)
-        return directory
-
-
-#: Of jobs that end for their time, and not for the disk that they fill until then.
-BRIEF = {"max_disk_mb": 2000}
-#: A loaded machine may take so long to start Python.
-START_SECONDS = 20
-#: A directory without permissions is closed to root, too.
-WITHOUT_CAPABILITIES = (
-    ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()
+from ffmpeg_worker.start import verify
+from tests.unmanaged.conftest import (
+    BRIEF,
+    CLIP,
+    ENVIRONMENT,
+    PATIENCE_SECONDS,
+    START_SECONDS,
+    WITHOUT_CAPABILITIES,
+    WORKER,
+    Farm,
+    named,
+    until,
 )
-WORKER = (sys.executable, "-m", "ffmpeg_worker")
-ENVIRONMENT = {
-    "PATH": os.environ["PATH"],
-    "PYTHONPATH": f"{ROOT}/jobs:{ROOT}/worker",
-    "LANG": "C.UTF-8",
-}
-
-
-@pytest.fixture(scope="module")
-def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
-    """One worker for all tests that leave it as they found it."""
-    for name in ("ffmpeg", "bwrap"):
-        if shutil.which(name) is None:
-            words = f"{name} is not installed"
-            pytest.fail(words) if os.environ.get("CI") else pytest.skip(words)
-    directory = tmp_path_factory.mktemp("farm")
-    (directory / "output").mkdir()
-    secrets = make_home(directory)
-    (directory / "key").write_text(secrets[Role.WORKER])
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        master = start(directory, listener)
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        client = MasterClient(Endpoint(url, secrets[Role.ADMIN]))
-        made = Farm(directory, url, client)
-        made.configure("require_enforcement = false", '[metrics]\naddress = "127.0.0.1:19091"')
-        made.start()
-        yield made
-        made.stop()
-        client.close()
-        master.terminate()
-        master.wait(PATIENCE_SECONDS)
 
 
 def test_it_says_loudly_that_nothing_is_enforced(farm: Farm) -> None:
@@ -170,14 +56,14 @@ def test_a_job_completes_unenforced_with_a_verified_output(farm: Farm) -> None:
 def test_the_job_is_nice_and_limited_from_its_first_instruction(farm: Farm) -> None:
     job = farm.submit(parameters={"duration": 3600})
     farm.holder(job)
-    pids = until(lambda: _named("ffmpeg", farm.directory))
+    pids = until(lambda: named("ffmpeg", farm.directory))
     assert os.getpriority(os.PRIO_PROCESS, pids[0]) == 10
     limits = Path(f"/proc/{pids[0]}/limits").read_text().splitlines()
     data = next(line for line in limits if line.startswith("Max data size"))
     assert data.split()[3] == str(1024 << 20)
     farm.client.cancel(job)
     assert farm.ended(job).state is State.CANCELED
-    until(lambda: not _named("ffmpeg", farm.directory))
+    until(lambda: not named("ffmpeg", farm.directory))
 
 
 def test_a_job_over_its_time_is_ended_with_all_its_processes(farm: Farm) -> None:
@@ -185,9 +71,10 @@ def test_a_job_over_its_time_is_ended_with_all_its_processes(farm: Farm) -> None
     ended = farm.ended(job)
     assert (ended.state.value, ended.reason and ended.reason.value) == ("failed", "timeout")
     assert ended.usage is not None
-    assert 2 <= (ended.usage.wall_seconds or 0) < 12  # nobody else would end it
+    # Its holder took some of that time to start; nobody else would end it.
+    assert 1 <= (ended.usage.wall_seconds or 0) < 12
     assert ended.enforced is False
-    assert not _named("ffmpeg", farm.directory)
+    assert not named("ffmpeg", farm.directory)
 
 
 def test_a_restart_gives_a_job_no_more_time(farm: Farm) -> None:
@@ -244,11 +131,11 @@ def test_a_pause_is_refused_with_its_reason(farm: Farm) -> None:
 def test_an_encode_outlives_its_worker(farm: Farm, by: int) -> None:
     job = farm.submit(parameters={"duration": 60, "width": 1280, "height": 720})
     farm.holder(job)
-    pids = _named("ffmpeg", farm.directory)
+    pids = named("ffmpeg", farm.directory)
     farm.stop(by)
     farm.start()
     until(lambda: farm.log.rstrip().rfind("adopted") > 0)
-    assert _named("ffmpeg", farm.directory) == pids
+    assert named("ffmpeg", farm.directory) == pids
     ended = farm.ended(job)
     assert (ended.state, ended.attempt, ended.enforced) == (State.COMPLETED, 1, False)
 
@@ -331,16 +218,3 @@ def test_commands_need_no_user_manager(
 def _health() -> dict[str, Any]:
     answer: dict[str, Any] = requests.get("http://127.0.0.1:19091/health", timeout=10).json()
     return answer
-
-
-def _named(name: str, directory: Path) -> list[int]:
-    """Processes of that name that a job of this worker runs."""
-    found = []
-    for place in Path("/proc").glob("[0-9]*"):
-        try:
-            mine = str(directory).encode() in (place / "mountinfo").read_bytes()
-            if mine and (place / "comm").read_text().strip() == name:
-                found.append(int(place.name))
-        except OSError:
-            continue
-    return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from contextlib import suppress
 from itertools import count
 from typing import Any, Final
@@ -61,6 +62,7 @@ class Agent:
         )
         self.dialogue = Dialogue(station.results, station.config.name, voice)
         station.results.freed = self.changed.set
+        station.results.ended = self._preempt
         self.seen = unseen("the machine was not looked at yet")
 
     async def run(self) -> None:
@@ -77,6 +79,7 @@ class Agent:
             (signal.SIGUSR2, self.drains.on_spot_signal),
         ):
             loop.add_signal_handler(name, action)
+        began = time.time()
         await self.crew.adopt()
         await self._look_after()
         log.info("machine_seen", **in_words(self.seen))
@@ -90,7 +93,7 @@ class Agent:
                 self.drains.watch(self.crew.leases, self._changed),
                 self._upkeep(),
                 keep_probing(self.config.encoders_file, self.reload, self._found),
-                keep_clean(self.config),
+                keep_clean(self.config, began),
                 feed_watchdog(),
             )
         ]
@@ -190,11 +193,14 @@ class Agent:
 
     def _changed(self) -> None:
         metrics.set_running(len(self.crew), draining=self.drains.now is not None)
-        if self.config.live_preempts_batch:
-            self.crew.preempt(self.config.max_concurrent_jobs)
+        self._preempt()
         self._tell_status()
         self.changed.set()
         self.dialogue.news.set()
+
+    def _preempt(self) -> None:
+        if self.config.live_preempts_batch:
+            self.crew.preempt(self.config.max_concurrent_jobs)
 
     def _tell_status(self) -> None:
         tell_systemd(STATUS=self.status())

@@ -62,10 +62,10 @@ class Authority:
         return pid
 
     async def _is_home(self, cgroup: str) -> bool:
-        if self._home and f"0::{self._home}" in cgroup.splitlines():
+        if self._home and lives_in(cgroup, self._home):
             return True
         self._home = await self._scopes.control_group(self._worker_unit)
-        return bool(self._home) and f"0::{self._home}" in cgroup.splitlines()
+        return bool(self._home) and lives_in(cgroup, self._home)
 
     async def authorize(self, message: Message, action: str | None) -> int:
         """The caller's uid, if it may do this: root, the worker, or whom polkit lets do it.
@@ -88,6 +88,13 @@ class Authority:
             answer = await ask_bus(self._scopes.bus, "GetConnectionUnixUser", sender)
             self._uids[sender] = int(answer[0])
         return self._uids[sender]
+
+
+def lives_in(cgroup: str, home: str) -> bool:
+    """Whether /proc/PID/cgroup says that a unit's cgroup is the process's: that of version 2, or
+    where there is none, that of systemd's own hierarchy of version 1 (cgroups(7))."""
+    rows = dict(line.split(":", 2)[1:] for line in cgroup.splitlines())
+    return rows.get("", rows.get("name=systemd")) == home
 
 
 async def _polkit_allows(bus: MessageBus, message: Message, action: str) -> bool:

@@ -12,8 +12,8 @@ from typing import Final
 
 #: The guide: how much of the cores jobs may keep busy, by what they wait for.
 PERCENT_OF_CORES: Final = {"cpu": 75, "mixed": 85, "io": 100}
-#: As MemoryMax of ffmpeg.slice: the rest is the system's.
-PERCENT_OF_MEMORY: Final = 90
+#: As MemoryHigh of ffmpeg.slice, over which the kernel slows jobs down: the rest is the system's.
+PERCENT_OF_MEMORY: Final = 85
 #: The guide: bitrate x duration x 2 for safety, and half as much again.
 DISK_SAFETY: Final = 2
 DISK_BUFFER: Final = 1.5
@@ -27,6 +27,7 @@ class Caps:
     cgroup: str  #: its name, such as ffmpeg.slice
     cpu_percent: int | None = None
     memory_mb: int | None = None
+    memory_by: str = "MemoryMax"  #: or MemoryHigh, if that is less
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def _memory_share(has: Resources, rules: Rules) -> _Part:
         )
     if has.caps.memory_mb is None:
         return part
-    return _least(part, _Part(has.caps.memory_mb, f"MemoryMax of {has.caps.cgroup}"))
+    return _least(part, _Part(has.caps.memory_mb, f"{has.caps.memory_by} of {has.caps.cgroup}"))
 
 
 def _disk_share(has: Resources, rules: Rules) -> _Part:

@@ -12,13 +12,23 @@ CGROUPS: Final = Path("/sys/fs/cgroup")
 
 
 def cgroup_of(pid: int) -> Path | None:
-    """The directory of a process's cgroup (version 2 only); None: it ended, or there is none."""
+    """The directory of a process's cgroup; None: it ended, or systemd put it in none."""
     try:
-        lines = Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8").splitlines()
+        return cgroup_in(Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8"))
     except (FileNotFoundError, ProcessLookupError):
         return None
-    path = next((line[3:] for line in lines if line.startswith("0::")), None)
-    return None if path is None else CGROUPS / path.lstrip("/")
+
+
+def cgroup_in(text: str) -> Path | None:
+    """The cgroup that /proc/PID/cgroup tells of: of version 2, else of the hierarchy of version 1
+    in which systemd keeps its units, and which limits nothing (cgroups(7))."""
+    paths = {}
+    for line in text.splitlines():
+        _, kind, path = line.split(":", 2)
+        paths[kind] = path.lstrip("/")
+    if "" in paths:
+        return CGROUPS / paths[""]
+    return CGROUPS / "systemd" / paths["name=systemd"] if "name=systemd" in paths else None
 
 
 def read_back(cgroup: Path, names: list[str]) -> dict[str, str | None]:
@@ -42,12 +52,18 @@ def offered_controllers(directory: Path = CGROUPS) -> tuple[str, ...]:
 
 
 def caps(cgroup: Path) -> Caps:
-    """What all below this cgroup together are held to; nothing where it is not there (yet)."""
-    found = read_back(cgroup, ["cpu.max", "memory.max"])
+    """What all below this cgroup together are held to; nothing where it is not there (yet).
+
+    Of memory, what they get without being slowed down.
+    """
+    found = read_back(cgroup, ["cpu.max", "memory.max", "memory.high"])
     quota, _, period = (found["cpu.max"] or "max").partition(" ")
-    memory = found["memory.max"] or "max"
+    by_name = {"MemoryHigh": found["memory.high"], "MemoryMax": found["memory.max"]}
+    bounds = [(int(text) // MIB, name) for name, text in by_name.items() if text and text != "max"]
+    memory_mb, memory_by = min(bounds, default=(None, "MemoryMax"))
     return Caps(
         cgroup.name,
         cpu_percent=None if quota == "max" else int(quota) * 100 // int(period),
-        memory_mb=None if memory == "max" else int(memory) // MIB,
+        memory_mb=memory_mb,
+        memory_by=memory_by,
     )

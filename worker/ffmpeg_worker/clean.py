@@ -24,40 +24,47 @@ from ffmpeg_worker.tree import entries, remove_tree
 
 #: A directory without a plan is a running worker's for some milliseconds.
 YOUNG_SECONDS: Final = 3600.0
+#: Machines may share a root, and one may hold a whole output for a master that is away. The same
+#: on all of them: more than the longest job may run (a week), and than anybody lets a master lie.
+STAGED_SECONDS: Final = 30 * 86400.0
+#: The clock of files is some milliseconds behind.
+COARSE_SECONDS: Final = 0.1
 _ATTEMPT: Final = re.compile(r"[a-z2-7]{12}\.[1-9][0-9]{0,3}\Z")
 
 log = structlog.get_logger()
 
 
-async def keep_clean(config: Config) -> None:
-    """Remove once what is dead, aside of the work; never returns."""
+async def keep_clean(config: Config, began: float) -> None:
+    """Remove once what is dead, aside of the work; never returns.
+
+    Directories without a plan from before this worker ``began`` (Unix time) are nobody's.
+    """
     try:
-        for path in await asyncio.to_thread(clean, config):
+        for path in await asyncio.to_thread(clean, config, began - COARSE_SECONDS):
             log.info("cleaned", path=str(path))
     except OSError as error:  # the timer tries again; jobs need not wait for it
         log.error("cannot_clean", reason=str(error))
     await asyncio.Event().wait()
 
 
-def clean(config: Config) -> list[Path]:
+def clean(config: Config, before: float | None = None) -> list[Path]:
     """Remove what is dead; each path that was removed.
 
-    What cannot be removed is logged and stays. Raises OSError where the jobs directory cannot
-    be read.
+    ``before``: directories without a plan are dead if they last changed before that Unix time;
+    None: a worker may be making one now, so an hour ago. What cannot be removed is logged and
+    stays. Raises OSError where the jobs directory cannot be read.
     """
     if not config.jobs_directory.exists():
         return []
     now = time.time()
-    removed = list(unrecorded(config.jobs_directory, now - YOUNG_SECONDS))
+    removed = list(_unrecorded(config.jobs_directory, before or now - YOUNG_SECONDS))
     removed += _unwritten(config, now - YOUNG_SECONDS)
     for root in config.output_roots:
-        # Machines may share a root. What was not written to for as long as a job may run has no
-        # job any more on any of them.
-        removed += _staged(root, config, now - config.max_timeout_seconds)
+        removed += _staged(root, config, now - STAGED_SECONDS)
     return removed
 
 
-def unrecorded(jobs_directory: Path, before: float) -> Iterator[Path]:
+def _unrecorded(jobs_directory: Path, before: float) -> Iterator[Path]:
     """Remove directories of attempts whose worker died before their plan was whole: nothing of
     them was started. ``before``: last changed before that Unix time."""
     owner = jobs_directory.stat().st_uid

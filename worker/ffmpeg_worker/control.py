@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import re
+import stat
 import tempfile
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -20,6 +21,8 @@ DRAIN: Final = "drain"
 STOP_JOBS: Final = "stop-jobs"
 STATE: Final = "state.json"
 LOCK: Final = "worker.lock"
+#: Why, where nobody says it.
+ASKED_HERE: Final = "asked on the machine"
 #: A file while it is written; the end is of tempfile.mkstemp.
 UNWRITTEN: Final = re.compile(r"\.(drain|stop-jobs|state\.json)\.[a-z0-9_]{8}\Z")
 
@@ -44,7 +47,8 @@ class State:
 
 
 def requests(directory: Path) -> list[Request]:
-    """What is asked now. A file without our JSON, as touch(1) makes it, asks too."""
+    """What is asked now. A file without our JSON, as touch(1) makes it, asks too, and whatever
+    else somebody put there: he did not mean nothing by it."""
     found = (_read(directory / name) for name in (STOP_JOBS, DRAIN))
     return [request for request in found if request is not None]
 
@@ -69,6 +73,8 @@ def withdraw(directory: Path, name: str) -> bool:
         (directory / name).unlink()
     except FileNotFoundError:
         return False
+    except IsADirectoryError:
+        (directory / name).rmdir()
     return True
 
 
@@ -122,21 +128,24 @@ def worker_runs(directory: Path) -> bool:
 def _read(path: Path) -> Request | None:
     try:
         file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            found = os.fstat(file)
+            text = os.read(file, 4096) if stat.S_ISREG(found.st_mode) else b""
+        finally:
+            os.close(file)
     except FileNotFoundError:
         return None
     except OSError:  # it asks, in words that we cannot read
-        return Request(path.name, "asked on the machine", _now_if_stop(path.name), 0)
-    with os.fdopen(file, encoding="utf-8", errors="replace") as stream:
-        asked_ns = os.fstat(file).st_mtime_ns
-        content = _parsed(stream.read(4096))
+        return Request(path.name, ASKED_HERE, _now_if_stop(path.name), 0)
+    content = _parsed(text)
     if content.get("boot", boot_id()) != boot_id():
         return None
     until = content.get("until", _now_if_stop(path.name))
     return Request(
         path.name,
-        str(content.get("why") or "asked on the machine"),
+        str(content.get("why") or ASKED_HERE),
         float(until) if isinstance(until, int | float) else None,
-        asked_ns,
+        found.st_mtime_ns,
     )
 
 
@@ -149,10 +158,11 @@ def _now_if_stop(name: str) -> float | None:
     return 0.0 if name == STOP_JOBS else None
 
 
-def _parsed(text: str) -> dict[str, Any]:
+def _parsed(text: bytes) -> dict[str, Any]:
     try:
-        content = json.loads(text)
-    except ValueError:
+        # A whole number of any length is none that a time can be.
+        content = json.loads(text.decode("utf-8", "replace"), parse_int=float)
+    except (ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

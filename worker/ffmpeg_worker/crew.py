@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,7 +12,6 @@ import structlog
 from ffmpeg_jobs.model import Claim, HeartbeatAnswer, Order, Queue, Report
 from ffmpeg_worker import jobdir
 from ffmpeg_worker.attempt import Station, accept, fail, resume, run
-from ffmpeg_worker.clean import unrecorded
 from ffmpeg_worker.lease import Lease
 from ffmpeg_worker.limits import job_id_of
 from ffmpeg_worker.outcome import AttemptError, outcome_of_error
@@ -63,13 +61,11 @@ class Crew:
         """Take up every attempt that has a directory; stop scopes that have none."""
         jobs = self.station.config.jobs_directory
         jobs.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for stray in unrecorded(jobs, time.time()):
-            log.info("cleaned", path=str(stray))
         plans = jobdir.recorded(jobs)
         await self._stop_strays({plan.claim.job_id for plan in plans})
         for plan in plans:
             log.info("adopted", job=plan.claim.job_id, attempt=plan.claim.attempt)
-            lease = Lease()
+            lease = Lease(jobdir.kept_lease(plan))
             story = self._after_earlier(plan.claim.job_id, resume(plan, lease, self.station))
             self._begin(Live(plan.claim, lease, plan), story)
 
@@ -131,8 +127,9 @@ class Crew:
         return [live.lease for live in self.live.values()]
 
     def queues(self) -> dict[str, Queue]:
-        """The queue that each job came from, oldest first."""
-        return {live.claim.job_id: live.claim.job.queue for live in self.live.values()}
+        """The queue that each job came from whose ffmpeg runs, or will; oldest first."""
+        at_work = (live for live in self.live.values() if live.plan and live.lease.at_work)
+        return {live.claim.job_id: live.claim.job.queue for live in at_work}
 
     def reports(self) -> tuple[Report, ...]:
         """How each stands now; may be called in a thread."""
@@ -163,7 +160,8 @@ class Crew:
         leases = {live.plan.directory: live.lease for live in self.live.values() if live.plan}
         for over in rows:
             lease = leases.get(over.plan.directory)
-            if lease is not None and lease.stop_asked_by is None:
+            over_meanwhile = jobdir.is_concluded(over.plan)
+            if lease is not None and lease.stop_asked_by is None and not over_meanwhile:
                 log.warning("disk_overused", job=over.plan.claim.job_id, stop=over.asked_by)
                 lease.ask_stop(over.asked_by)
 

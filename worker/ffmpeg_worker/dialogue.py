@@ -15,8 +15,8 @@ from typing import Final
 import structlog
 
 from ffmpeg_jobs.bounds import CLAIM_MAX_JOBS
-from ffmpeg_jobs.model import Claim, Claimed, Heartbeat, HeartbeatAnswer, Machine
-from ffmpeg_jobs.problems import MasterUnreachable, NotFound, Problem
+from ffmpeg_jobs.model import Claim, Claimed, Heartbeat, HeartbeatAnswer, Machine, Report
+from ffmpeg_jobs.problems import InvalidField, MasterUnreachable, NotFound, Problem
 from ffmpeg_worker.backoff import Backoff
 from ffmpeg_worker.lease import Lease, boot_seconds
 from ffmpeg_worker.results import Results
@@ -139,7 +139,13 @@ class Dialogue:
         # Read first: what earlier claims brought is among the reports that are made then.
         serial = self.claim_serial
         heartbeat = replace(self.voice.heartbeat(), claim_serial=serial)
-        return self.client.heartbeat(self.name, heartbeat)
+        try:
+            return self.client.heartbeat(self.name, heartbeat)
+        except InvalidField as refusal:
+            # One figure that the master does not take must not cost every lease.
+            log.error("heartbeat_cut_down", reason=str(refusal))
+            bare = tuple(Report(one.job_id, one.attempt, one.token) for one in heartbeat.running)
+            return self.client.heartbeat(self.name, replace(heartbeat, running=bare))
 
     def _note(self, trouble: Exception | None) -> None:
         """Log it when the master goes away, and when it is back; not every time between."""

@@ -25,10 +25,15 @@ import time
 #: The log keeps this much of ffmpeg's output from its start, and TAIL from its end.
 LOG_BYTES = 4 << 20
 TAIL_BYTES = 256 << 10
+#: Kept free for each of facts.json and probe.json: they are some KB, and a disk that others
+#: filled meanwhile must not silence a job that ended well.
+ROOM_BYTES = 16 << 10
 #: ffprobe reads headers and a few frames; a minute is for a disk under great load.
 PROBE_SECONDS = 60
 #: The status of a job whose output could not be stored (EX_IOERR, sysexits.h).
 NOT_STORED = 74
+#: lseek(2): from where we are.
+SEEK_CUR = 1
 #: What a sandbox leaves behind ends at once (bwrap --die-with-parent).
 REAP_SECONDS = 2.0
 #: Counters that are gone with the cgroup (cgroup-v2.rst).
@@ -48,6 +53,8 @@ def main() -> int:
         return 0
     write(directory, "released", "")
     run_argv, probe_argv = told
+    for name in ("facts.json", "probe.json")[: 1 + bool(probe_argv)]:
+        reserve(directory, name)
     if scope() is None:
         become_reaper()
     started = time.monotonic()
@@ -62,9 +69,13 @@ def main() -> int:
         "terminated": "true" if terminated() else "false",
         "wall_seconds": str(wall_seconds),
         "ended_at": str(time.time()),
-        "counters": as_object({name: as_string(text) for name, text in counters().items()}),
+        "counters": "{}",
     }
-    write(directory, "facts.json", as_object(facts), durable=True)
+    used = as_object({name: as_string(text) for name, text in counters().items()})
+    try:
+        write(directory, "facts.json", as_object({**facts, "counters": used}), durable=True)
+    except OSError:  # how it ended counts more than what it used
+        write(directory, "facts.json", as_object(facts), durable=True)
     return 0
 
 
@@ -102,12 +113,15 @@ def start_ticks() -> int:
 
 def run(argv: list[str], directory: str) -> int:
     """Run the job to its end; its exit status, or minus the signal that ended it."""
-    log = posix.open(f"{directory}/log", posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC, 0o640)
+    try:
+        log = posix.open(f"{directory}/log", posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC, 0o640)
+    except OSError:  # a full disk; what the job writes elsewhere may be whole all the same
+        log = posix.open("/dev/null", posix.O_WRONLY)
     reading, writing = posix.pipe()
     try:
         job = spawn(argv, writing, writing)
     except OSError as error:
-        posix.write(log, f"cannot start {argv[0]}: {error}\n".encode())
+        keep(log, f"cannot start {argv[0]}: {error}\n".encode())
         return 127
     posix.close(writing)
     copy(reading, log)
@@ -151,8 +165,8 @@ def store(path: str, directory: str) -> int:
             posix.close(output)
     except OSError as error:
         line = f"[error] output: {posix.strerror(error.errno or 0)}\n".encode()
-        with open(f"{directory}/log", "ab") as log:
-            log.write(line)
+        log = posix.open(f"{directory}/log", posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND, 0o640)
+        keep(log, line)
         forward(line)
         return NOT_STORED
     return 0
@@ -163,8 +177,8 @@ def probe(argv: list[str], directory: str) -> int:
 
     Minus the signal, if one ended it: then nothing is known of the output. Else 0.
     """
-    path = f"{directory}/probe.json"
-    found = posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC, 0o640)
+    found = posix.open(unwritten(directory, "probe.json"), posix.O_WRONLY | posix.O_CREAT, 0o640)
+    posix.rename(unwritten(directory, "probe.json"), f"{directory}/probe.json")
     nothing = posix.open("/dev/null", posix.O_WRONLY)
     try:
         pid = spawn(argv, found, nothing)
@@ -172,13 +186,12 @@ def probe(argv: list[str], directory: str) -> int:
         if late:
             posix.kill(pid, signal.SIGKILL)
         status = ending(pid)
-        if late:
-            posix.truncate(found, 0)
-            return 0
+        # Its place in the file is ours too: what it wrote ends there, not the room for it.
+        posix.ftruncate(found, 0 if late else posix.lseek(found, 0, SEEK_CUR))
         posix.fsync(found)
-        return min(status, 0)
+        return 0 if late else min(status, 0)
     except OSError:
-        posix.truncate(found, 0)
+        posix.ftruncate(found, 0)
         return 0
     finally:
         posix.close(nothing)
@@ -199,21 +212,35 @@ def has_ended(pid: int, within_seconds: float) -> bool:
 def copy(source: int, log: int) -> None:
     """Copy the job's output to its log and to the journal, where it stands under the scope.
 
-    The middle of an endless log is left out: a broken input can make ffmpeg write gigabytes.
+    The middle of an endless log is left out: a broken input can make ffmpeg write gigabytes. So is
+    what the disk does not take.
     """
-    written = 0
+    seen = left_out = 0
     tail = b""
-    left_out = 0
     while chunk := posix.read(source, 65536):
-        if written < LOG_BYTES:
-            posix.write(log, chunk)
+        begins = seen < LOG_BYTES
+        if begins:
             forward(chunk)
-            written += len(chunk)
-        else:
-            left_out += len(chunk)
-            tail = (tail + chunk)[-TAIL_BYTES:]
+        kept = keep(log, chunk) if begins and not left_out else 0
+        seen += len(chunk)
+        left_out += len(chunk) - kept
+        tail = (tail + chunk[kept:])[-TAIL_BYTES:]
     if tail:
-        posix.write(log, f"\n[... {left_out - len(tail)} bytes left out ...]\n".encode() + tail)
+        end = f"\n[... {left_out - len(tail)} bytes left out ...]\n".encode() + tail
+        keep(log, end)
+        if seen > LOG_BYTES:
+            forward(end)
+
+
+def keep(log: int, text: bytes) -> int:
+    """Write as much as the disk takes: how many bytes."""
+    kept = 0
+    try:
+        while kept < len(text):
+            kept += posix.write(log, text[kept:])
+    except OSError:
+        pass  # the job goes on: what it makes may be elsewhere
+    return kept
 
 
 def forward(chunk: bytes) -> None:
@@ -292,12 +319,17 @@ def write(directory: str, name: str, text: str, *, durable: bool = False) -> Non
 
     Without power the job is gone too, and what we said of its start does not matter.
     """
-    temporary = f"{directory}/.{name}.new"
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
+    temporary = unwritten(directory, name)
+    file = posix.open(temporary, posix.O_WRONLY | posix.O_CREAT, 0o640)
+    try:
+        content = text.encode()
+        while content:
+            content = content[posix.write(file, content) :]
+        posix.ftruncate(file, posix.lseek(file, 0, SEEK_CUR))
         if durable:
-            posix.fsync(file.fileno())
+            posix.fsync(file)
+    finally:
+        posix.close(file)
     posix.rename(temporary, f"{directory}/{name}")
     if durable:
         folder = posix.open(directory, posix.O_RDONLY | posix.O_DIRECTORY)
@@ -305,6 +337,23 @@ def write(directory: str, name: str, text: str, *, durable: bool = False) -> Non
             posix.fsync(folder)
         finally:
             posix.close(folder)
+
+
+def reserve(directory: str, name: str) -> None:
+    """Have room for a file that is to be written at the end."""
+    try:
+        file = posix.open(unwritten(directory, name), posix.O_WRONLY | posix.O_CREAT, 0o640)
+        try:
+            posix.posix_fallocate(file, 0, ROOM_BYTES)
+        finally:
+            posix.close(file)
+    except OSError:
+        pass  # then it is written if there is room by then
+
+
+def unwritten(directory: str, name: str) -> str:
+    """The file's name while it is not whole."""
+    return f"{directory}/.{name}.new"
 
 
 if __name__ == "__main__":

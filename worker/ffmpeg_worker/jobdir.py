@@ -2,12 +2,14 @@
 
 ``plan.json`` is written by the worker first; ``holder.json``, ``released``, ``log``,
 ``probe.json`` and ``facts.json`` by the holder; ``held.json`` has limits that changed since,
-``stop`` who asked for an end, ``scope`` what systemd said of it; ``delivered`` that the output
+``stop`` who asked for an end, ``scope`` what systemd said of it; ``lease`` until when a stream is
+ours; ``delivered`` that the output
 is about to get its name; ``outcome.json`` is written before the outcome is reported.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -15,18 +17,26 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
 from ffmpeg_jobs.model import Outcome
 from ffmpeg_jobs.wire import from_json, to_json
+from ffmpeg_worker import untrusted
 from ffmpeg_worker.limits import HeldLimits
+from ffmpeg_worker.pidfd import has_ended
 from ffmpeg_worker.plan import Plan
+from ffmpeg_worker.progress import MAPPING
 from ffmpeg_worker.tree import remove_tree
 
 #: ffmpeg's log is kept whole up to the holder's limit; this much of its end is reported.
 TAIL_BYTES = 8192
+#: What ffprobe says of a file is some KB; it may have been led to say more.
+PROBE_BYTES = 1 << 20
+
+#: pidfd_open(2) where nothing has the number; or a thread has it now, older and newer kernels.
+_NO_PROCESS: Final = (errno.ESRCH, errno.EINVAL, errno.ENOENT)
 
 log = structlog.get_logger()
 
@@ -85,15 +95,17 @@ def holder_pid(plan: Plan) -> int | None:
 
 
 def holder_pidfd(plan: Plan) -> int | None:
-    """A pidfd of the holder, if the very process that wrote holder.json still lives."""
+    """A pidfd of the holder, if the very process that wrote holder.json still has work to do."""
     identity = _read(Path(plan.directory), "holder.json")
-    if identity is None:
+    if identity is None or holder_facts(plan) is not None:
         return None
     try:
         pidfd = os.pidfd_open(identity["pid"])
-    except ProcessLookupError:
+    except OSError as error:
+        if error.errno not in _NO_PROCESS:
+            raise
         return None
-    if _start_ticks(identity["pid"]) != identity["start_ticks"]:
+    if has_ended(pidfd) or _start_ticks(identity["pid"]) != identity["start_ticks"]:
         os.close(pidfd)
         return None
     return pidfd
@@ -135,26 +147,20 @@ def holder_facts(plan: Plan) -> HolderFacts | None:
 
 def probed(plan: Plan) -> str:
     """ffprobe's JSON about the staged output; empty where it could not read it."""
-    return _text(Path(plan.directory) / "probe.json")
+    return untrusted.head(Path(plan.directory) / "probe.json", PROBE_BYTES)
 
 
 def tail(plan: Plan, name: str, size_bytes: int = TAIL_BYTES) -> str:
-    """The end of one of the attempt's files: "log", or "work/progress"."""
-    try:
-        with (Path(plan.directory) / name).open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - size_bytes))
-            return file.read().decode("utf-8", "replace")
-    except FileNotFoundError:
-        return ""
+    """The end of what a job wrote: "log", or "work/progress"."""
+    return untrusted.tail(Path(plan.directory) / name, size_bytes)
 
 
-def head(plan: Plan, name: str, size_bytes: int = TAIL_BYTES) -> str:
-    """The beginning of one of the attempt's files."""
-    try:
-        with (Path(plan.directory) / name).open("rb") as file:
-            return file.read(size_bytes).decode("utf-8", "replace")
-    except FileNotFoundError:
-        return ""
+def preamble(plan: Plan, most_bytes: int) -> str:
+    """The beginning of ffmpeg's log: what it says of the input, before it begins to encode.
+
+    An input may have thousands of chapters, and metadata of any length.
+    """
+    return untrusted.until(Path(plan.directory) / "log", MAPPING, most_bytes)
 
 
 def note_stop(plan: Plan, by: str) -> None:
@@ -185,8 +191,18 @@ def keep_outcome(plan: Plan, outcome: Outcome) -> None:
 
 
 def note_delivery(plan: Plan) -> None:
-    """Remember that the staged output is about to get its name. Raises OSError."""
-    _write(Path(plan.directory), "delivered", {})
+    """Remember that the staged output is about to get its name. Raises OSError.
+
+    Its disk may be another one: a second name for a file needs no room on a full one here.
+    """
+    directory = Path(plan.directory)
+    try:
+        os.link(directory / "plan.json", directory / "delivered")
+    except FileExistsError:
+        return
+    except OSError:  # a file system without links
+        _write(directory, "delivered", {})
+    _sync(directory)
 
 
 def was_delivered(plan: Plan) -> bool:
@@ -195,9 +211,23 @@ def was_delivered(plan: Plan) -> bool:
 
 
 def is_concluded(plan: Plan) -> bool:
-    """Whether nothing of the attempt is written any more: its outcome is, or all is gone."""
+    """Whether nothing of the attempt is written any more: ffmpeg has ended, its outcome is known,
+    or all of it goes away (``remove``)."""
     directory = Path(plan.directory)
-    return not directory.exists() or (directory / "outcome.json").exists()
+    over = any((directory / name).exists() for name in ("facts.json", "outcome.json"))
+    return over or not (directory / "plan.json").exists()
+
+
+def keep_lease(plan: Plan, until: float) -> None:
+    """Remember how long the attempt is ours, in boot seconds: the worker may be another by then,
+    but not the machine."""
+    _note(plan, "lease", {"until": until}, durable=False)
+
+
+def kept_lease(plan: Plan) -> float:
+    """Until when the attempt is ours, as an earlier worker heard it last; 0: it told nothing."""
+    kept = _read(Path(plan.directory), "lease")
+    return 0.0 if kept is None else float(kept["until"])
 
 
 def kept_outcome(plan: Plan) -> Outcome | None:
@@ -234,22 +264,29 @@ def _read(directory: Path, name: str) -> dict[str, Any] | None:
     return content
 
 
-def _note(plan: Plan, name: str, content: object) -> None:
+def _note(plan: Plan, name: str, content: object, *, durable: bool = True) -> None:
     """Write down what this process knows anyway: a full disk must not hold up a job's end."""
     try:
-        _write(Path(plan.directory), name, content)
+        _write(Path(plan.directory), name, content, durable=durable)
     except OSError as error:
         log.warning("not_written_down", job=plan.claim.job_id, file=name, reason=error.strerror)
 
 
-def _write(directory: Path, name: str, content: object) -> None:
-    """A file that is there whole or not at all, on disk when this returns."""
+def _write(directory: Path, name: str, content: object, *, durable: bool = True) -> None:
+    """A file that is there whole or not at all; ``durable``: on disk when this returns."""
     temporary = directory / f".{name}.new"
     with temporary.open("w", encoding="utf-8") as file:
         json.dump(content, file)
         file.flush()
-        os.fsync(file.fileno())
+        if durable:
+            os.fsync(file.fileno())
     temporary.replace(directory / name)
+    if durable:
+        _sync(directory)
+
+
+def _sync(directory: Path) -> None:
+    """Bring its names to the disk."""
     folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)

@@ -14,6 +14,8 @@ from ffmpeg_jobs.model import Terms
 MARGIN_SECONDS: Final = 5.0
 #: A sleep does not count the time that a machine was suspended: the lease is looked at so often.
 LOOK_SECONDS: Final = 1.0
+#: Who may end an attempt whatever it has reached, also when only its publishing is left.
+FINAL: Final = ("cancel", "lost")
 
 
 def boot_seconds() -> float:
@@ -28,6 +30,7 @@ class Lease:
         """``until`` is in boot seconds; an adopted attempt starts with none."""
         self.until = until
         self.stop_asked_by: str | None = None
+        self.at_work = True  #: False: ffmpeg has ended, and its place is another's
         self.gives_way = False  #: it stands still for a live job
         self._asked: Terms | None = None
         self.unmet: str | None = None  #: why that is not in force, for the next heartbeat
@@ -66,9 +69,10 @@ class Lease:
         return wanted
 
     def ask_stop(self, by: str) -> None:
-        """Somebody wants the attempt to end: "cancel", "lost", or as in outcome.HANDED_BACK; the
-        first counts."""
-        self.stop_asked_by = self.stop_asked_by or by
+        """Somebody wants the attempt to end: of "cancel" and "lost" the first counts, else of
+        "disk", "volume" and those in outcome.HANDED_BACK."""
+        if self.stop_asked_by is None or (by in FINAL and self.stop_asked_by not in FINAL):
+            self.stop_asked_by = by
         self._stop.set()
         self._news.set()
 
@@ -81,16 +85,19 @@ class Lease:
 
         While the master is away this waits: a finished encode is not published on the word
         of a lease that may have run out. What ended well while it was to be handed back is not
-        encoded again for that: it counts as ours as long as the lease is sure to hold.
+        encoded again for that, nor what ended well while its disk was full.
         """
-        while self.stop_asked_by not in ("cancel", "lost"):
-            if self.sure_seconds > 0:
+        while self.stop_asked_by not in FINAL:
+            if self.sure:
                 return True
-            if self.stop_asked_by is not None:
-                return False
             self._news.clear()
             await self._news.wait()
         return False
+
+    @property
+    def sure(self) -> bool:
+        """Whether the attempt is certainly ours now; may be asked in a thread."""
+        return self.sure_seconds > 0 and self.stop_asked_by not in FINAL
 
     @property
     def sure_seconds(self) -> float:

@@ -28,15 +28,21 @@ HANDED_BACK: Final = {
     "spot": "the cloud takes the machine back",
     "stop-jobs": "all jobs of the machine were stopped",
     "shutdown": "the machine was shut down",
+    "unstarted": "the process that was to hold it ended before ffmpeg started",
+    "unsure": "its worker was cut off from the master, and another may send the stream now",
 }
 
 
 class AttemptError(Exception):
-    """A step of an attempt could not be done. The message is the sentence that people read."""
+    """A step of an attempt could not be done. The message is the sentence that people read.
 
-    def __init__(self, reason: Reason, message: str) -> None:
+    ``stopped_by``: who wanted it so, if it was given up for that, as in Facts.
+    """
+
+    def __init__(self, reason: Reason, message: str, stopped_by: str | None = None) -> None:
         super().__init__(message)
         self.reason = reason
+        self.stopped_by = stopped_by
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,8 @@ class Facts:
     oom_kills: int = 0  #: oom_kill in memory.events
     met_its_limit: bool = True  #: oom in memory.events: the limit was its own, not the machine's
     timed_out: bool = False  #: it ran for all of its time
-    stop_asked_by: str | None = None  #: cancel, lost, disk, volume, or as in HANDED_BACK
+    #: who had it stopped: cancel, lost, disk, volume, or as in HANDED_BACK; None: nobody of ours
+    stop_asked_by: str | None = None
     stderr_tail: tuple[str, ...] = ()  #: the end of ffmpeg's log, lines with their level
     usage: Usage = field(default_factory=Usage)
     disk_free_percent: float | None = None
@@ -114,6 +121,15 @@ def _was_killed(facts: Facts) -> bool:
     )
 
 
+def ended_by_itself(facts: Facts) -> bool:
+    """Whether the kernel, systemd's clock or ffmpeg ended it, and no stop that was asked for: it
+    may have come too late, or not been carried out."""
+    by_systemd = facts.timed_out or facts.scope_result in ("oom-kill", "timeout")
+    if by_systemd or facts.oom_kills > 0:
+        return True
+    return facts.exit_status is not None and not _was_killed(facts)
+
+
 def _last_words(facts: Facts) -> str:
     """ffmpeg's first complaint is the cause, what follows are consequences."""
     status = facts.exit_status or 0
@@ -129,13 +145,13 @@ RULES: Final = (
         Reason.DISK_FULL,
         lambda f: "stopped because it used more disk than max_disk_mb",
     ),
+    # It ended well just before the stop reached it.
+    Rule(lambda f: f.exit_status == 0, None, lambda f: ""),
     Rule(
         lambda f: f.stop_asked_by == "volume",
         Reason.DISK_FULL,
         lambda f: "stopped because the volume that it writes to was nearly full",
     ),
-    # It ended well just before the stop reached it.
-    Rule(lambda f: f.exit_status == 0, None, lambda f: ""),
     Rule(
         lambda f: f.stop_asked_by is not None,
         Reason.WORKER_LOST,
@@ -260,7 +276,7 @@ def _last_lines(facts: Facts) -> tuple[str, ...]:
 def stopped(by: str) -> AttemptError:
     """What it is to be stopped by somebody while ffmpeg does not run."""
     outcome = conclude(Facts(None, None, stop_asked_by=by))
-    return AttemptError(outcome.reason or Reason.CANCELED, str(outcome.error))
+    return AttemptError(outcome.reason or Reason.CANCELED, str(outcome.error), by)
 
 
 def outcome_of_error(error: AttemptError, *, enforced: bool) -> Outcome:

@@ -63,6 +63,11 @@ class Plan:
     publish_to: str | None = None  #: path that ``staged`` is renamed to
     upload_to: str | None = None  #: URL that ``staged`` is put to
 
+    @property
+    def streams(self) -> bool:
+        """Whether what it makes is published while it runs."""
+        return self.staged is None
+
 
 def make_plan(claim: Claim, config: Config) -> Plan:
     """Decide everything about one attempt. Raises AttemptError for what this machine refuses."""

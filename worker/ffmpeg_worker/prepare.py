@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,9 +46,9 @@ def _stage(plan: Plan, roots: Sequence[Path], others: Sequence[Plan]) -> None:
             staged.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             _check_below(staged.parent, roots, "output")
             check_room(staged.parent, plan, others)
-        # Never follow a link that somebody laid where our staged file goes.
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        os.close(os.open(staged, flags, 0o644))
+        # Never follow a link that somebody laid where our staged file goes, nor wait at a pipe.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK
+        os.close(os.open(staged, flags | os.O_CLOEXEC, 0o644))
     except OSError as error:
         raise AttemptError(
             Reason.INPUT_ERROR, f"output: cannot write in {staged.parent}: {error.strerror}"
@@ -55,15 +56,18 @@ def _stage(plan: Plan, roots: Sequence[Path], others: Sequence[Plan]) -> None:
 
 
 def _check_readable(source: str, roots: Sequence[Path]) -> None:
-    path = Path(source)
-    _check_below(path, roots, "input")
+    _check_below(Path(source), roots, "input")
     try:
-        with path.open("rb"):
-            pass
+        # Whoever opens a pipe without a writer waits for one, whatever is asked of him.
+        file = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        regular = stat.S_ISREG(os.fstat(file).st_mode)
+        os.close(file)
     except OSError as error:
         raise AttemptError(
             Reason.INPUT_ERROR, f"input: cannot read {source}: {error.strerror}"
         ) from None
+    if not regular:
+        raise AttemptError(Reason.INPUT_ERROR, f"input: {source} is not a regular file")
 
 
 def _check_below(path: Path, roots: Sequence[Path], field: str) -> None:

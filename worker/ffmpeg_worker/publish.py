@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
+import stat
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +16,7 @@ from typing import Any, Final
 from ffmpeg_jobs.model import Job, Media, Reason
 from ffmpeg_worker import jobdir
 from ffmpeg_worker.command import encoders_of, expected_seconds, sink_format
+from ffmpeg_worker.holder import LOG_BYTES
 from ffmpeg_worker.outcome import AttemptError
 from ffmpeg_worker.plan import Plan
 from ffmpeg_worker.progress import input_kinds, input_seconds, parse_progress
@@ -32,7 +35,7 @@ def verified(plan: Plan) -> Media | None:
     """
     if plan.staged is None:
         return None
-    job, log = plan.claim.job, jobdir.head(plan, "log")
+    job, log = plan.claim.job, jobdir.preamble(plan, LOG_BYTES)
     media = parse_probe(jobdir.probed(plan))
     seconds = input_seconds(log) if job.input else None
     # Where the input's length is not known, it may be shorter than what was asked of it.
@@ -42,33 +45,39 @@ def verified(plan: Plan) -> Media | None:
     return _with_sources(media, plan, seconds)
 
 
-def deliver(plan: Plan, stop: threading.Event) -> None:
-    """Put the verified output in its place, whole or not at all; ``stop`` breaks an upload off.
+def deliver(plan: Plan, stop: threading.Event, sure: Callable[[], bool]) -> bool:
+    """Put the verified output in its place, whole or not at all; whether that was done, which it
+    is only while ``sure`` says so. ``stop`` breaks an upload off.
 
     A repeat does nothing where it is there already. Raises AttemptError.
     """
-    if plan.staged is None:
-        return
     if plan.publish_to:
-        publish_file(plan)
-    elif plan.upload_to:
-        upload(Path(plan.staged), plan.upload_to, stop)
+        return publish_file(plan, sure)
+    if plan.upload_to:
+        upload(Path(str(plan.staged)), plan.upload_to, stop)
+    return True
 
 
 def parse_probe(text: str) -> Media:
-    """ffprobe's JSON as Media. Raises AttemptError where there is nothing to read."""
+    """ffprobe's JSON as Media. Raises AttemptError where there is nothing to read.
+
+    The job made what ffprobe read, so that it may say anything.
+    """
     try:
-        found: dict[str, Any] = json.loads(text)
-        container, streams = found["format"], found["streams"]
-    except (ValueError, KeyError):
+        return _media(json.loads(text))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise AttemptError(
             Reason.ENCODER_ERROR, "ffmpeg ended well, but its output cannot be read as media"
         ) from None
+
+
+def _media(found: Any) -> Media:
+    container, streams = found["format"], found["streams"]
     video = next((row for row in streams if row.get("codec_type") == "video"), None)
     audio = next((row for row in streams if row.get("codec_type") == "audio"), None)
     size = str(container.get("size", ""))
     return Media(
-        size_bytes=int(size) if size.isdigit() else 0,
+        size_bytes=int(size) if re.fullmatch("[0-9]{1,18}", size) else 0,
         duration_seconds=_seconds(container.get("duration")),
         format=container.get("format_name"),
         video=None if video is None else _video_words(video),
@@ -105,14 +114,21 @@ def verify(media: Media, job: Job, expected: float | None, has: Collection[str])
         )
 
 
-def publish_file(plan: Plan) -> None:
+def publish_file(plan: Plan, sure: Callable[[], bool]) -> bool:
     """Give the staged file its name, then have the name on disk; the holder brought its content
-    there. Raises AttemptError (disk_full, else internal_error)."""
+    there. False: the attempt was not ``sure`` to be ours any more, and it has not got it.
+
+    Raises AttemptError (disk_full, else internal_error).
+    """
     staged, final = Path(str(plan.staged)), Path(str(plan.publish_to))
     try:
         if not staged.exists() and jobdir.was_delivered(plan):
-            return  # an earlier worker came this far
+            return True  # an earlier worker came this far
         jobdir.note_delivery(plan)
+        _disarm(staged)
+        # A disk may have kept us waiting until here, or the machine was suspended.
+        if not sure():
+            return False
         staged.replace(final)
         folder = os.open(final.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -125,6 +141,17 @@ def publish_file(plan: Plan) -> None:
             Reason.DISK_FULL if full else Reason.INTERNAL_ERROR,
             f"the output could not be put at {final}: {error.strerror}",
         ) from None
+    return True
+
+
+def _disarm(staged: Path) -> None:
+    """Take away what would run it as us or our group: the file was the job's to change."""
+    if staged.lstat().st_mode & (stat.S_ISUID | stat.S_ISGID):
+        file = os.open(staged, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            os.fchmod(file, stat.S_IMODE(os.fstat(file).st_mode) & 0o777)
+        finally:
+            os.close(file)
 
 
 def _with_sources(media: Media, plan: Plan, seconds: float | None) -> Media:
@@ -158,18 +185,14 @@ def compression_ratio(
 
 
 def _seconds(text: str | None) -> float | None:
-    try:
-        return float(text) if text else None
-    except ValueError:
-        return None
+    """ffprobe writes a plain decimal number, or nothing."""
+    return float(text) if text and re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) else None
 
 
 def _video_words(row: dict[str, Any]) -> str:
     words = f"{row.get('codec_name')} {row.get('width')}x{row.get('height')}"
-    frames, _, seconds = str(row.get("avg_frame_rate", "")).partition("/")
-    if not (frames.isdigit() and seconds.isdigit() and int(frames) and int(seconds)):
-        return words
-    return f"{words} {int(frames) / int(seconds):g} fps"
+    rate = re.fullmatch("([1-9][0-9]{0,8})/([1-9][0-9]{0,8})", str(row.get("avg_frame_rate")))
+    return words if rate is None else f"{words} {int(rate[1]) / int(rate[2]):g} fps"
 
 
 def _audio_words(row: dict[str, Any]) -> str:

@@ -24,6 +24,8 @@ from ffmpeg_worker.results import Results
 
 #: Between tries, at most.
 LAST_PAUSE_SECONDS: Final = 30.0
+#: Of the refusals these: a key may be renewed (401, 403), time may pass (408, 429).
+PASSING: Final = (401, 403, 408, 429)
 
 log = structlog.get_logger()
 
@@ -67,6 +69,13 @@ async def _until_told(claim: Claim, tell: Callable[[], Awaitable[None]]) -> None
 
 
 def _put_log(claim: Claim, text: str, client: MasterClient) -> None:
+    """Raises what another try may mend; how the job ended does not wait for the rest."""
     body = text.replace("\0", "").encode()[-LOG_MAX_BYTES:]
-    if body:
+    if not body:
+        return
+    try:
         client.put_log(claim.job_id, claim.attempt, claim.token, body)
+    except Problem as refusal:
+        if refusal.status >= 500 or refusal.status in PASSING:
+            raise
+        log.error("log_refused", job=claim.job_id, bytes=len(body), reason=str(refusal))

@@ -23,8 +23,10 @@ class Results:
     """Those that are being told. The place of each is free."""
 
     def __init__(self, client: MasterClient) -> None:
-        """``freed`` is to be set: it is called when a place became free."""
+        """``ended`` and ``freed`` are to be set: they are called when an attempt's ffmpeg runs no
+        more, and when its result may go along with the claim that the free place leads to."""
         self.client = client
+        self.ended: Callable[[], None] = lambda: None
         self.freed: Callable[[], None] = lambda: None
         self._waiting: dict[Fate, Result] = {}
         self._told = 0

@@ -64,8 +64,8 @@ CAPACITY_SETTINGS: Final = (
         "jobs_memory_mb",
         whole(16, 1 << 31, "MiB"),
         None,
-        "memory that all jobs together may have; 90 % of the machine's when it is not set, as "
-        "MemoryMax of ffmpeg.slice has it",
+        "memory that all jobs together may have; 85 % of the machine's when it is not set, as "
+        "MemoryHigh of ffmpeg.slice has it",
     ),
     Setting(
         "capacity",

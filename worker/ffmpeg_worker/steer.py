@@ -109,7 +109,8 @@ async def _bring(plan: Plan, wanted: Terms, placement: Placement, config: Config
 
 
 async def _bring_pause(plan: Plan, cgroup: Path, paused: bool, placement: Placement) -> None:
-    if read_back(cgroup, ["cgroup.freeze"])["cgroup.freeze"] == str(int(paused)):
+    stands = read_back(cgroup, ["cgroup.freeze"])["cgroup.freeze"]
+    if (stands or "0") == str(int(paused)):  # without the file, nothing can stand still
         return
     await (placement.freeze if paused else placement.thaw)(plan.claim.job_id)
     log.info("pause_changed", job=plan.claim.job_id, paused=paused)

@@ -120,6 +120,8 @@ def _put(staged: Path, url: str, shown: str, stop: threading.Event) -> AttemptEr
             status = answer.status_code
     except requests.RequestException as error:
         return _trouble(error, failed)
+    except (FileNotFoundError, PermissionError) as error:  # requests' own are others
+        return AttemptError(Reason.INTERNAL_ERROR, f"{failed}: {error.strerror}")
     return None if 200 <= status < 300 else _refused(status, failed)
 
 

@@ -16,6 +16,8 @@ from typing import Final
 
 #: The unit of st_blocks (stat(2)).
 BLOCK_BYTES: Final = 512
+#: What a name counts for at least: a million of empty files are no work of a moment either.
+LEAST_BLOCKS: Final = 8
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -43,13 +45,14 @@ class _Level:
 
 def used_bytes(path: Path) -> int:
     """What a file, or a directory with all that is in it, takes on its volume; 0 where it is
-    not. Follows no links."""
+    not. Follows no links. A name in it counts as 4 KiB at least."""
     try:
         own = path.lstat()
     except OSError:  # it went away meanwhile, or is not ours to read
         return 0
     inner = entries(path) if stat.S_ISDIR(own.st_mode) else ()
-    return BLOCK_BYTES * (own.st_blocks + sum(entry.found.st_blocks for entry in inner))
+    blocks = sum(max(LEAST_BLOCKS, entry.found.st_blocks) for entry in inner)
+    return BLOCK_BYTES * (own.st_blocks + blocks)
 
 
 def remove_tree(directory: Path) -> None:

@@ -90,6 +90,16 @@ class Unmanaged:
         """See Placement."""
         return []
 
+    def running(self) -> list[str]:
+        """The jobs whose holder lives. Raises OSError where that cannot be seen."""
+        try:
+            # Looking for files in a closed directory finds none, and says nothing.
+            next(self._jobs_directory.iterdir(), None)
+        except FileNotFoundError:
+            return []  # no worker ever ran here
+        plans = jobdir.recorded(self._jobs_directory)
+        return [plan.claim.job_id for plan in plans if not jobdir.holder_ended(plan)]
+
     def _holders(self, job_id: str) -> Iterator[int]:
         """A pidfd of each living holder of the job."""
         for plan in jobdir.recorded(self._jobs_directory):
@@ -99,18 +109,20 @@ class Unmanaged:
 
 
 async def _end(holder: int) -> None:
-    """SIGTERM to the job, SIGKILL to all of it after a while. Its sandbox dies with it."""
+    """SIGTERM to the job, SIGKILL to all of it after a while, and at last to its holder, which may
+    be frozen in a scope. Its sandbox dies with it."""
     pid = pid_of(holder)
     if pid is None:
         return
-    for child in _children(pid):
-        with suppress(ProcessLookupError):
-            os.kill(child, signal.SIGTERM)
-    if not await _ended(holder, KILL_AFTER_SECONDS):
+    for sign in (signal.SIGTERM, signal.SIGKILL):
         for child in _children(pid):
             with suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
-        await _ended(holder, KILL_AFTER_SECONDS)
+                os.kill(child, sign)
+        if await _ended(holder, KILL_AFTER_SECONDS):
+            return
+    with suppress(ProcessLookupError):
+        signal.pidfd_send_signal(holder, signal.SIGKILL)
+    await _ended(holder, KILL_AFTER_SECONDS)
 
 
 def _children(pid: int) -> list[int]:

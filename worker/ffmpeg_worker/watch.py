@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -15,8 +15,9 @@ import structlog
 from ffmpeg_jobs.model import Claim, Report
 from ffmpeg_worker import jobdir
 from ffmpeg_worker.command import expected_seconds
-from ffmpeg_worker.lease import Lease
-from ffmpeg_worker.outcome import Facts
+from ffmpeg_worker.control import STOP_JOBS
+from ffmpeg_worker.lease import LOOK_SECONDS, Lease
+from ffmpeg_worker.outcome import Facts, ended_by_itself
 from ffmpeg_worker.placement import Placement
 from ffmpeg_worker.plan import Plan
 from ffmpeg_worker.progress import input_seconds, parse_progress
@@ -31,6 +32,8 @@ OVER_SECONDS: Final = 10.0
 ASK_AGAIN_SECONDS: Final = 0.5
 #: A holder begins to count a little after its scope: what is left of its time then.
 LATE_SECONDS: Final = 1.0
+#: For each report; of an input that is described at more length, no percent is told.
+PREAMBLE_BYTES: Final = 64 << 10
 
 log = structlog.get_logger()
 
@@ -48,13 +51,18 @@ async def watch(running: Running, lease: Lease, placement: Placement) -> Facts:
     """Wait for the end, or bring it about when asked; what is known of it then."""
     plan = running.plan
     job_id = plan.claim.job_id
+    stopped_by = jobdir.stop_noted(plan)
     if running.pidfd is not None:
-        await _until_ended(plan, running.pidfd, lease, placement)
+        stopped_by = await _until_ended(plan, running.pidfd, lease, placement) or stopped_by
+    elif lease.stop_asked_by == STOP_JOBS:  # which ends jobs itself where no worker runs
+        stopped_by = stopped_by or STOP_JOBS
     holder = jobdir.holder_facts(plan)
+    if holder is None and not jobdir.was_released(plan):
+        stopped_by = stopped_by or "unstarted"
     # What ended well needs no systemd to say how.
     well = holder is not None and holder.exit_status == 0
     result = "" if well else await _scope_result(plan, placement)
-    facts = _facts(running, result, jobdir.stop_noted(plan) or lease.stop_asked_by)
+    facts = _facts(running, result, stopped_by)
     await _stop(placement, job_id)
     return facts
 
@@ -87,24 +95,39 @@ async def _over(plan: Plan, placement: Placement) -> ScopeEnd:
             await asyncio.sleep(ASK_AGAIN_SECONDS)
 
 
-async def _until_ended(plan: Plan, pidfd: int, lease: Lease, placement: Placement) -> None:
-    """Until the holder ended: by itself, or because somebody asked for it."""
+async def _until_ended(plan: Plan, pidfd: int, lease: Lease, placement: Placement) -> str | None:
+    """Until the holder ended: by itself, or because somebody wanted it, who is returned."""
     ended = asyncio.ensure_future(exited(pidfd))
     asked = asyncio.ensure_future(lease.stop_asked())
+    unsure = asyncio.ensure_future(_unsure(plan, lease))
     longest = _longest_seconds(plan, placement)
     try:
         done, _ = await asyncio.wait(
-            {ended, asked}, timeout=longest, return_when=asyncio.FIRST_COMPLETED
+            {ended, asked, unsure}, timeout=longest, return_when=asyncio.FIRST_COMPLETED
         )
         if ended in done:
-            return
-        jobdir.note_stop(plan, lease.stop_asked_by or "timeout")
+            return None
+        by = lease.stop_asked_by or ("unsure" if unsure in done else "timeout")
+        jobdir.note_stop(plan, by)
         while not ended.done():
             await _stop(placement, plan.claim.job_id)
             await asyncio.wait({ended}, timeout=OVER_SECONDS)
+        return by
     finally:
-        for task in (ended, asked):
+        for task in (ended, asked, unsure):
             task.cancel()
+
+
+async def _unsure(plan: Plan, lease: Lease) -> None:
+    """Until a stream may soon be another's to send. What is published after its end can wait."""
+    if not plan.streams:
+        await asyncio.Event().wait()
+    kept = None
+    while (left := lease.sure_seconds) > 0:
+        if lease.until != kept:
+            kept = lease.until
+            jobdir.keep_lease(plan, kept)  # the next worker must know
+        await asyncio.sleep(min(left, LOOK_SECONDS))
 
 
 def _longest_seconds(plan: Plan, placement: Placement) -> float:
@@ -136,22 +159,23 @@ async def _stop(placement: Placement, job_id: str) -> None:
         log.warning("stop_failed", job=job_id, reason=str(error))
 
 
-def _facts(running: Running, scope_result: str, stop_asked_by: str | None) -> Facts:
+def _facts(running: Running, scope_result: str, stopped_by: str | None) -> Facts:
+    """``stopped_by``: who wanted its end, if it had not come before."""
     plan = running.plan
     holder = jobdir.holder_facts(plan)
     counters = holder.counters if holder else {}
     wall_seconds = holder.wall_seconds if holder else None
     events = memory_events(counters.get("memory.events", ""))
-    return Facts(
+    facts = Facts(
         exit_status=holder.exit_status if holder else None,
         scope_result=scope_result or None,
         terminated=holder is not None and holder.terminated,
         oom_kills=events.get("oom_kill", 0),
         met_its_limit=events.get("oom", 1) > 0,
-        timed_out=stop_asked_by == "timeout"
+        timed_out=stopped_by == "timeout"
         # What systemd would say is lost: the clock decides.
         or (not scope_result and (wall_seconds or 0) + LATE_SECONDS >= plan.held.timeout_seconds),
-        stop_asked_by=None if stop_asked_by == "timeout" else stop_asked_by,
+        stop_asked_by=stopped_by,
         stderr_tail=tuple(jobdir.tail(plan, "log").splitlines()),
         usage=usage_from_counters(counters, wall_seconds),
         disk_free_percent=_free_percent(Path(plan.staged or plan.directory).parent),
@@ -159,6 +183,7 @@ def _facts(running: Running, scope_result: str, stop_asked_by: str | None) -> Fa
         memory_limit_mb=jobdir.held(plan).memory_mb,
         timeout_sec=plan.held.timeout_seconds,
     )
+    return replace(facts, stop_asked_by=None) if ended_by_itself(facts) else facts
 
 
 def _free_percent(folder: Path) -> float | None:
@@ -172,13 +197,18 @@ def _free_percent(folder: Path) -> float | None:
 def report_of(plan: Plan | None, claim: Claim, unmet: str | None = None) -> Report:
     """How one attempt stands now, for a heartbeat; ``plan`` is None before there is one.
 
-    ``unmet``: why the last wish of the master is not in force.
+    ``unmet``: why the last wish of the master is not in force. What cannot be read is left out:
+    the lease of every attempt hangs on the one message.
     """
-    progress, usage, terms = None, None, None
-    if plan is not None:
-        seconds = expected_seconds(claim.job, input_seconds(jobdir.head(plan, "log")))
+    bare = Report(claim.job_id, claim.attempt, claim.token, unmet=unmet)
+    if plan is None:
+        return bare
+    try:
+        seconds = expected_seconds(claim.job, input_seconds(jobdir.preamble(plan, PREAMBLE_BYTES)))
         progress = parse_progress(jobdir.tail(plan, "work/progress"), seconds)
         scope = scope_of(plan)
         usage = None if scope is None else read_usage(scope)
-        terms = in_force(plan)
-    return Report(claim.job_id, claim.attempt, claim.token, progress, usage, terms, unmet)
+        return replace(bare, progress=progress, usage=usage, in_force=in_force(plan))
+    except OSError as error:
+        log.warning("not_looked_at", job=claim.job_id, reason=str(error))
+        return bare
