@@ -51,6 +51,7 @@ class System:
     python: Path  #: that has what it needs
     program: str  #: of bench/queues
     environ: Mapping[str, str]  #: where it finds its server
+    batches: bool = True  #: whether it takes many jobs at once
 
 
 def main() -> None:
@@ -80,7 +81,7 @@ def _systems(stack: ExitStack, peers: Path | None) -> list[System]:
     place = {"DATABASE": f"host={directory}/postgresql user=postgres dbname={postgres.create()}"}
     procrastinate = System(PEER, python, "procrastinate_", place)
     _run(procrastinate, "schema")
-    systems = [procrastinate, System("Celery, Redis", python, "celery_", {"REDIS": redis})]
+    systems = [procrastinate, System("Celery, Redis", python, "celery_", {"REDIS": redis}, False)]
     for database, url in (
         ("PostgreSQL", postgres.url(postgres.create())),
         ("SQLite", f"sqlite:///{directory}/master.db"),
@@ -94,14 +95,16 @@ def _systems(stack: ExitStack, peers: Path | None) -> list[System]:
 
 
 def _measure(system: System, count: int) -> list[float]:
-    """Of one and of eight slots: jobs a second submitted, done, and both together; and the
-    milliseconds to a start."""
+    """Of one slot, of eight, and of eight with jobs that were submitted by the hundred: jobs a
+    second submitted, done, and both together; and the milliseconds to a start."""
     found: list[float] = []
-    for slots in (1, 8):
-        submitted = _run(system, "submit", count)
+    for how, slots in (("submit", 1), ("submit", 8), ("submit_hundreds", 8)):
+        if how == "submit_hundreds" and not system.batches:
+            continue
+        submitted = _run(system, how, count)
         done = _run(system, "work", count, slots)
         found += [submitted, done, 1 / (1 / submitted + 1 / done)]
-    return [*found, statistics.median(_run(system, "wait", WAITS))]
+    return [statistics.median(_run(system, "wait", WAITS)), *found]
 
 
 def _run(system: System, *words: object) -> Any:
@@ -116,18 +119,24 @@ def _run(system: System, *words: object) -> Any:
 
 
 def _show(found: Mapping[str, list[list[float]]]) -> None:
-    rows = []
+    rows, hundreds = [], []
     for name, rounds in found.items():
-        one, eight = (_times_peer(rounds, found[PEER], at) for at in (2, 5))
+        times = [_times_peer(rounds, found[PEER], at) for at in (3, 6, 9) if at < len(rounds[0])]
         f = [statistics.median(figures) for figures in zip(*rounds, strict=True)]
-        aim = "; ".join(AIMS) if name.startswith(MASTER) else ""
-        rows.append((name, (f[0] + f[3]) / 2, f[1], f[2], one, f[4], f[5], eight, f[6], aim))
+        aims = AIMS if name.startswith(MASTER) else ("", "")
+        one, eight = (f[2], f[3], times[0]), (f[5], f[6], times[1])
+        rows.append((name, (f[1] + f[4]) / 2, *one, *eight, f[0], "; ".join(filter(None, aims))))
+        if len(times) == 3:
+            hundreds.append((name, *f[7:], times[2], aims[0]))
+    said = f"medians of {len(found[PEER])} rounds; x {PEER}, in the same round"
     slots = ("done/s, 1 slot", "together", "x peer", "done/s, 8 slots", "together", "x peer")
     table.show(
-        f"No-op jobs a second, and ms from submit to start on an idle system: medians of "
-        f"{len(found[PEER])} rounds; x {PEER}, in the same round",
+        f"No-op jobs a second, and ms from submit to start on an idle system: {said}",
         ("", "submit/s", *slots, "ms to start", "aim"),
         rows,
+    )
+    table.show(
+        f"Submitted a hundred at a time: {said}", ("", "submit/s", *slots[3:], "aim"), hundreds
     )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-
 from sqlalchemy import func, select
 
 from ffmpeg_jobs.model import Claim, JobStatus, Outcome, Result
@@ -25,12 +23,12 @@ def claim(
 ) -> Claim | None:
     """Hand this job to the worker, which may hold ``most``; None: it was not to be had."""
 
-    def choices() -> Generator[str, bool, None]:
+    def choices() -> claims.Choices:
         held = select(func.count()).where(jobs.c.worker == worker, is_live)
         with store.read() as connection:
             has_room = connection.execute(held).scalar_one() < most
         if has_room:
-            yield job_id
+            yield [job_id]
 
     asked = claims.Asked(worker, lease_seconds, retry_seconds=0, serial=serial)
     return next(iter(claims.claim(store, asked, choices()).claims), None)

@@ -5,6 +5,8 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from procrastinate import App, PsycopgConnector, SyncPsycopgConnector
 
@@ -20,17 +22,32 @@ async def noop(sent: int) -> None:
     started.append((time.time_ns() - sent) / 1e6)
 
 
+@contextmanager
+def opened() -> Iterator[App]:
+    """As a program without asyncio has it."""
+    connector = SyncPsycopgConnector(
+        conninfo=os.environ["DATABASE"], kwargs={"connect_timeout": 10}
+    )
+    with app.replace_connector(connector) as with_threads, with_threads.open():
+        yield with_threads
+
+
 def submit(count: int) -> float:
     """One after the other."""
-    with (
-        app.replace_connector(
-            SyncPsycopgConnector(conninfo=os.environ["DATABASE"], kwargs={"connect_timeout": 10})
-        ) as with_threads,
-        with_threads.open(),
-    ):
+    with opened() as with_threads:
         begun = time.monotonic()
         for _ in range(count):
             with_threads.configure_task("noop").defer(sent=time.time_ns())
+        return count / (time.monotonic() - begun)
+
+
+def submit_hundreds(count: int) -> float:
+    """A hundred at a time."""
+    with opened() as with_threads:
+        begun = time.monotonic()
+        for _ in range(count // 100):
+            rows = [{"sent": time.time_ns()} for _ in range(100)]
+            with_threads.configure_task("noop").batch_defer(*rows)
         return count / (time.monotonic() - begun)
 
 
@@ -70,12 +87,7 @@ def wait(count: int) -> list[float]:
 
 def schema() -> None:
     """Its tables."""
-    with (
-        app.replace_connector(
-            SyncPsycopgConnector(conninfo=os.environ["DATABASE"], kwargs={"connect_timeout": 10})
-        ) as with_threads,
-        with_threads.open(),
-    ):
+    with opened() as with_threads:
         with_threads.schema_manager.apply_schema()
 
 

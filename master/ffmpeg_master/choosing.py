@@ -3,48 +3,70 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
-from collections.abc import Generator
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from ffmpeg_master import scheduling
 from ffmpeg_master.config import Config
-from ffmpeg_master.model import Member
+from ffmpeg_master.model import Member, Waiting
 from ffmpeg_master.store import workers
+from ffmpeg_master.store.claims import Choices
 from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.waiting import Lines
 
 
-def choices(store: Store, config: Config, name: str) -> Generator[str, bool, None]:
-    """The ids of the jobs that suit the worker, most urgent first, beside what it runs.
+@dataclass(frozen=True)
+class _Taken:
+    """What the worker runs and what each submitter's jobs hold, as far as a claim has come."""
 
-    Is sent of each whether the worker got it. Raises NotFound.
+    worker: Member
+    held: Mapping[str, int]  #: CPU percent
+
+    def with_job(self, job: Waiting) -> _Taken:
+        worker = replace(self.worker, running=(*self.worker.running, job.needs))
+        more = job.needs.cpu_percent or workers.UNASKED_CPU_PERCENT
+        return _Taken(worker, {**self.held, job.submitter: self.held.get(job.submitter, 0) + more})
+
+
+def choices(store: Store, config: Config, name: str, most: int) -> Choices:
+    """The jobs that suit the worker, most urgent first, beside what it runs; ``most`` in all.
+
+    Raises NotFound.
     """
-    worker = workers.member(store, name, config.lease_seconds)
     lines = Lines(store)
-    held: Counter[str] = Counter()
-    if len(lines.submitters) > 1:  # one alone has nobody to share with
-        held.update(workers.held(store))
-    offered: set[str] = set()
+    # One alone has nobody to share with.
+    held = workers.held(store) if len(lines.submitters) > 1 else {}
+    taken = _Taken(workers.member(store, name, config.lease_seconds), held)
 
     def others() -> list[Member]:
         fleet = workers.fleet(store, config.lease_seconds)
         return [member for member in fleet if member.name != name]
 
-    while True:
+    offered: set[str] = set()
+
+    def choose(taken: _Taken) -> Waiting | None:
         order = scheduling.Order(
             lines.now,
             config.aging_seconds,
-            held,
+            taken.held,
             dict(config.fair_share),
             random.randrange(scheduling.OLDEST_FIRST_EVERY) == 0,  # noqa: S311 - nothing is secret
         )
         waiting = lines.by(scheduling.urgency(order))
         untried = (job for job in waiting if job.job_id not in offered)
-        chosen = scheduling.choose(untried, worker, others, order)
-        if chosen is None:
+        return scheduling.choose(untried, taken.worker, others, order)
+
+    while most > 0:
+        chosen: list[Waiting] = []
+        hoped = taken
+        while len(chosen) < most and (job := choose(hoped)) is not None:
+            offered.add(job.job_id)
+            chosen.append(job)
+            hoped = hoped.with_job(job)
+        if not chosen:
             return
-        offered.add(chosen.job_id)
-        if (yield chosen.job_id):
-            worker = replace(worker, running=(*worker.running, chosen.needs))
-            held[chosen.submitter] += chosen.needs.cpu_percent or workers.UNASKED_CPU_PERCENT
+        got = yield [job.job_id for job in chosen]
+        for job in chosen:
+            if job.job_id in got:
+                taken = taken.with_job(job)
+        most -= len(got)

@@ -20,12 +20,16 @@ ROUND_SECONDS: Final = 1.0
 #: No round for this long, in seconds: nobody could extend a lease meanwhile. The machine slept,
 #: the process or the database stood still, or the clock was set.
 _AWAY_SECONDS: Final = 10.0
+#: Where leases are short, rounds that are missed.
+_ROUNDS_AWAY: Final = 3
 #: A job is looked for this long after it was due, in seconds: it may be committed that late.
 _LATE_SECONDS: Final = 2.0
 #: Transactions of ``queue.expire`` or ``queue.overdue`` per round, of some 10 ms each.
 _ENDS_MOST: Final = 20
-#: Jobs deleted per round: a transaction of a few milliseconds.
+#: Jobs deleted at once: a transaction of a few milliseconds. And so many of them per round, which
+#: is more than come in that time.
 _FORGET_MOST: Final = 100
+_FORGET_STEPS: Final = 20
 #: Entries of the audit log, likewise.
 _FORGET_ENTRIES_MOST: Final = 1000
 
@@ -90,16 +94,28 @@ class Housekeeping:
         self._last = now
 
     def _attend(self) -> None:
-        lease_seconds = self._master.config.lease_seconds
-        away = attendance.attend(self._master.store, _AWAY_SECONDS, lease_seconds)
+        lease_seconds, away_seconds = self._master.config.lease_seconds, self._away_seconds
+        away = attendance.attend(self._master.store, away_seconds, lease_seconds)
         absent_seconds, renewed = away
-        if absent_seconds >= _AWAY_SECONDS:
+        if absent_seconds >= away_seconds:
             log.warning("was_away", seconds=round(absent_seconds), leases_renewed=renewed)
 
+    @property
+    def _away_seconds(self) -> float:
+        """So long without a master, no lease is to end."""
+        lease_seconds = self._master.config.lease_seconds
+        return min(_AWAY_SECONDS, max(lease_seconds / 2, _ROUNDS_AWAY * ROUND_SECONDS))
+
+    def _expire_some(self) -> list[JobStatus]:
+        config, store = self._master.config, self._master.store
+        with store.write():
+            # The machine may have slept since it was noted that we are here.
+            if attendance.absent_seconds(store) >= self._away_seconds:
+                return []
+            return queue.expire(store, config.lease_seconds, config.retry_seconds)
+
     def _expire(self) -> None:
-        config = self._master.config
-        store, times = self._master.store, (config.lease_seconds, config.retry_seconds)
-        for status in _all(partial(queue.expire, store, *times)):
+        for status in _all(self._expire_some):
             log.warning(
                 "lease_expired", job=status.id, attempt=status.attempt, now=status.state.value
             )
@@ -107,7 +123,11 @@ class Housekeeping:
 
     def _forget(self, now: float) -> None:
         before = now - self._master.config.retain_days * 86400
-        forgotten = queue.forget(self._master.store, before, _FORGET_MOST)
+        forgotten = 0
+        for step in range(_FORGET_STEPS):
+            forgotten += queue.forget(self._master.store, before, _FORGET_MOST)
+            if forgotten < _FORGET_MOST * (step + 1):
+                break
         if forgotten:
             log.info("jobs_forgotten", count=forgotten)
         for name in workers.forget(self._master.store, before):

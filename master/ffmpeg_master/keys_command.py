@@ -8,11 +8,14 @@ import os
 import pwd
 import re
 import sys
+import syslog
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
+
+from structlog.processors import LogfmtRenderer
 
 from ffmpeg_jobs.contract import WORKER_NAME_PATTERN
 from ffmpeg_jobs.model import Action, Role
@@ -80,8 +83,10 @@ def run(options: argparse.Namespace, config: Config) -> int:
         elif options.verb == "list":
             _list(config, as_json=options.json)
         else:
+            act = _act(Action.KEY_REVOKED)
             with _store(config) as store:
-                keys.revoke(store, options.name, _act(Action.KEY_REVOKED))
+                keys.revoke(store, options.name, act)
+            _tell_journal("key_revoked", act, key=options.name)
     except (Problem, schema.SchemaTooNew, OSError) as error:
         sys.stderr.write(f"ffmpeg-master: {error}\n")
         return 1
@@ -123,6 +128,16 @@ def _enter(config: Config, options: argparse.Namespace, secret: str) -> None:
         grant = Grant(Role(options.role), *bounds)
         mark, act = auth.digest(secret), _act(Action.KEY_CREATED)
         keys.create(store, options.name, grant, mark, act)
+    granted = {"role": options.role, "tenant": options.tenant, "worker": options.worker}
+    _tell_journal("key_created", act, key=options.name, **granted)
+
+
+def _tell_journal(event: str, act: Act, **fields: str | None) -> None:
+    """A line as the master's own log has them; ours goes to a terminal (syslog(3))."""
+    said = {name: value for name, value in fields.items() if value is not None}
+    line = LogfmtRenderer(key_order=["event"])(None, "", {"event": event, "by": act.who, **said})
+    syslog.openlog("ffmpeg-master")
+    syslog.syslog(line)
 
 
 def _act(action: Action) -> Act:

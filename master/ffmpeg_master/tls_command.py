@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -72,7 +73,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         action="append",
         metavar="NAME",
         help="a name or address by which clients call the master; repeat for more "
-        "(default: this machine's name, and localhost)",
+        "(default: this machine's name, and localhost; with --renew those of the present one)",
     )
     parser.add_argument("--days", type=int, default=_DAYS, help=f"validity (default: {_DAYS})")
     parser.add_argument("--directory", type=Path, default=_DIRECTORY, help=f"not {_DIRECTORY}")
@@ -86,8 +87,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(options: argparse.Namespace) -> int:
     """Do it; the exit status. 1: refused, with a sentence on stderr."""
     directory: Path = options.directory.absolute()
-    hosts: list[str] = options.host or [socket.getfqdn(), "localhost", "127.0.0.1"]
     try:
+        hosts: list[str] = options.host or _hosts(directory, renew=options.renew)
         _check(options, hosts)
         if options.client:
             _sign(directory, options.client, [options.client], "client", options.days)
@@ -105,6 +106,22 @@ def run(options: argparse.Namespace) -> int:
         return 1
     sys.stdout.write(words)
     return 0
+
+
+def _hosts(directory: Path, *, renew: bool) -> list[str]:
+    """The names for a certificate where none are given: a new one has those of the present one."""
+    present = directory / "server.pem"
+    if not (renew and present.exists()):
+        return [socket.getfqdn(), "localhost", "127.0.0.1"]
+    command = ["openssl", "x509", "-in", str(present), "-noout", "-ext", "subjectAltName"]
+    shown = subprocess.run(
+        command, check=True, capture_output=True, text=True, timeout=_OPENSSL_SECONDS
+    ).stdout
+    # "DNS:jobs.example, IP Address:192.0.2.1"
+    names = re.findall(r"(?:DNS|IP Address):([^\s,]+)", shown)
+    if not names:
+        raise ConfigError(f"{present}: it names no host; say which: --host NAME")
+    return names
 
 
 def _check(options: argparse.Namespace, hosts: list[str]) -> None:

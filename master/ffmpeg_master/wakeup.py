@@ -56,13 +56,16 @@ class Wakeup:
         waiter = _Waiter(worker)
         with self._lock:
             self._waiters.append(waiter)
+        looked = False
         try:
-            return self._wait(waiter, deadline, attempt)
+            found = self._wait(waiter, deadline, attempt)
+            looked = True
+            return found
         finally:
             with self._lock:
                 self._waiters.remove(waiter)
-                # Woken for a job and gone without a look: someone else must look.
-                if waiter.event.is_set():
+                # Woken for a job and gone without a whole look: someone else must look.
+                if waiter.event.is_set() or not looked:
                     self._wake_next()
 
     def _wait(

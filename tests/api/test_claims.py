@@ -137,30 +137,6 @@ def test_a_worker_that_starts_anew_does_not_take_a_job_unheard(inside: Inside) -
     assert client.claim("ada", 0) is not None
 
 
-def test_a_waiter_that_leaves_passes_its_call_on(inside: Inside) -> None:
-    """Woken for a job and gone without it: the next must look."""
-    wakeup = inside.master.wakeup
-    jobs: list[str] = []
-    gone = threading.Event()
-
-    def leave() -> str | None:
-        gone.wait(PATIENCE_SECONDS)  # the job comes while it looks elsewhere
-        return "something else"
-
-    first, _ = in_thread(lambda: wakeup.wait_for("a", 50, leave))
-    held(inside, 1)
-    second, found = in_thread(
-        lambda: wakeup.wait_for("b", 50, lambda: jobs.pop() if jobs else None)
-    )
-    held(inside, 2)
-    jobs.append("job")
-    wakeup.wake()
-    gone.set()
-    first.join(PATIENCE_SECONDS)
-    second.join(PATIENCE_SECONDS)
-    assert found == ["job"]
-
-
 def test_a_full_worker_gets_nothing(inside: Inside) -> None:
     client = inside.client()
     client.register("ada", Machine(4, 8192, 1000, max_concurrent_jobs=1))

@@ -11,6 +11,7 @@ from sqlalchemy import update
 
 from ffmpeg_jobs.model import Claim, Outcome, Result, Role, State
 from ffmpeg_jobs.problems import Unavailable
+from ffmpeg_master.store import queue
 from ffmpeg_master.store.jobs import timestamp
 from ffmpeg_master.store.tables import jobs
 from tests.api.conftest import JOB, MACHINE, PATIENCE_SECONDS, Inside, in_thread, until
@@ -101,3 +102,41 @@ def test_what_follows_a_claim_may_fail_and_the_claim_is_answered(inside: Inside)
     inside.housekeeping.round()
     late = client.claim("ada", 0)
     assert late is not None and late.job_id == last
+
+
+def test_more_is_forgotten_than_comes(inside: Inside) -> None:
+    client = inside.client()
+    for _ in range(3):
+        client.submit_batch([JOB] * 100)
+    ids = [job.id for job in client.jobs(300)]
+    queue.cancel_all(inside.master.store, ids)
+    inside.clock.forward((inside.master.config.retain_days + 1) * 86400)
+    inside.housekeeping.round()
+    assert not list(client.jobs(1))
+
+
+@pytest.mark.parametrize(("lease_seconds", "away", "lasts"), [(8, 4.1, True), (8, 2.0, False)])
+def test_a_short_lease_outlives_a_short_outage(
+    inside: Inside, lease_seconds: int, away: float, lasts: bool
+) -> None:
+    object.__setattr__(inside.master.config, "lease_seconds", lease_seconds)
+    client = inside.client()
+    client.register("ada", MACHINE)
+    job_id = client.submit(JOB).id
+    assert client.claim("ada", 0) is not None
+    steps = int(lease_seconds / away) + 1
+    for _ in range(steps):
+        inside.clock.forward(away)
+        inside.housekeeping.round()
+    assert (client.job(job_id).state is State.RUNNING) is lasts
+
+
+def test_no_lease_ends_between_a_sleep_and_the_next_round(inside: Inside) -> None:
+    client = inside.client()
+    client.register("ada", MACHINE)
+    job_id = client.submit(JOB).id
+    assert client.claim("ada", 0) is not None
+    inside.housekeeping._attend()
+    inside.clock.forward(3600)  # the machine sleeps here
+    inside.housekeeping._expire()
+    assert client.job(job_id).state is State.RUNNING

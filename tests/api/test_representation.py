@@ -85,6 +85,11 @@ def test_what_is_long_is_compressed_for_who_takes_it(launch: Launch) -> None:
         found[accepted] = gzip.decompress(body) if coding == "gzip" else body
         assert (coding == "gzip") is (accepted not in ("identity", "gzip;q=0, *")), accepted
     assert len(set(found.values())) == 1
+    tag = answer.headers["ETag"]
+    connection.request("GET", "/openapi.json", headers={"If-None-Match": tag})
+    unchanged = connection.getresponse()
+    unchanged.read()
+    assert (unchanged.status, unchanged.getheader("Vary")) == (304, "Accept-Encoding")
     connection.request("GET", "/health", headers={"Accept-Encoding": "gzip"})
     assert connection.getresponse().getheader("Content-Encoding") is None
     connection.close()

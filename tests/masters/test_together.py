@@ -205,6 +205,17 @@ def test_a_job_sent_to_both_at_once_is_one_job(farm: Farm) -> None:
             assert len({future.result().id for future in sent}) == 1
 
 
+def test_a_batch_sent_to_both_at_once_is_one_batch(farm: Farm) -> None:
+    clients = [farm.client(master.ready().url) for master in farm.masters] * 3
+    with ThreadPoolExecutor(6) as pool:
+        for count in range(10):
+            batch = [JOB] * 5
+            sent = [pool.submit(client.submit_batch, batch, f"b{count}") for client in clients]
+            found = {tuple(job.id for job in future.result()) for future in sent}
+            assert len(found) == 1
+            assert len(set(*found)) == 5
+
+
 def test_a_transaction_that_gave_way_changed_nothing(url: str) -> None:
     store = Store(url)
     keys.create(store, "ann", Grant(Role.READ), "digest")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from typing import Any
 
 from hypothesis import strategies as st
@@ -47,7 +46,7 @@ class Batches(RuleBasedStateMachine):
             self.model[status.id] = Expected(status.job.max_attempts, self.clock())
         results = tuple(Result(c.job_id, c.attempt, c.token, outcome) for c, outcome in told)
         asked = store_claims.Asked(worker, LEASE, RETRY, most, None, results)
-        given = store_claims.claim(self.store, asked, self.choices(worker))
+        given = store_claims.claim(self.store, asked, self.choices(worker, most))
 
         # Of two results of one attempt the last counts.
         last = {(claim.job_id, claim.attempt): (claim, outcome) for claim, outcome in told}
@@ -65,15 +64,15 @@ class Batches(RuleBasedStateMachine):
             assert not any(self.must_go(job) for job in self.model.values())
         return multiple(*given.claims)
 
-    def choices(self, worker: str) -> Generator[str, bool, None]:
+    def choices(self, worker: str, most: int) -> store_claims.Choices:
         """What waits, in its order, as long as the worker has room."""
         held = select(func.count()).where(jobs.c.worker == worker, is_live)
         with self.store.read() as connection:
-            room = MOST - connection.execute(held).scalar_one()
-        for waiting in handing.waiting(self.store):
-            if room <= 0:
-                return
-            room -= yield waiting.job_id
+            room = min(most, MOST - connection.execute(held).scalar_one())
+        waiting = [job.job_id for job in handing.waiting(self.store)]
+        while room > 0 and waiting:
+            got = yield waiting[:room]
+            waiting, room = waiting[room:], room - len(got)
 
     def hears_result(self, claim: Claim, outcome: Outcome, worker: str) -> bool | None:
         """Whether it ends the attempt; False: it is a repeat, None: it comes too late, or from

@@ -79,3 +79,18 @@ def test_pages_are_all_that_is_asked_newest_first(store: Store, clock: Clock) ->
         assert pages(store, Filters(**asked), 5) == expected, asked
         counted = lists.count(store, Filters(**asked))
         assert sum(sum(states.values()) for states in counted.values()) == len(expected), asked
+
+
+def test_what_was_accepted_together_is_found_by_its_time(store: Store, clock: Clock) -> None:
+    """A batch has the time at which it began, and others come meanwhile."""
+    since, moments = clock(), (0, 20, 0, 10, 20, 0, 40, 0)
+    made = []
+    for later in moments:
+        clock.seconds = since + later
+        made.append((make(store, 1)[0], later))
+    for start, end in ((0, 1), (1, 30), (15, 25), (0, 100), (20, 41)):
+        filters = Filters(since=since + start, until=since + end)
+        wanted = [job_id for job_id, later in reversed(made) if start <= later < end]
+        assert pages(store, filters, 2) == wanted
+        counted = lists.count(store, filters)
+        assert sum(sum(states.values()) for states in counted.values()) == len(wanted)

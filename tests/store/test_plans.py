@@ -41,7 +41,11 @@ def steps(store: Store) -> list[str]:
     found: list[str] = []
     words, column = EXPLAIN[store.url.get_backend_name()]
 
-    def explain(connection: Any, cursor: Any, statement: str, values: Any, *_: Any) -> None:
+    def explain(
+        connection: Any, cursor: Any, told: str, values: Any, context: Any, _many: bool
+    ) -> None:
+        # PostgreSQL is told by name to carry out what it knows.
+        statement = told if context.compiled is None else context.statement
         if statement.startswith(("SELECT", "UPDATE", "DELETE")):
             asking = cursor.connection.cursor()
             if column == 0:

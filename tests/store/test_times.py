@@ -6,6 +6,7 @@ from ffmpeg_jobs.model import Job, Reason, State
 from ffmpeg_master.model import Needs
 from ffmpeg_master.store import intake, jobs, queue
 from ffmpeg_master.store.engine import Store
+from ffmpeg_master.store.retry import retry
 from tests import handing
 from tests.store.conftest import Clock
 
@@ -37,3 +38,14 @@ def test_what_may_no_longer_start_ends_failed(store: Store, clock: Clock) -> Non
     assert (status.id, status.state, status.reason) == (late, State.FAILED, Reason.DEADLINE_PASSED)
     assert queue.overdue(store) == []
     assert jobs.show(store, running).state is State.RUNNING
+
+
+def test_a_retry_waits_for_the_job_s_time(store: Store, clock: Clock) -> None:
+    job_id = submit(store, Job(not_before=jobs.timestamp(clock() + 60)))
+    queue.cancel(store, job_id)
+    retry(store, job_id)
+    assert not claim(store, job_id)
+    clock.forward(61)
+    queue.cancel(store, job_id)
+    retry(store, job_id)
+    assert claim(store, job_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 
@@ -47,11 +47,11 @@ def claiming(store: Store) -> Iterator[None]:
     job_id = intake.submit(store, intake.Submission(Job(), Needs(), 4, "digest"))[0].id
     looked, go_on = threading.Event(), threading.Event()
 
-    def choices() -> Generator[str, bool, None]:
+    def choices() -> claims.Choices:
         assert not workers.member(store, "ada", 60).held_back
         looked.set()
         go_on.wait(30)
-        yield job_id
+        yield [job_id]
 
     with ThreadPoolExecutor() as pool:
         asked = claims.Asked("ada", lease_seconds=60, retry_seconds=5)

@@ -43,3 +43,13 @@ def test_nobody_makes_an_entry_of_his_own(container: Farm) -> None:
         entries(container, "-u", "ffmpeg-master", "FFMPEG_ACTION=job_canceled", "-g", "forged")
         == []
     )
+
+
+def test_keys_are_told_of_and_never_told(container: Farm) -> None:
+    made = "ffmpeg-master keys create --role read --name auditor; ffmpeg-master keys revoke auditor"
+    secret = container.run(made).stdout.strip()
+    told = container.run("journalctl --no-pager -o cat -t ffmpeg-master").stdout
+    assert "event=key_created by=root key=auditor role=read tenant=default" in told
+    assert "event=key_revoked by=root key=auditor" in told
+    assert secret.startswith("ffw_")
+    assert secret not in told

@@ -109,3 +109,16 @@ def test_usage_is_what_the_kernel_counted(vm: Farm) -> None:
     assert 0 < usage["cpu_seconds"] <= usage["wall_seconds"]
     assert usage["throttled_seconds"] > 0
     assert 5 << 20 < usage["memory_peak_bytes"] < 512 << 20
+
+
+def test_what_is_read_and_written_is_counted(vm: Farm) -> None:
+    clip, copy = (f"/var/lib/ffmpeg-worker/{place}/clip.mp4" for place in ("input", "output"))
+    vm.run("sync; echo 3 >/proc/sys/vm/drop_caches")  # what is in memory is not read
+    job = vm.submit(
+        *("--input", clip, "--output", copy, "--encoder", "copy", "--audio-encoder", "copy")
+    )
+    ended = vm.wait_for(job)
+    assert ended["state"] == "completed", ended
+    sizes = vm.run(f"stat -c %s {clip} {copy}").stdout.split()
+    assert ended["usage"]["read_bytes"] >= int(sizes[0])
+    assert ended["usage"]["written_bytes"] >= int(sizes[1])

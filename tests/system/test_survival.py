@@ -42,11 +42,11 @@ while time.monotonic() < until:
 HEALTH = "curl -sf http://127.0.0.1:9091/health"
 
 
-def submit(farm: Farm, name: str) -> tuple[str, str]:
+def submit(farm: Farm, name: str, *flags: str) -> tuple[str, str]:
     """An encode of the clip, and where its output will be."""
     output = f"/var/lib/ffmpeg-worker/output/{name}.mp4"
     farm.run(f"rm -f {output}")
-    job = farm.submit("--scenario", "preview", "--input", CLIP, "--output", output)
+    job = farm.submit("--scenario", "preview", "--input", CLIP, "--output", output, *flags)
     return job, output
 
 
@@ -82,6 +82,36 @@ def test_a_worker_that_dies_at_any_step_loses_nothing(container: Farm, step: str
     )
     ended = check(container, job, output)
     assert ended["attempt"] == 1 or ended["given_back"] == ended["attempt"] - 1
+    container.run("systemctl reset-failed ffmpeg-worker")
+
+
+#: What the worker is about to do when it dies at the end of a job: a call, and its first path.
+PART = "/var/lib/ffmpeg-worker/output/.published.mp4.ffmpeg-job-{job}.1.part"
+CALLS = {
+    "note that the output gets its name": ("rename", f"{JOBS}/{{job}}.1/.delivered.new"),
+    "give the output its name": ("rename", PART),
+    "write the outcome down": ("rename", f"{JOBS}/{{job}}.1/.outcome.json.new"),
+    "take the job's plan away": ("unlink", f"{JOBS}/{{job}}.1/plan.json"),
+    "take the rest of its directory away": ("unlink", f"{JOBS}/{{job}}.1"),
+}
+NAMES = {"rename": "?rename,?renameat,?renameat2", "unlink": "?unlink,?rmdir,?unlinkat"}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_worker_that_dies_at_a_call_of_its_publishing_loses_nothing(
+    container: Farm, call: str
+) -> None:
+    container.machine.wait_until(f"{HEALTH} | jq -e '.running == 0'", timeout=60)
+    soon = container.run("date -u -d '+4 seconds' +%FT%TZ").stdout.strip()  # its id is told first
+    job, output = submit(container, "published", "--not-before", soon)
+    name, path = CALLS[call]
+    # strace(1) kills it before the call is made.
+    calls = f"-e trace={NAMES[name]} -e inject={NAMES[name]}:signal=SIGKILL"
+    pid = container.run("systemctl show -P MainPID ffmpeg-worker").stdout.strip()
+    traced = f"strace -f -qq -o /root/calls -P {path.format(job=job)} {calls} -p {pid}"
+    container.run(f"{traced} >/root/traced 2>&1 &")
+    container.machine.wait_until(f"! test -e /proc/{pid}", timeout=PATIENCE_SECONDS, interval=0.2)
+    assert check(container, job, output)["attempt"] == 1
     container.run("systemctl reset-failed ffmpeg-worker")
 
 

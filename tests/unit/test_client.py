@@ -229,6 +229,15 @@ def test_a_problem_is_raised_as_itself(server: Server) -> None:
         server.client().job("aaaaaaaaaaaa")
 
 
+def test_the_environment_names_a_proxy(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", server.url)
+    server.client(url="http://master.example").job("aaaaaaaaaaaa")
+    assert server.heard[0][:2] == ("GET", "http://master.example/jobs/aaaaaaaaaaaa")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    server.client().job("aaaaaaaaaaaa")
+    assert server.heard[1][:2] == ("GET", "/jobs/aaaaaaaaaaaa")
+
+
 def test_a_proxys_page_is_a_problem_too(server: Server) -> None:
     server.answers = [Said(b"<html>", 418)]
     with pytest.raises(Problem, match="418"):

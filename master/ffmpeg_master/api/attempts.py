@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import count
 from typing import Final
 
 import structlog
@@ -41,11 +42,12 @@ def claim(call: Call) -> Answer:
     )
     # Who brings results is to know soon that they arrived.
     wait_seconds = 0 if results else asked.get("wait_seconds", 0)
+    looks = count()
     given = master.wakeup.wait_for(
         worker,
         wait_seconds,
         # A job claimed for a client that is gone would wait for its lease to run out.
-        lambda: _try_claim(master, terms) if call.connected() else None,
+        lambda: _try_claim(master, terms, next(looks)) if call.connected() else None,
     )
     if given is None:
         if results:  # dismissed, or gone, before the first look
@@ -55,12 +57,13 @@ def claim(call: Call) -> Answer:
     return Answer(body=Claimed(given.claims, given.refused))
 
 
-def _try_claim(master: Master, asked: Asked) -> Given | None:
-    # Thousands wait where nothing does: they ask again and again, and need no transaction.
-    if not asked.results and waiting.none_for(master.store, asked.worker):
+def _try_claim(master: Master, asked: Asked, looks: int) -> Given | None:
+    # Thousands wait where nothing does: they ask again and again, and need no transaction. Who
+    # looked before was woken because there is something now.
+    if looks == 0 and not asked.results and waiting.none_for(master.store, asked.worker):
         return None
     for _ in range(_LOOKS_MOST):
-        choices = choosing.choices(master.store, master.config, asked.worker)
+        choices = choosing.choices(master.store, master.config, asked.worker, asked.most)
         given = claims.claim(master.store, asked, choices)
         if given.claims or asked.results:
             return given

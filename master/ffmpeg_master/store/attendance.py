@@ -17,8 +17,15 @@ from ffmpeg_master.store.tables import attendance
 #: How old the note may get before it is written again, in seconds: each write is one to the disk.
 NOTE_SECONDS: Final = 2.0
 
-_HOLD: Final = select(attendance.c.noted_at).with_for_update()
+_NOTED: Final = select(attendance.c.noted_at)
+_HOLD: Final = _NOTED.with_for_update()
 _NOTE: Final = update(attendance).values(noted_at=bindparam("now"))
+
+
+def absent_seconds(store: Store) -> float:
+    """For how long no master noted that it is there."""
+    with store.read() as connection:
+        return float(store.now() - connection.execute(_NOTED).scalar_one())
 
 
 def attend(store: Store, away_seconds: float, lease_seconds: float) -> tuple[float, int]:

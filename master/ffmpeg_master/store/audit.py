@@ -11,9 +11,10 @@ from ffmpeg_jobs.model import Action, AuditEntry
 from ffmpeg_master.model import Act, AuditFilters
 from ffmpeg_master.store.engine import Connection, Store
 from ffmpeg_master.store.jobs import timestamp
+from ffmpeg_master.store.plans import planned_once
 from ffmpeg_master.store.tables import audit
 
-_NOTE: Final = insert(audit)
+_NOTE: Final = planned_once(insert(audit))
 
 
 def note(

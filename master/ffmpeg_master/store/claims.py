@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -21,17 +21,19 @@ from ffmpeg_jobs.schema import from_json
 from ffmpeg_master.store import endings, fence, moves, outbox
 from ffmpeg_master.store.engine import Connection, Store
 from ffmpeg_master.store.jobs import get
+from ffmpeg_master.store.plans import padded, planned_once
 from ffmpeg_master.store.tables import attempts, is_ready, jobs
 
 # What runs often is built once: building a statement takes longer than running it.
-#: A ready job whose time has come; who is at it now decides about it, and nobody waits for that.
-_HOLD_DUE: Final = (
-    select(jobs.c.attempt, jobs.c.job)
-    .where(jobs.c.id == bindparam("job_id"), is_ready, jobs.c.not_before <= bindparam("now"))
+#: Ready jobs whose time has come; who is at one now decides about it, and nobody waits for that.
+_HOLD_DUE: Final = planned_once(
+    select(jobs.c.id, jobs.c.attempt, jobs.c.job)
+    .where(jobs.c.id.in_(bindparam("ids", expanding=True)))
+    .where(is_ready, jobs.c.not_before <= bindparam("now"))
     .where(or_(jobs.c.deadline.is_(None), jobs.c.deadline > bindparam("now")))
     .with_for_update(skip_locked=True)
 )
-_BEGIN_ATTEMPT: Final = insert(attempts)
+_BEGIN_ATTEMPT: Final = planned_once(insert(attempts))
 
 
 @dataclass(frozen=True)
@@ -66,12 +68,16 @@ class Given:
     passed: bool = False  #: somebody else was at a job that suits, and may have left it there
 
 
-def claim(store: Store, asked: Asked, choices: Generator[str, bool, None]) -> Given:
+#: The ids of the jobs to be handed out next, and is sent which were: another claim may just be at
+#: one. Then who is next instead.
+Choices = Generator[Sequence[str], Set[str], None]
+
+
+def claim(store: Store, asked: Asked, choices: Choices) -> Given:
     """Hear the results, then hand out queued jobs, all in one transaction.
 
-    ``choices`` yields the id of the job to be handed out next and is sent whether it was: another
-    claim may just be at it. It reads in the same transaction, in which no other claim of this
-    worker's is made, so that the worker never holds more than it may.
+    ``choices`` reads in the same transaction, in which no other claim of this worker's is made,
+    so that the worker never holds more than it may.
     """
     with store.write() as connection:
         store.hold(connection, asked.worker)
@@ -80,16 +86,12 @@ def claim(store: Store, asked: Asked, choices: Generator[str, bool, None]) -> Gi
         taken: list[_Taken] = []
         passed = False
         with suppress(StopIteration):
-            job_id = next(choices)
+            ids = next(choices)
             while True:
-                found = _take(connection, job_id, now)
-                passed = passed or found is None
-                if found is not None:
-                    taken.append(found)
-                    if len(taken) == asked.most:
-                        break
-                job_id = choices.send(found is not None)
-        choices.close()
+                found = _take(connection, ids, now)
+                taken += found
+                passed = passed or len(found) < len(ids)
+                ids = choices.send({one.job_id for one in found})
         claims = _hand_out(connection, now, asked, taken)
     return Given(tuple(claims), tuple(ended), tuple(refused), passed)
 
@@ -98,10 +100,13 @@ def _hear(
     connection: Connection, now: float, asked: Asked
 ) -> tuple[list[JobStatus], list[Refused]]:
     found, refused = [], []
-    # Each once, and always in the same order, so that no two wait for each other.
-    for result in sorted({(r.job_id, r.attempt): r for r in asked.results}.values(), key=_by_id):
+    results = {(r.job_id, r.attempt): r for r in asked.results}.values()  # each once
+    rows = fence.latest(connection, map(_said, results))
+    for result in results:
+        row = rows.get(_said(result))
+        how: dict[str, Any] = {"retry_seconds": asked.retry_seconds, "worker": asked.worker}
         try:
-            ending = endings.of_result(connection, now, result, asked.retry_seconds, asked.worker)
+            ending = endings.of_result(connection, now, row, result, **how)
         except StaleAttempt as problem:
             refused.append(Refused(result.job_id, result.attempt, problem.detail))
         else:
@@ -110,15 +115,16 @@ def _hear(
     return endings.write(connection, now, found), refused
 
 
-def _by_id(result: Result) -> tuple[str, int]:
-    return result.job_id, result.attempt
+def _said(result: Result) -> fence.Said:
+    return result.job_id, result.attempt, result.token
 
 
-def _take(connection: Connection, job_id: str, now: float) -> _Taken | None:
-    row = connection.execute(_HOLD_DUE, {"job_id": job_id, "now": now}).first()
-    if row is None:
-        return None
-    return _Taken(job_id, row.attempt + 1, secrets.token_urlsafe(24), row.job)
+def _take(connection: Connection, ids: Sequence[str], now: float) -> list[_Taken]:
+    rows = connection.execute(_HOLD_DUE, {"ids": padded(ids), "now": now}).all()
+    return [
+        _Taken(row.id, row.attempt + 1, secrets.token_urlsafe(24), row.job)
+        for row in sorted(rows, key=lambda row: ids.index(row.id))
+    ]
 
 
 def _hand_out(

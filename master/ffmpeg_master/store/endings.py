@@ -17,11 +17,14 @@ from ffmpeg_jobs.model import FINAL_STATES, JobStatus, Outcome, Reason, Result, 
 from ffmpeg_master.store import fence, moves, outbox, transitions
 from ffmpeg_master.store.engine import Connection
 from ffmpeg_master.store.jobs import dump, status_of
+from ffmpeg_master.store.plans import planned_once
 from ffmpeg_master.store.tables import attempts
 
 # What runs often is built once: building a statement takes longer than running it.
-_CLOSE_ATTEMPT: Final = update(attempts).where(
-    attempts.c.job_id == bindparam("of_job"), attempts.c.number == bindparam("at")
+_CLOSE_ATTEMPT: Final = planned_once(
+    update(attempts).where(
+        attempts.c.job_id == bindparam("of_job"), attempts.c.number == bindparam("at")
+    )
 )
 #: The workers that were lost under a job.
 _LOST: Final = (
@@ -44,13 +47,15 @@ class Ending:
 def of_result(
     connection: Connection,
     now: float,
+    row: Any,
     result: Result,
+    *,
     retry_seconds: float,
     worker: str | None = None,
 ) -> Ending | None:
     """The end that ``worker`` tells, None: whichever holds the token; None: it had told the same
-    before. Raises StaleAttempt."""
-    row = fence.held(connection, result.job_id, result.attempt, result.token)
+    before. ``row``: as ``fence.latest`` found it. Raises StaleAttempt."""
+    fence.check_held(row, result.job_id, result.attempt)
     if worker not in (None, row.made_by):
         raise fence.stale(result.job_id, result.attempt)
     if row.ended_at is None:

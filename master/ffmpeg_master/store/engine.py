@@ -7,7 +7,6 @@ leaves out for SQLite); in a transaction that writes, ``jobs.get`` does.
 
 from __future__ import annotations
 
-import select
 import sqlite3
 import threading
 import time
@@ -24,6 +23,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
 from ffmpeg_jobs.problems import Unavailable
+from ffmpeg_master.store.plans import keep_plans
+from ffmpeg_master.store.psycopg import wait_as_python_waits
 
 #: SQLAlchemy's connection; 1.4 and 2.0 type its rows differently.
 Connection = Any
@@ -39,6 +40,7 @@ _KEEPALIVES: Final = {"keepalives_idle": 10, "keepalives_interval": 5, "keepaliv
 _TCP_TIMEOUT: Final = {"tcp_user_timeout": 20_000}  # ms
 #: What PostgreSQL does for each of our connections; times in ms.
 _SETTINGS: Final = {
+    "default_transaction_isolation": "'read committed'",
     "synchronous_commit": "on",  # an accepted job survives a power cut, whatever its default is
     "statement_timeout": 30_000,  # of a wait for a lock, too
     # A master that stands still, or is gone, holds no lock for longer. Ours never pause so long.
@@ -51,8 +53,9 @@ _SETTINGS: Final = {
 _SCHEMA_LOCK: Final = 0x56497F92
 #: The other: of the names that are held.
 _HOLD_LOCK: Final = _SCHEMA_LOCK + 1
-#: serialization_failure and deadlock_detected (PostgreSQL, appendix A).
-_COLLISIONS: Final = ("40001", "40P01")
+#: serialization_failure, deadlock_detected, and a plan from before a change of the tables
+#: (PostgreSQL, appendix A).
+_COLLISIONS: Final = ("40001", "40P01", "0A000")
 #: Another process writes, and did not end in time (sqlite.org/rescode.html).
 _BUSY: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
@@ -72,6 +75,7 @@ class _Kind:
     options: Mapping[str, Any]  #: of its engine
     set_up: Callable[[Any, object], None]  #: a new connection
     prepare: Callable[[], None] = lambda: None  #: its driver
+    tune: Callable[[Any], None] = lambda _engine: None
     reads: Mapping[str, Any] = field(default_factory=dict)  #: options of a transaction
     writes: Mapping[str, Any] = field(default_factory=dict)
     begin: Callable[[Connection], None] | None = None
@@ -106,6 +110,7 @@ class Store:
         self._writing: Any = nullcontext() if self._kind.shared else threading.Lock()
         self._open = threading.local()  #: the transaction that runs here: .connection, .now
         event.listen(self._engine, "connect", self._kind.set_up)
+        self._kind.tune(self._engine)
         if self._kind.begin is not None:
             event.listen(self._engine, "begin", self._kind.begin)
 
@@ -177,9 +182,13 @@ class Store:
             connection.exec_driver_sql(statement)
 
     def hold(self, connection: Connection, name: str) -> None:
-        """Let nobody else hold that name before this transaction ends; no row is touched."""
+        """Let nobody else hold that name before this transaction ends; no row is touched.
+
+        Whoever had to wait is to know the time afterwards: it is asked along.
+        """
         if self._kind.hold is not None:
-            connection.exec_driver_sql(self._kind.hold, (_HOLD_LOCK, name))
+            found = connection.exec_driver_sql(self._kind.hold, (_HOLD_LOCK, name)).one()
+            self._open.now = found.now
 
     def copy_to(self, file: Path) -> None:
         """Copy a database that is a file, as it is at one moment. Raises Unavailable."""
@@ -247,23 +256,8 @@ def _set_up_postgresql(connection: Any, _record: object) -> None:
     connection.commit()
 
 
-def _prepare_postgresql() -> None:
-    from psycopg2 import extensions  # noqa: PLC0415 - not installed where SQLite does
-
-    untyped: Any = extensions
-    untyped.set_wait_callback(_wait_for_postgresql)
-
-
-def _wait_for_postgresql(connection: Any) -> None:
-    """Wait for libpq as Python waits, so that under gevent only this greenlet does."""
-    from psycopg2 import extensions  # noqa: PLC0415
-
-    directions = {extensions.POLL_READ: select.POLLIN, extensions.POLL_WRITE: select.POLLOUT}
-    while (state := connection.poll()) != extensions.POLL_OK:
-        poll = select.poll()
-        poll.register(connection.fileno(), directions[state])
-        poll.poll()
-
+#: PostgreSQL's clock, as it is when it is asked.
+_NOW: Final = "extract(epoch FROM clock_timestamp())"
 
 _KINDS: Final = {
     "sqlite": _Kind(
@@ -281,18 +275,18 @@ _KINDS: Final = {
             "connect_args": {"application_name": "ffmpeg-master", **_KEEPALIVES, **_TCP_TIMEOUT},
         },
         _set_up_postgresql,
-        prepare=_prepare_postgresql,
+        prepare=wait_as_python_waits,
+        tune=keep_plans,
         reads={"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
-        writes={"isolation_level": "READ COMMITTED"},
         lock_schema=(
             "SET LOCAL statement_timeout = 0",  # another master may be at it for minutes
             "SET LOCAL idle_in_transaction_session_timeout = 0",  # and this one in Python
             f"SELECT pg_advisory_xact_lock({_SCHEMA_LOCK})",
         ),
         # Unlike a row's lock, it is written nowhere: a claim that finds no job costs no write.
-        hold="SELECT pg_advisory_xact_lock(%s, hashtext(%s))",
+        hold=f"SELECT pg_advisory_xact_lock(%s, hashtext(%s)), {_NOW} AS now",
         shared=True,
         compares_rows=True,
-        ask_time="SELECT extract(epoch FROM clock_timestamp())",
+        ask_time=f"SELECT {_NOW}",
     ),
 }

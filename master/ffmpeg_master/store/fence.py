@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Iterable
 from hashlib import sha256
 from typing import Any, Final
 
@@ -10,14 +11,17 @@ from sqlalchemy import and_, bindparam, select
 
 from ffmpeg_jobs.problems import StaleAttempt
 from ffmpeg_master.store.engine import Connection
+from ffmpeg_master.store.plans import padded, planned_once
 from ffmpeg_master.store.tables import attempts, jobs
 
-#: The attempt that a job is at, with all that its job's row says; nobody else changes it now.
-_LATEST: Final = (
+#: The attempts that jobs are at, with all that their jobs' rows say; nobody else changes them now.
+#: Always in the same order, so that no two wait for each other.
+_LATEST: Final = planned_once(
     select(jobs, attempts.c.token_hash, attempts.c.ended_at, attempts.c.reported)
     .add_columns(attempts.c.outcome.label("told"), attempts.c.worker.label("made_by"))
     .join(attempts, and_(attempts.c.job_id == jobs.c.id, attempts.c.number == jobs.c.attempt))
-    .where(jobs.c.id == bindparam("job_id"), jobs.c.attempt == bindparam("number"))
+    .where(jobs.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(jobs.c.id)
     .with_for_update()
 )
 
@@ -27,17 +31,34 @@ def hash_token(token: str) -> str:
     return sha256(token.encode()).hexdigest()
 
 
-def latest(connection: Connection, job_id: str, number: int, token: str) -> Any:
-    """The job's row with its attempt's, if that is the latest one and the token its own."""
-    row = connection.execute(_LATEST, {"job_id": job_id, "number": number}).first()
-    if row is None or not hmac.compare_digest(row.token_hash, hash_token(token)):
-        return None
-    return row
+#: What somebody says of an attempt: the job's id, the attempt's number and its token.
+Said = tuple[str, int, str]
+
+
+def latest(connection: Connection, said: Iterable[Said]) -> dict[Said, Any]:
+    """The row of each job with its attempt's, if that is the latest one and the token its own."""
+    by_job: dict[str, list[Said]] = {}
+    for one in said:
+        by_job.setdefault(one[0], []).append(one)
+    if not by_job:
+        return {}
+    rows = connection.execute(_LATEST, {"ids": padded(sorted(by_job))}).all()
+    return {one: row for row in rows for one in by_job[row.id] if _speaks(one, row)}
+
+
+def _speaks(said: Said, row: Any) -> bool:
+    _, number, token = said
+    return number == row.attempt and hmac.compare_digest(row.token_hash, hash_token(token))
 
 
 def held(connection: Connection, job_id: str, number: int, token: str) -> Any:
-    """Like ``latest``, for an attempt that the master did not give up. Raises StaleAttempt."""
-    row = latest(connection, job_id, number, token)
+    """The row of an attempt that the master did not give up. Raises StaleAttempt."""
+    said = (job_id, number, token)
+    return check_held(latest(connection, [said]).get(said), job_id, number)
+
+
+def check_held(row: Any, job_id: str, number: int) -> Any:
+    """``row``, as ``latest`` found it. Raises StaleAttempt if the master gave the attempt up."""
     if row is None or (row.ended_at is not None and not row.reported):
         raise stale(job_id, number)
     return row

@@ -13,10 +13,11 @@ from ffmpeg_jobs.model import JobStatus, Outcome, Reason, State
 from ffmpeg_master.store import endings, fence, transitions
 from ffmpeg_master.store.engine import Connection, Store
 from ffmpeg_master.store.jobs import dump
+from ffmpeg_master.store.plans import planned_once
 from ffmpeg_master.store.tables import attempts, is_live, jobs
 
 #: What a worker holds of claims that were answered before it made the one with this serial.
-_OF_EARLIER_CLAIMS: Final = (
+_OF_EARLIER_CLAIMS: Final = planned_once(
     select(jobs)
     .join(attempts, and_(attempts.c.job_id == jobs.c.id, attempts.c.number == jobs.c.attempt))
     .where(jobs.c.worker == bindparam("by"), is_live, attempts.c.claim_serial < bindparam("serial"))

@@ -11,7 +11,7 @@ from hashlib import sha256
 from types import SimpleNamespace
 from typing import Any, Final
 
-from sqlalchemy import insert, select
+from sqlalchemy import String, bindparam, insert, select
 
 from ffmpeg_jobs.contract import DEPENDENCY
 from ffmpeg_jobs.model import Job, JobStatus, State
@@ -21,9 +21,24 @@ from ffmpeg_master.model import DEFAULT_TENANT, Act, Needs
 from ffmpeg_master.store import audit, dependencies
 from ffmpeg_master.store.engine import Connection, Store
 from ffmpeg_master.store.jobs import dump, get, status_of
+from ffmpeg_master.store.plans import padded, planned_once
 from ffmpeg_master.store.tables import jobs, labels
 
-_INSERT: Final = insert(jobs)
+_INSERT: Final = planned_once(insert(jobs))
+_LABEL: Final = planned_once(
+    insert(labels).from_select(
+        ["job_number", "name", "value"],
+        select(
+            jobs.c.number, bindparam("called", type_=String), bindparam("worth", type_=String)
+        ).where(jobs.c.id == bindparam("of")),
+    )
+)
+#: Who came with these keys.
+_BY_KEYS: Final = planned_once(
+    select(jobs.c.id, jobs.c.body_digest, jobs.c.idempotency_key)
+    .where(jobs.c.idempotency_key.in_(bindparam("keys", expanding=True)))
+    .order_by(jobs.c.number)
+)
 #: What a job's row says beside what it is given.
 _NEW: Final = {**dict.fromkeys(jobs.c.keys()), "given_back": 0}
 
@@ -50,8 +65,7 @@ def submit(store: Store, submission: Submission, act: Act | None = None) -> tupl
     is not there or cannot complete.
     """
     with store.write() as connection:
-        earlier = _by_idempotency_key(connection, submission)
-        if earlier is not None:
+        for earlier in _earlier(connection, [submission]):
             return get(connection, earlier), False
         now = store.now()
         (status,) = _accept(connection, [submission], now)
@@ -68,8 +82,7 @@ def submit_batch(
     came with that key; InvalidField as ``submit`` does.
     """
     with store.write() as connection:
-        found = (_by_idempotency_key(connection, submission) for submission in submissions)
-        earlier = [job_id for job_id in found if job_id is not None]
+        earlier = _earlier(connection, submissions)
         if earlier:
             return [get(connection, job_id) for job_id in earlier], False
         now = store.now()
@@ -88,21 +101,18 @@ def _accept(
         _row(submission, job_id, now, job_id in waiting)
         for job_id, submission in zip(ids, named, strict=True)
     ]
-    for submission, row in zip(named, rows, strict=True):
-        _insert(connection, submission, row)
+    connection.execute(_INSERT, rows)
+    pairs = [
+        {"of": job_id, "called": name, "worth": value}
+        for job_id, submission in zip(ids, named, strict=True)
+        for name, value in submission.job.labels.items()
+    ]
+    if pairs:
+        connection.execute(_LABEL, pairs)
     dependencies.block(connection, waiting)
     awaited = {other for others in waiting.values() for other in others}
     new = (_NEW | row | {"awaited": row["id"] in awaited} for row in rows)
     return [status_of(SimpleNamespace(**row)) for row in new]
-
-
-def _insert(connection: Connection, submission: Submission, columns: dict[str, Any]) -> None:
-    row = connection.execute(_INSERT, columns)
-    pairs = submission.job.labels.items()
-    if pairs:
-        number = row.inserted_primary_key[0]
-        values = [{"job_number": number, "name": n, "value": v} for n, v in pairs]
-        connection.execute(insert(labels), values)
 
 
 def _by_id(submission: Submission, batch: Sequence[str]) -> Submission:
@@ -152,20 +162,28 @@ def _new_id() -> str:
     return base64.b32encode(secrets.token_bytes(8)).decode().lower()[:12]
 
 
-def _by_idempotency_key(connection: Connection, submission: Submission) -> str | None:
-    if submission.idempotency_key is None:
-        return None
-    same_key = jobs.c.idempotency_key == _idempotency_key(submission)
-    row = connection.execute(select(jobs.c.id, jobs.c.body_digest).where(same_key)).first()
-    if row is None:
-        return None
-    if row.body_digest != submission.body_digest:
-        raise Conflict(
-            f"Idempotency-Key: job {row.id} came with this key and another body; "
-            "use a new key for a new job",
-            job=row.id,
-        )
-    return str(row.id)
+def _earlier(connection: Connection, submissions: Sequence[Submission]) -> list[str]:
+    """The ids of the jobs that came with these keys before, in their order.
+
+    Looked up at one moment: whoever else is just sending the same batch is seen whole or not at
+    all. Raises Conflict if another body came with a key.
+    """
+    digests = {
+        key: submission.body_digest
+        for submission in submissions
+        if (key := _idempotency_key(submission)) is not None
+    }
+    if not digests:
+        return []
+    rows = connection.execute(_BY_KEYS, {"keys": padded([*digests])}).all()
+    for row in rows:
+        if row.body_digest != digests[row.idempotency_key]:
+            raise Conflict(
+                f"Idempotency-Key: job {row.id} came with this key and another body; "
+                "use a new key for a new job",
+                job=row.id,
+            )
+    return [str(row.id) for row in rows]
 
 
 def _idempotency_key(submission: Submission) -> str | None:

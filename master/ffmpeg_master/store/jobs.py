@@ -15,11 +15,12 @@ from ffmpeg_jobs.schema import from_json, to_json
 from ffmpeg_master.model import Needs
 from ffmpeg_master.store import tallies
 from ffmpeg_master.store.engine import Connection, Store, writes
+from ffmpeg_master.store.plans import planned_once
 from ffmpeg_master.store.tables import jobs
 
 # What runs often is built once: building a statement takes longer than running it.
 #: One job.
-BY_ID: Final = select(jobs).where(jobs.c.id == bindparam("job_id"))
+BY_ID: Final = planned_once(select(jobs).where(jobs.c.id == bindparam("job_id")))
 #: The same, until the transaction ends for nobody else to change.
 _HOLD_BY_ID: Final = BY_ID.with_for_update()
 _DUE_AT: Final = select(jobs.c.not_before).where(jobs.c.id == bindparam("job_id"))

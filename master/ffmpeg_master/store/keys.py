@@ -48,6 +48,13 @@ def find(store: Store, digest: str) -> Key | None:
     return _key(row) if row else None
 
 
+def digests(store: Store) -> frozenset[str]:
+    """Those of all keys that were not revoked."""
+    with store.read() as connection:
+        valid = select(keys.c.hash).where(keys.c.revoked_at.is_(None))
+        return frozenset(connection.execute(valid).scalars())
+
+
 def note_use(store: Store, name: str, at_seconds: float) -> None:
     """Remember that the key was used at that Unix time."""
     with store.write() as connection:

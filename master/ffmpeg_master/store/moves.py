@@ -13,12 +13,13 @@ from sqlalchemy import and_, bindparam, literal_column, update
 
 from ffmpeg_jobs.model import State
 from ffmpeg_master.store.engine import Collision, Connection
+from ffmpeg_master.store.plans import planned_once
 from ffmpeg_master.store.tables import is_live, is_queued, jobs
 
 _THE_ONE: Final = and_(jobs.c.id == bindparam("of_job"), jobs.c.attempt == bindparam("at"))
 # What runs often is built once: building a statement takes longer than running it.
-_FROM_QUEUED: Final = update(jobs).where(_THE_ONE, is_queued)
-_FROM_LIVE: Final = update(jobs).where(_THE_ONE, is_live)
+_FROM_QUEUED: Final = planned_once(update(jobs).where(_THE_ONE, is_queued))
+_FROM_LIVE: Final = planned_once(update(jobs).where(_THE_ONE, is_live))
 _ENDED_BADLY: Final = jobs.c.state.in_(
     [literal_column("'failed'"), literal_column("'canceled'")]  # what can be tried again
 )
@@ -41,9 +42,13 @@ def end_queued(connection: Connection, moves: Sequence[Move]) -> None:
     _move(connection, _FROM_QUEUED, moves)
 
 
-def hear(connection: Connection, move: Move) -> None:
-    """A live job is as its worker says: it runs, or stands still."""
-    _move(connection, _FROM_LIVE, [move])
+def hear(connection: Connection, moves: Sequence[Move]) -> None:
+    """Live jobs are as their worker says: they run, or stand still."""
+    alike: dict[frozenset[str], list[Move]] = {}
+    for move in moves:
+        alike.setdefault(frozenset(move), []).append(move)
+    for some in alike.values():
+        _move(connection, _FROM_LIVE, some)
 
 
 def end_attempts(connection: Connection, moves: Sequence[Move]) -> None:

@@ -32,6 +32,7 @@ from ffmpeg_master.model import Act
 from ffmpeg_master.store import audit, endings, fence, moves, outbox, transitions
 from ffmpeg_master.store.engine import Connection, Store
 from ffmpeg_master.store.jobs import dump, get
+from ffmpeg_master.store.plans import planned_once
 from ffmpeg_master.store.tables import is_live, is_queued, jobs, workers
 from ffmpeg_master.store.workers import unknown
 
@@ -58,7 +59,7 @@ _OVERDUE: Final = (
 )
 _ASK_END: Final = update(jobs).where(jobs.c.id == bindparam("job_id"), is_live)
 #: What a worker says of itself.
-_HEARD: Final = (
+_HEARD: Final = planned_once(
     update(workers)
     .where(workers.c.name == bindparam("by"))
     .values(
@@ -84,19 +85,23 @@ def heartbeat(
         told["left"] = None if heartbeat.free is None else dump(heartbeat.free)
         if connection.execute(_HEARD, told | {"why": heartbeat.held_back}).rowcount == 0:
             raise unknown(worker)
-        return tuple(
-            _extend(connection, worker, report, now, now + lease_seconds)
-            # Always in the same order, so that no two wait for each other.
-            for report in sorted(heartbeat.running, key=lambda report: report.job_id)
-        )
+        rows = fence.latest(connection, map(_said, heartbeat.running))
+        found = {report: rows.get(_said(report)) for report in heartbeat.running}
+        held = {report: row for report, row in found.items() if _holds(worker, row)}
+        moves.hear(connection, [_heard(report, now, now + lease_seconds) for report in held])
+        return tuple(_order(report, held.get(report)) for report in heartbeat.running)
 
 
-def _extend(
-    connection: Connection, worker: str, report: Report, now: float, lease_until: float
-) -> HeartbeatOrder:
-    found = fence.latest(connection, report.job_id, report.attempt, report.token)
-    if found is None or found.state not in _LIVE or found.worker != worker:
-        return HeartbeatOrder(report.job_id, report.attempt, Order.LOST)
+def _said(report: Report) -> fence.Said:
+    return report.job_id, report.attempt, report.token
+
+
+def _holds(worker: str, row: Any) -> bool:
+    return row is not None and row.state in _LIVE and row.worker == worker
+
+
+def _heard(report: Report, now: float, lease_until: float) -> dict[str, Any]:
+    """What a job's row says then."""
     state = State.PAUSED if report.in_force and report.in_force.paused else State.RUNNING
     values: dict[str, Any] = {"of_job": report.job_id, "at": report.attempt}
     values |= {"lease_until": lease_until}
@@ -106,9 +111,14 @@ def _extend(
         values["progress"] = dump(report.progress)
     if report.usage is not None:
         values["usage"] = dump(report.usage)
-    moves.hear(connection, values)
-    order = Order.CANCEL if found.cancel_requested else Order.CONTINUE
-    return HeartbeatOrder(report.job_id, report.attempt, order, _wanted(found))
+    return values
+
+
+def _order(report: Report, row: Any) -> HeartbeatOrder:
+    if row is None:
+        return HeartbeatOrder(report.job_id, report.attempt, Order.LOST)
+    order = Order.CANCEL if row.cancel_requested else Order.CONTINUE
+    return HeartbeatOrder(report.job_id, report.attempt, order, _wanted(row))
 
 
 def _wanted(row: Any) -> Terms:
@@ -125,7 +135,8 @@ def finish(store: Store, result: Result, retry_seconds: float) -> tuple[JobStatu
     """
     with store.write() as connection:
         now = store.now()
-        ending = endings.of_result(connection, now, result, retry_seconds)
+        row = fence.held(connection, result.job_id, result.attempt, result.token)
+        ending = endings.of_result(connection, now, row, result, retry_seconds=retry_seconds)
         if ending is None:
             return None
         return endings.write(connection, now, [ending])[0], ending.worker

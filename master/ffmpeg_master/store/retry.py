@@ -8,6 +8,7 @@ from sqlalchemy import bindparam, select
 
 from ffmpeg_jobs.model import JobStatus, State
 from ffmpeg_jobs.problems import Conflict
+from ffmpeg_jobs.schema import unix_seconds
 from ffmpeg_master.model import Act
 from ffmpeg_master.store import audit, dependencies, moves
 from ffmpeg_master.store.engine import Store
@@ -37,7 +38,9 @@ def retry(store: Store, job_id: str, act: Act | None = None) -> JobStatus:
         _check(status, row.attempt, row.deadline, now)
         most = row.attempt - row.given_back + status.job.max_attempts
         waits = dependencies.block_again(connection, status)
-        move = {"of_job": job_id, "at": row.attempt, "not_before": now, "updated_at": now}
+        asked = status.job.not_before
+        due_at = now if asked is None else max(now, unix_seconds(asked))
+        move = {"of_job": job_id, "at": row.attempt, "not_before": due_at, "updated_at": now}
         moves.queue_again(connection, move | {"max_attempts": most, "blocked": waits})
         audit.note(connection, now, act, job_id)
         return get(connection, job_id)

@@ -15,6 +15,7 @@ from ffmpeg_jobs.model import Queue
 from ffmpeg_master.model import Waiting
 from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.jobs import NEEDS, needs
+from ffmpeg_master.store.plans import planned_once
 from ffmpeg_master.store.tables import is_ready, jobs, ready, workers
 
 #: Rows fetched of a line while looking for a job that fits: mostly one of the first does.
@@ -61,7 +62,9 @@ _FIRST: Final = (
     .limit(1)
     .scalar_subquery()
 )
-_HEADS: Final = select(*_COLUMNS).where(jobs.c.number.in_(select(_FIRST).select_from(_LINES_CTE)))
+_HEADS: Final = planned_once(
+    select(*_COLUMNS).where(jobs.c.number.in_(select(_FIRST).select_from(_LINES_CTE)))
+)
 #: The others of a line, in their order.
 _AFTER: Final = tuple_(jobs.c.not_before, jobs.c.number) > tuple_(
     bindparam("after_time"), bindparam("after_number")
@@ -72,13 +75,15 @@ _REST: Final = (
     .where(_in_time(jobs, "now"))
     .order_by(jobs.c.not_before, jobs.c.number)
 )
-_FEW: Final = _REST.limit(_WAITING_FIRST)
-_MANY: Final = _REST.limit(_WAITING_MOST)
+_FEW: Final = planned_once(_REST.limit(_WAITING_FIRST))
+_MANY: Final = planned_once(_REST.limit(_WAITING_MOST))
 
 #: Whether a job is ready, if not due yet, and whether there is this worker.
-_ANY: Final = select(
-    exists(select(jobs.c.number).where(is_ready)).label("ready"),
-    exists(select(workers.c.name).where(workers.c.name == bindparam("by"))).label("known"),
+_ANY: Final = planned_once(
+    select(
+        exists(select(jobs.c.number).where(is_ready)).label("ready"),
+        exists(select(workers.c.name).where(workers.c.name == bindparam("by"))).label("known"),
+    )
 )
 
 

@@ -15,18 +15,19 @@ from ffmpeg_master.model import Act, Key, Member, Needs
 from ffmpeg_master.store import audit, names
 from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.jobs import NEEDS, dump, needs, timestamp
+from ffmpeg_master.store.plans import planned_once
 from ffmpeg_master.store.tables import is_live, jobs, workers
 
-_BY_NAME: Final = select(workers).where(workers.c.name == bindparam("by"))
+_BY_NAME: Final = planned_once(select(workers).where(workers.c.name == bindparam("by")))
 #: The same, until the transaction ends for no claim to change.
 _HOLD_BY_NAME: Final = _BY_NAME.with_for_update()
-_DRAIN: Final = select(workers.c.drain, workers.c.drain_until).where(
-    workers.c.name == bindparam("by")
+_DRAIN: Final = planned_once(
+    select(workers.c.drain, workers.c.drain_until).where(workers.c.name == bindparam("by"))
 )
 _ONLINE: Final = select(func.count()).where(workers.c.last_heartbeat_at >= bindparam("since"))
 #: What a worker's jobs were promised, and what all were.
 _RUNNING: Final = select(jobs.c.worker, *NEEDS).where(is_live)
-_RUNNING_ON: Final = _RUNNING.where(jobs.c.worker == bindparam("by"))
+_RUNNING_ON: Final = planned_once(_RUNNING.where(jobs.c.worker == bindparam("by")))
 #: What a job counts as that did not ask for CPU: one core.
 UNASKED_CPU_PERCENT: Final = 100
 _PERCENT: Final = func.coalesce(jobs.c.cpu_percent, UNASKED_CPU_PERCENT)
