@@ -119,22 +119,32 @@ class MasterClient:
         """Ask that a paused job goes on."""
         return self._noun(JobStatus, self._call("POST", f"/jobs/{_quote(job_id)}/resume"))
 
-    def changes(
-        self, job_id: str | None = None, after: str | None = None
-    ) -> Iterator[tuple[str, JobStatus]]:
-        """Each change of a job, or of all, as it happens, with its id: the master's events.
+    def changes(self, job_id: str, after: str | None = None) -> Iterator[tuple[str, JobStatus]]:
+        """How a job stands, then each change as it happens, with its id, until the job's end.
 
-        ``after``: the id of the change that was told last. A job's stream begins with how it
-        stands, and ends with its end; any stream ends when the master stops, and from time to
-        time. Raises MasterUnreachable when it breaks off.
+        ``after``: the id of the change that was told last. The stream ends also when the master
+        stops, and from time to time. Raises MasterUnreachable when it breaks off.
         """
-        path = "/events" if job_id is None else f"/jobs/{_quote(job_id)}/events"
+        for at, job in self._told(f"/jobs/{_quote(job_id)}/events", after):
+            if job is not None:
+                yield at, job
+
+    def all_changes(self, after: str | None = None) -> Iterator[tuple[str, JobStatus | None]]:
+        """Each change of any job as it happens, with the id from which to go on after it; None:
+        only the id.
+
+        ``after``: the id that came last. Ends as ``changes`` of a job does, but with no job.
+        """
+        return self._told("/events", after)
+
+    def _told(self, path: str, after: str | None) -> Iterator[tuple[str, JobStatus | None]]:
         headers = {} if after is None else {"Last-Event-ID": after}
         more = {"headers": headers, "stream": True, "read_timeout": SILENCE_SECONDS}
         with self._call("GET", path, **more) as answer:
             try:
                 for event in sse.events(answer.iter_content(None)):
-                    yield event.id, self._build(JobStatus, json.loads(event.data))
+                    told = None if event.data is None else json.loads(event.data)
+                    yield event.id, None if told is None else self._build(JobStatus, told)
             except (requests.RequestException, json.JSONDecodeError) as error:
                 words = f"the master at {self._line.url} broke off"
                 raise MasterUnreachable(words) from error

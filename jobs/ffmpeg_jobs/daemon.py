@@ -41,16 +41,26 @@ class _Journal:
 def set_up_logging(level: str = "info") -> None:
     """Log to the journal with its fields if it is what stderr leads to; else lines to stderr, on
     a terminal with colours."""
+    factory = _Journal if _is_journal() else structlog.PrintLoggerFactory(sys.stderr)
+    _configure(level, _rendering(), factory)
+
+
+def set_up_journal() -> None:
+    """Log to the journal, if there is one, wherever stderr leads to: somebody runs a command."""
+    _configure("info", [_Fields(_logfmt())], _Journal)
+
+
+def _configure(level: str, rendering: list[Any], factory: Any) -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.format_exc_info,
             _escape,
-            *_rendering(),
+            *rendering,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=_Journal if _is_journal() else structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=factory,
         cache_logger_on_first_use=False,
     )
 
@@ -64,8 +74,12 @@ def _is_journal() -> bool:
     return stream == f"{found.st_dev}:{found.st_ino}"
 
 
+def _logfmt() -> Any:
+    return structlog.processors.LogfmtRenderer(key_order=["event"], bool_as_flag=False)
+
+
 def _rendering() -> list[Any]:
-    logfmt = structlog.processors.LogfmtRenderer(key_order=["event"], bool_as_flag=False)
+    logfmt = _logfmt()
     if _is_journal():
         return [_Fields(logfmt)]
     if "JOURNAL_STREAM" in os.environ:  # it is elsewhere: what reads us may know priorities

@@ -12,19 +12,21 @@ class Event:
 
     name: str = "message"
     id: str = ""
-    data: str = ""
+    data: str | None = None  #: None: it is no event, and only says from which id to go on
 
 
 def events(chunks: Iterable[bytes]) -> Iterator[Event]:
     """The events of a stream that comes in pieces; what is cut off at its end is none."""
+    last_id = ""
     fields: dict[str, str] = {}
     for line in _lines(chunks):
         if not line:
+            last_id = fields.get("id", last_id)
             if "data" in fields:
-                name = fields.get("event", "message")
-                yield Event(name, fields.get("id", ""), fields["data"])
-            fields = {key: fields[key] for key in ("id",) if key in fields}
-            fields.pop("data", None)
+                yield Event(fields.get("event", "message"), last_id, fields["data"])
+            elif "id" in fields:
+                yield Event(id=last_id)
+            fields = {}
             continue
         name, _, value = line.partition(":")
         value = value.removeprefix(" ")

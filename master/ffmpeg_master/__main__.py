@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ffmpeg_jobs import __version__
-from ffmpeg_jobs.daemon import set_up_logging
+from ffmpeg_jobs.daemon import set_up_journal, set_up_logging
 from ffmpeg_jobs.settings import EX_CONFIG, ConfigError, add_flags, command_line, example
 from ffmpeg_master import backup_command, config, keys_command, server, tls_command
 
@@ -42,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = _read(options)
         if options.command == "keys":
+            set_up_journal()  # not to where the key is printed
             return keys_command.run(options, settings)
         if options.command == "backup":
             return backup_command.run(options.file, settings)

@@ -27,8 +27,13 @@ WATCHERS_OF_KEY_MOST: Final = 100
 _LOOK_SECONDS: Final = 1.0
 #: Between two looks at all, however much changes.
 _PAUSE_SECONDS: Final = 0.05
-#: A change may become visible this much after its time, when its transaction ends.
-OVERLAP_SECONDS: Final = 2.0
+#: A change is mostly visible this soon after its time.
+_SOON_SECONDS: Final = 2.0
+#: Between two looks for those that became visible later.
+_LATE_LOOK_SECONDS: Final = 5.0
+#: Whoever comes again is told so much of before the change that it was told last: what was late
+#: then may not have been told yet.
+OVERLAP_SECONDS: Final = changes.LATE_SECONDS + 2 * _LATE_LOOK_SECONDS
 
 log = structlog.get_logger()
 
@@ -38,6 +43,7 @@ class Watcher:
 
     def __init__(self, wants: Callable[[Change], bool], key: str) -> None:
         self.key = key
+        self.over = False  #: it will hear no more
         self._wants = wants
         self._lock = threading.Lock()
         self._untold: dict[str, Change] = {}
@@ -50,8 +56,9 @@ class Watcher:
                 self._untold[change.status.id] = change
                 self._news.set()
 
-    def wake(self) -> None:
-        """Have ``take`` return."""
+    def end(self) -> None:
+        """It will hear no more; have ``take`` return."""
+        self.over = True
         self._news.set()
 
     def take(self, wait_seconds: float) -> list[Change]:
@@ -69,9 +76,10 @@ class Feed:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
+        self._starting = threading.Lock()  #: held while the database is asked, unlike the other
         self._watchers: set[Watcher] = set()
         self._look = threading.Event()
-        self._reads = False  #: a reader is at work
+        self._reading: _Reading | None = None  #: of the reader that is at work
         self.closed = False
 
     @contextmanager
@@ -81,15 +89,22 @@ class Feed:
         with self._lock:
             self._check_room(key)
             self._watchers.add(watcher)
-            if not self._reads:
-                self._reads = True
-                reading = _Reading(self._store)
-                threading.Thread(target=self._read, args=(reading,), daemon=True).start()
         try:
+            self._start()
             yield watcher
         finally:
             with self._lock:
                 self._watchers.discard(watcher)
+
+    def _start(self) -> None:
+        """Have a reader at work. Raises Unavailable."""
+        with self._starting:
+            if self._reading is not None:
+                return
+            reading = _Reading(self._store)
+            with self._lock:
+                threading.Thread(target=self._read, args=(reading,), daemon=True).start()
+                self._reading = reading
 
     def _check_room(self, key: str) -> None:
         if self.closed or len(self._watchers) >= WATCHERS_MOST:
@@ -107,46 +122,80 @@ class Feed:
         with self._lock:
             self.closed = True
             for watcher in self._watchers:
-                watcher.wake()
+                watcher.end()
 
     def __len__(self) -> int:
         return len(self._watchers)
 
     def _read(self, reading: _Reading) -> None:
-        while True:
-            self._look.wait(_LOOK_SECONDS)
-            self._look.clear()
+        try:
+            while self._is_watched():
+                self._look.wait(_LOOK_SECONDS)
+                self._look.clear()
+                self._offer(reading)
+                time.sleep(_PAUSE_SECONDS)
+        finally:
             with self._lock:
-                watchers = tuple(self._watchers)
-                if self.closed or not watchers:
-                    self._reads = False
-                    return
-            try:
-                news = reading.go_on()
-            except Unavailable as problem:
-                log.warning("feed_broken", detail=problem.detail)
-                continue
-            for change in news:
-                for watcher in watchers:
-                    watcher.offer(change)
-            time.sleep(_PAUSE_SECONDS)
+                if self._reading is reading:
+                    # It fell over something. Who comes again has another one.
+                    self._reading = None
+                    for watcher in self._watchers:
+                        watcher.end()
+
+    def _is_watched(self) -> bool:
+        """Whether anybody watches. If not, who comes next needs another reader."""
+        with self._lock:
+            if self.closed or not self._watchers:
+                self._reading = None
+            return self._reading is not None
+
+    def _offer(self, reading: _Reading) -> None:
+        try:
+            news = reading.go_on()
+        except Unavailable as problem:
+            log.warning("feed_broken", detail=problem.detail)
+            return
+        with self._lock:
+            watchers = tuple(self._watchers)  # also those who came while it was read
+        for change in news:
+            for watcher in watchers:
+                watcher.offer(change)
 
 
 class _Reading:
-    """How far was read, so that each change is read once."""
+    """What was read, so that each change is read once.
+
+    Changes are told apart by their times, not put in order by them: of one job, too, the later
+    change may have the earlier time, and a clock may be set back.
+    """
 
     def __init__(self, store: Store) -> None:
+        """From now on. Raises Unavailable."""
         self._store = store
-        self._newest = store.now()
-        self._seen: set[tuple[float, int]] = set()  #: the last changes: their time, their job
+        with store.read():
+            #: The times of the last look, and of the last one for what came late.
+            self._looked_at = self._looked_back_at = now = store.now()
+            #: Of the jobs that changed lately, when.
+            self._seen = changes.times(store, now - changes.LATE_SECONDS, now)
 
     def go_on(self) -> list[Change]:
-        """What was not read before, oldest first."""
-        found = list(read(self._store, self._newest - OVERLAP_SECONDS))
-        new = [change for change in found if (change.at, change.number) not in self._seen]
-        self._seen = {(change.at, change.number) for change in found}
-        self._newest = max([self._newest, *(change.at for change in found)])
-        return new
+        """What was not read before, oldest first. Raises Unavailable, and then it all comes yet."""
+        with self._store.read():
+            now = self._store.now()
+            looks_back = not self._looked_at <= now < self._looked_back_at + _LATE_LOOK_SECONDS
+            if looks_back:
+                after = min(self._looked_back_at, now) - changes.LATE_SECONDS
+            else:
+                after = self._looked_at - _SOON_SECONDS
+            found = changes.times(self._store, after, now)
+            new = [number for number, at in found.items() if self._seen.get(number) != at]
+            news = changes.of(self._store, new)
+        if looks_back:
+            self._looked_back_at, self._seen = now, found
+        else:
+            self._seen |= found
+        self._looked_at = now
+        return news
 
 
 def read(store: Store, after: float, tenant: str | None = None) -> Iterator[Change]:

@@ -26,12 +26,14 @@ _ROUNDS_AWAY: Final = 3
 _LATE_SECONDS: Final = 2.0
 #: Transactions of ``queue.expire`` or ``queue.overdue`` per round, of some 10 ms each.
 _ENDS_MOST: Final = 20
-#: Jobs deleted at once: a transaction of a few milliseconds. And so many of them per round, which
-#: is more than come in that time.
+#: Jobs deleted at once: a transaction of some 5 ms.
 _FORGET_MOST: Final = 100
-_FORGET_STEPS: Final = 20
 #: Entries of the audit log, likewise.
 _FORGET_ENTRIES_MOST: Final = 1000
+#: So often per round, which is more than come in that time.
+_FORGET_STEPS: Final = 20
+#: In between, others write.
+_FORGET_PAUSE_SECONDS: Final = 0.02
 
 
 def repeat(stopped: threading.Event, wait_seconds: float, work: Callable[[], None]) -> None:
@@ -123,14 +125,22 @@ class Housekeeping:
 
     def _forget(self, now: float) -> None:
         before = now - self._master.config.retain_days * 86400
-        forgotten = 0
-        for step in range(_FORGET_STEPS):
-            forgotten += queue.forget(self._master.store, before, _FORGET_MOST)
-            if forgotten < _FORGET_MOST * (step + 1):
-                break
+        store = self._master.store
+        forgotten = self._steps(partial(queue.forget, store, before, _FORGET_MOST), _FORGET_MOST)
         if forgotten:
             log.info("jobs_forgotten", count=forgotten)
-        for name in workers.forget(self._master.store, before):
+        for name in workers.forget(store, before):
             log.info("worker_forgotten", worker=name)
         before = now - self._master.config.retain_audit_days * 86400
-        audit.forget(self._master.store, before, _FORGET_ENTRIES_MOST)
+        most = _FORGET_ENTRIES_MOST
+        self._steps(partial(audit.forget, store, before, most), most)
+
+    def _steps(self, forget_some: Callable[[], int], most: int) -> int:
+        """How many were forgotten, up to ``most`` at a time; very many go on in the next round."""
+        forgotten = 0
+        for _ in range(_FORGET_STEPS):
+            gone = forget_some()
+            forgotten += gone
+            if gone < most or self._stopped.wait(_FORGET_PAUSE_SECONDS):
+                break
+        return forgotten

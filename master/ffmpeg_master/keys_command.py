@@ -8,14 +8,13 @@ import os
 import pwd
 import re
 import sys
-import syslog
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from structlog.processors import LogfmtRenderer
+import structlog
 
 from ffmpeg_jobs.contract import WORKER_NAME_PATTERN
 from ffmpeg_jobs.model import Action, Role
@@ -27,6 +26,8 @@ from ffmpeg_master.owner import as_owner_of
 from ffmpeg_master.store import keys, schema
 from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.jobs import timestamp
+
+log = structlog.get_logger()
 
 _EPILOG = """\
 A key is shown once; the master keeps only its SHA-256. To change a key without a gap:
@@ -80,13 +81,18 @@ def run(options: argparse.Namespace, config: Config) -> int:
     try:
         if options.verb == "create":
             _create(config, options)
+            # After it: what is done is not undone because of the log.
+            act, granted = _act(Action.KEY_CREATED), _granted(options)
+            log.info(
+                "key_created", by=act.who, key=options.name, **granted, action=act.action.value
+            )
         elif options.verb == "list":
             _list(config, as_json=options.json)
         else:
             act = _act(Action.KEY_REVOKED)
             with _store(config) as store:
                 keys.revoke(store, options.name, act)
-            _tell_journal("key_revoked", act, key=options.name)
+            log.info("key_revoked", by=act.who, key=options.name, action=act.action.value)
     except (Problem, schema.SchemaTooNew, OSError) as error:
         sys.stderr.write(f"ffmpeg-master: {error}\n")
         return 1
@@ -128,16 +134,12 @@ def _enter(config: Config, options: argparse.Namespace, secret: str) -> None:
         grant = Grant(Role(options.role), *bounds)
         mark, act = auth.digest(secret), _act(Action.KEY_CREATED)
         keys.create(store, options.name, grant, mark, act)
-    granted = {"role": options.role, "tenant": options.tenant, "worker": options.worker}
-    _tell_journal("key_created", act, key=options.name, **granted)
 
 
-def _tell_journal(event: str, act: Act, **fields: str | None) -> None:
-    """A line as the master's own log has them; ours goes to a terminal (syslog(3))."""
-    said = {name: value for name, value in fields.items() if value is not None}
-    line = LogfmtRenderer(key_order=["event"])(None, "", {"event": event, "by": act.who, **said})
-    syslog.openlog("ffmpeg-master")
-    syslog.syslog(line)
+def _granted(options: argparse.Namespace) -> dict[str, str]:
+    """What the log says of a new key; the audit log has all of it."""
+    granted = {name: getattr(options, name) for name in ("role", "tenant", "worker", "replaces")}
+    return {name: value for name, value in granted.items() if value is not None}
 
 
 def _act(action: Action) -> Act:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import getpass
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+import structlog
 
 from ffmpeg_jobs.client import MasterClient
 from ffmpeg_jobs.model import Action, Role
 from ffmpeg_jobs.problems import Conflict, Forbidden
+from ffmpeg_master import config, keys_command
 from ffmpeg_master.api.routes import ROUTES
 from tests.api.conftest import JOB, MACHINE, PATIENCE_SECONDS, Inside, Launch, command
 
@@ -171,6 +175,27 @@ def test_keys_are_made_by_an_account_of_the_machine(launch: Launch) -> None:
         {"role": "read", "tenant": "default"},
     )
     assert made.stdout.strip() not in str(created)
+
+
+def test_the_journal_says_the_same_of_keys(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = config.read(None, {"database": f"sqlite:///{tmp_path}/master.db"}, {})
+    parser = argparse.ArgumentParser()
+    keys_command.add_parser(parser.add_subparsers())
+    create = ["keys", "create", "--name", "ada", "--role", "worker", "--worker", "ada-1"]
+    refused = ["keys", "revoke", "eve"]
+    with structlog.testing.capture_logs() as log:
+        for words in (create, create, refused, ["keys", "revoke", "ada"], ["keys", "list"]):
+            keys_command.run(parser.parse_args(words), settings)
+    same = {"by": getpass.getuser(), "key": "ada", "log_level": "info"}
+    bounds = {"role": "worker", "tenant": "default", "worker": "ada-1"}
+    assert log == [
+        {"event": "key_created", "action": Action.KEY_CREATED.value, **same, **bounds},
+        {"event": "key_revoked", "action": Action.KEY_REVOKED.value, **same},
+    ]
+    secret = capsys.readouterr().out.splitlines()[0]
+    assert secret.startswith("ffw_") and secret not in str(log)
 
 
 @pytest.mark.parametrize(("proxies", "seen"), [("", "127.0.0.1"), ("127.0.0.1", "192.0.2.7")])

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from ffmpeg_jobs.model import Heartbeat, JobStatus, Outcome, Progress, Report, R
 from ffmpeg_jobs.problems import MasterUnreachable, NotFound
 from ffmpeg_master import feed
 from ffmpeg_master.api import events
+from ffmpeg_master.store import changes
 from tests.api.conftest import (
     JOB,
     MACHINE,
@@ -42,8 +41,8 @@ def stream(master: Outside, path: str, role: Role = Role.ADMIN, **headers: str) 
     return requests.get(master.url + path, headers=headers, stream=True, timeout=PATIENCE_SECONDS)
 
 
-def told(master: Outside, job_id: str | None = None) -> Iterator[JobStatus]:
-    """The jobs of a stream that has begun: nothing that comes later is missed."""
+def told(master: Outside, job_id: str) -> Iterator[JobStatus]:
+    """How the job stands, each time that it changes."""
     return (job for _, job in master.client().changes(job_id))
 
 
@@ -86,27 +85,6 @@ def test_the_form_of_the_events(master: Outside) -> None:
     client.finish(job_id, 1, claim.token, Outcome(State.COMPLETED))
     assert [next(lines) for _ in range(4)][1] == "event: state"
     assert list(lines) == []
-
-
-def test_a_client_that_comes_again_goes_on_where_it_was(master: Outside) -> None:
-    client = master.client()
-    first, second = client.submit(JOB).id, client.submit(JOB).id
-    changes = master.client().changes(None, after="0")
-    known: dict[str, str] = {}
-    while not {first, second} <= known.keys():
-        at, job = next(changes)
-        known[job.id] = at
-    client.cancel(first)
-    again = master.client().changes(None, after=known[second])
-    while (job := next(again)[1]).id != first:
-        pass
-    assert job.state is State.CANCELED
-    client.cancel(second)
-    one = master.client().changes(second, after=known[second])
-    assert [job.state for _, job in one] == [State.CANCELED]
-    # An end is told again: who missed it would wait for ever.
-    at, _ = next(master.client().changes(second))
-    assert [job.state for _, job in master.client().changes(second, after=at)] == [State.CANCELED]
 
 
 def test_all_jobs(master: Outside) -> None:
@@ -163,43 +141,23 @@ def test_a_stream_ends_with_its_key(master: Outside) -> None:
     assert time.monotonic() - begun < events.STREAM_SECONDS / 2  # by far
 
 
-def test_all_jobs_are_those_of_the_tenant_s_also_when_it_comes_again(master: Outside) -> None:
-    made = {
-        name: command(
-            *(master.directory, "keys", "create", "--name", name, "--role", "submit"),
-            *("--tenant", name),
-        )
-        for name in ("ann", "eve")
-    }
-    ann, eve = (master.client_with(made[name].stdout.strip()) for name in made)
-    watching = master.client_with(made["eve"].stdout.strip())
-    before = ann.submit(JOB).id, eve.submit(JOB).id
-    live = watching.changes(None, after="0")
-    assert next(live)[1].id == before[1]
-    during = ann.submit(JOB).id, eve.submit(JOB).id
-    assert next(live)[1].id == during[1]
-    again = master.client_with(made["eve"].stdout.strip()).changes(None, after="0")
-    assert [next(again)[1].id for _ in range(2)] == [before[1], during[1]]
-    ann.cancel(before[0])
-    eve.cancel(before[1])
-    assert next(again)[1].id == before[1]
-    for client, ids in ((ann, (before[0], during[0])), (eve, (before[1], during[1]))):
-        for job_id in ids:
-            client.cancel(job_id)
-
-
-def test_who_was_away_for_long_does_not_read_all_there_ever_was(master: Outside) -> None:
-    old, recent = master.client().submit(JOB).id, master.client().submit(JOB).id
-    with closing(sqlite3.connect(master.directory / "master.db", isolation_level=None)) as jobs:
-        by = events.RESUME_SECONDS + 1
-        jobs.execute("UPDATE jobs SET updated_at = updated_at - ? WHERE id = ?", (by, old))
-    found = master.client().changes(None, after="0")
-    ids = {next(found)[1].id}
-    while recent not in ids:
-        ids.add(next(found)[1].id)
-    assert old not in ids
-    master.client().cancel(old)
-    master.client().cancel(recent)
+def test_only_what_runs_is_kept_in_mind(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = inside.client()
+    client.register("ada", MACHINE)
+    client.submit(JOB)
+    claim = client.claim("ada", 0)
+    assert claim is not None
+    ids = [claim.job_id, client.submit(JOB).id, client.submit(JOB).id]
+    client.cancel(ids[2])
+    store = inside.master.store
+    told = events._Told(store)
+    assert [told.note(changes.last(store, job_id)) for job_id in ids] == ["state"] * 3
+    told.forget_some()
+    assert all(told.knows(changes.last(store, job_id)) for job_id in ids)
+    monkeypatch.setattr(events, "_KEEP_SECONDS", 0.0)
+    told.forget_some()
+    assert [told.knows(changes.last(store, job_id)) for job_id in ids] == [True, False, False]
+    assert told.note(changes.last(store, ids[0])) == "progress"
 
 
 def test_who_leaves_makes_room(master: Outside) -> None:

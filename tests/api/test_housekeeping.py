@@ -115,6 +115,17 @@ def test_more_is_forgotten_than_comes(inside: Inside) -> None:
     assert not list(client.jobs(1))
 
 
+def test_a_stop_does_not_wait_until_all_is_forgotten(inside: Inside) -> None:
+    """It comes in the pause between two transactions, as others' writes do."""
+    client = inside.client()
+    client.submit_batch([JOB] * 300)
+    queue.cancel_all(inside.master.store, [job.id for job in client.jobs(300)])
+    inside.clock.forward((inside.master.config.retain_days + 1) * 86400)
+    inside.housekeeping.stop()
+    inside.housekeeping.round()
+    assert len(list(client.jobs())) == 200
+
+
 @pytest.mark.parametrize(("lease_seconds", "away", "lasts"), [(8, 4.1, True), (8, 2.0, False)])
 def test_a_short_lease_outlives_a_short_outage(
     inside: Inside, lease_seconds: int, away: float, lasts: bool

@@ -8,6 +8,7 @@ from ffmpeg_jobs.model import Claim, JobStatus, Order, Outcome, Reason, State
 from ffmpeg_jobs.problems import StaleAttempt
 from ffmpeg_master.store import giveback, jobs, queue
 from ffmpeg_master.store.engine import Store
+from ffmpeg_master.store.retry import retry
 from ffmpeg_master.store.transitions import GIVE_BACKS_MAX
 from tests import handing
 from tests.store.conftest import Clock
@@ -51,6 +52,19 @@ def test_tries_are_not_used_up(store: Store, clock: Clock) -> None:
     finish(store, again(store, job_id), NETWORK)
     ended = jobs.show(store, job_id)
     assert (ended.state, ended.attempt, ended.given_back) == (State.FAILED, 5, 3)
+
+
+def test_a_job_that_was_retried_may_be_given_back_as_often_again(store: Store) -> None:
+    job_id = submit(store, max_attempts=1)
+    for _ in range(GIVE_BACKS_MAX + 1):
+        ended = release(store, again(store, job_id))
+    assert ended is not None and ended.state is State.FAILED
+    retry(store, job_id)
+    for _ in range(GIVE_BACKS_MAX):
+        queued = release(store, again(store, job_id))
+        assert queued is not None and queued.state is State.QUEUED
+    ended = release(store, again(store, job_id))
+    assert ended is not None and ended.state is State.FAILED
 
 
 def test_the_same_again_changes_nothing(store: Store) -> None:

@@ -134,6 +134,7 @@ class Life(Batches):
         retry(self.store, job_id)
         expected.waits = {o for o, state in states.items() if state is not State.COMPLETED}
         expected.state, expected.cancel_requested = State.QUEUED, False
+        expected.given_back, expected.tries = 0, expected.attempt
         expected.not_before, expected.max_attempts = self.clock(), expected.tries + expected.own
 
     @rule(job_id=accepted, paused=st.booleans())

@@ -74,6 +74,7 @@ def test_no_statement_reads_all_jobs(store: Store, steps: list[str]) -> None:
     waiting.due(store, 0, 1)
     changes.since(store, 0)
     changes.since(store, 0, tenant="default")
+    changes.of(store, list(changes.times(store, 0, store.now())))
     lists.page(store, Filters(state="failed"), 10)
     lists.page(store, Filters(since=1.0, until=2.0), 10)
     lists.page(store, Filters(group="night"), 10)

@@ -51,5 +51,8 @@ def test_keys_are_told_of_and_never_told(container: Farm) -> None:
     told = container.run("journalctl --no-pager -o cat -t ffmpeg-master").stdout
     assert "event=key_created by=root key=auditor role=read tenant=default" in told
     assert "event=key_revoked by=root key=auditor" in told
+    for action in ("key_created", "key_revoked"):
+        (entry,) = entries(container, f"FFMPEG_ACTION={action}", "FFMPEG_KEY=auditor")
+        assert (entry["FFMPEG_EVENT"], entry["FFMPEG_BY"]) == (action, "root")
     assert secret.startswith("ffw_")
     assert secret not in told

@@ -12,7 +12,7 @@ import pytest
 
 LOG = """
 import structlog
-from ffmpeg_jobs.daemon import set_up_logging
+from ffmpeg_jobs.daemon import set_up_journal, set_up_logging
 set_up_logging({level!r})
 log = structlog.get_logger()
 log.debug("tried")
@@ -38,6 +38,11 @@ def test_the_journal_gets_priorities_and_no_time_of_its_own() -> None:
         '<6>event=job_claimed job=abc worker="w 1" live=false level=info',
         "<3>event=job_lost level=error",
     ]
+
+
+def test_a_command_tells_the_journal_and_nobody_else() -> None:
+    done = run(LOG.format(level="info").replace("set_up_logging('info')", "set_up_journal()"))
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 def test_a_file_gets_the_time() -> None:

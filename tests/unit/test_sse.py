@@ -7,9 +7,15 @@ import pytest
 from ffmpeg_jobs.sse import Event, events
 
 STREAM = (
-    b"retry: 1000\n\n: hello\nid: 7\nevent: state\ndata: {}\n\ndata: a\ndata:b\n\n:\n\ndata: cut"
+    b"retry: 1000\n\n: hello\nid: 7\nevent: state\ndata: {}\n\ndata: a\ndata:b\n\n:\n\nid: 8\n\n"
+    b"data\n\ndata: cut"
 )
-FOUND = [Event("state", "7", "{}"), Event("message", "7", "a\nb")]
+FOUND = [
+    Event("state", "7", "{}"),
+    Event("message", "7", "a\nb"),
+    Event(id="8"),  # a place to go on from
+    Event("message", "8", ""),
+]
 
 
 @pytest.mark.parametrize("length", [1, 2, 7, 1000])

@@ -16,6 +16,9 @@ from ffmpeg_jobs.model import JobStatus
 from ffmpeg_jobs.problems import MasterUnreachable, Problem
 from ffmpeg_jobs.schema import to_json
 
+#: Jobs whose last change is known, so that it is not told again when a stream goes on.
+_KNOWN_MOST: Final = 10_000
+
 _EPILOG: Final = """\b
 Examples:
   ffmpeg-jobs events
@@ -35,11 +38,13 @@ def command_events(context: click.Context, /, *, as_json: bool) -> None:
     client = connect(context)
     told: str | None = None
     heard_at: float | None = None
+    known: dict[str, str] = {}
     while True:
         try:
-            for at, job in client.changes(after=told):
+            for at, job in client.all_changes(told):
                 told, heard_at = at, time.monotonic()
-                click.echo(json.dumps(to_json(job)) if as_json else _line(job))
+                if job is not None and _is_new(job, known):
+                    click.echo(json.dumps(to_json(job)) if as_json else _line(job))
             heard_at = time.monotonic()  # it ends from time to time
         except (MasterUnreachable, Problem) as error:
             passing = isinstance(error, MasterUnreachable) or error.status >= 500
@@ -47,6 +52,15 @@ def command_events(context: click.Context, /, *, as_json: bool) -> None:
             if not passing or late:
                 raise
         time.sleep(AGAIN_SECONDS)
+
+
+def _is_new(job: JobStatus, known: dict[str, str]) -> bool:
+    """Whether it changed since it was told last, as far as that is known; now it is known."""
+    before = known.pop(job.id, None)
+    known[job.id] = job.updated_at
+    if len(known) > _KNOWN_MOST:
+        del known[next(iter(known))]
+    return before != job.updated_at
 
 
 def _line(job: JobStatus) -> str:

@@ -170,7 +170,8 @@ class JobStatus:
     usage: Usage | None = None
     media: Media | None = None
     enforced: bool | None = None
-    given_back: int = 0  #: of the attempts; they do not count against max_attempts
-    max_attempts: int | None = None  #: the job's, and once more for each time it was retried
+    #: Of the attempts, since the job was retried; they do not count against max_attempts.
+    given_back: int = 0
+    max_attempts: int | None = None  #: the job's, beside all attempts before it was retried
     awaited: bool = False  #: other jobs depend on it and have not started
     callback: Callback | None = None  #: told where one job is shown

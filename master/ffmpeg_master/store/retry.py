@@ -18,9 +18,7 @@ from ffmpeg_master.store.tables import jobs
 #: Attempts are numbered up to here, over all of a job's lives (contract: ATTEMPT).
 ATTEMPTS_MAX: Final = 1000
 
-_ROW: Final = select(jobs.c.attempt, jobs.c.given_back, jobs.c.deadline).where(
-    jobs.c.id == bindparam("job_id")
-)
+_ROW: Final = select(jobs.c.attempt, jobs.c.deadline).where(jobs.c.id == bindparam("job_id"))
 
 
 def retry(store: Store, job_id: str, act: Act | None = None) -> JobStatus:
@@ -36,12 +34,13 @@ def retry(store: Store, job_id: str, act: Act | None = None) -> JobStatus:
         status = get(connection, job_id)
         row, now = connection.execute(_ROW, {"job_id": job_id}).one(), store.now()
         _check(status, row.attempt, row.deadline, now)
-        most = row.attempt - row.given_back + status.job.max_attempts
+        # It may be given back as often again: what was before counts as its tries.
+        new = {"given_back": 0, "max_attempts": row.attempt + status.job.max_attempts}
         waits = dependencies.block_again(connection, status)
         asked = status.job.not_before
         due_at = now if asked is None else max(now, unix_seconds(asked))
         move = {"of_job": job_id, "at": row.attempt, "not_before": due_at, "updated_at": now}
-        moves.queue_again(connection, move | {"max_attempts": most, "blocked": waits})
+        moves.queue_again(connection, move | new | {"blocked": waits})
         audit.note(connection, now, act, job_id)
         return get(connection, job_id)
 
