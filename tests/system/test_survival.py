@@ -88,13 +88,17 @@ def test_a_worker_that_dies_at_any_step_loses_nothing(container: Farm, step: str
 #: What the worker is about to do when it dies at the end of a job: a call, and its first path.
 PART = "/var/lib/ffmpeg-worker/output/.published.mp4.ffmpeg-job-{job}.1.part"
 CALLS = {
-    "note that the output gets its name": ("rename", f"{JOBS}/{{job}}.1/.delivered.new"),
+    "note that the output gets its name": ("link", f"{JOBS}/{{job}}.1/plan.json"),
     "give the output its name": ("rename", PART),
     "write the outcome down": ("rename", f"{JOBS}/{{job}}.1/.outcome.json.new"),
     "take the job's plan away": ("unlink", f"{JOBS}/{{job}}.1/plan.json"),
     "take the rest of its directory away": ("unlink", f"{JOBS}/{{job}}.1"),
 }
-NAMES = {"rename": "?rename,?renameat,?renameat2", "unlink": "?unlink,?rmdir,?unlinkat"}
+NAMES = {
+    "link": "?link,?linkat",
+    "rename": "?rename,?renameat,?renameat2",
+    "unlink": "?unlink,?rmdir,?unlinkat",
+}
 
 
 @pytest.mark.parametrize("call", CALLS)
