@@ -84,7 +84,7 @@ def test_dataclasses_are_frozen(module: Module) -> None:
 
 #: The outermost loop of each process, where a fault of ours is logged and life goes on.
 OUTERMOST = {
-    "worker/ffmpeg_worker/__main__.py": 1,
+    "worker/ffmpeg_worker/main.py": 1,
     "worker/ffmpeg_worker/launcher.py": 1,
     "master/ffmpeg_master/app.py": 1,
     "master/ffmpeg_master/housekeeping.py": 1,
