@@ -17,7 +17,7 @@ import structlog
 from ffmpeg_jobs.problems import Unavailable
 from ffmpeg_master.model import Change
 from ffmpeg_master.store import changes
-from ffmpeg_master.store.engine import Store
+from ffmpeg_master.store.engine import TRANSACTION_SECONDS, Store
 
 #: Who comes beyond them is asked to come later: each holds a connection, and is told everything.
 WATCHERS_MOST: Final = 1000
@@ -33,7 +33,7 @@ _SOON_SECONDS: Final = 2.0
 _LATE_LOOK_SECONDS: Final = 5.0
 #: Whoever comes again is told so much of before the change that it was told last: what was late
 #: then may not have been told yet.
-OVERLAP_SECONDS: Final = changes.LATE_SECONDS + 2 * _LATE_LOOK_SECONDS
+OVERLAP_SECONDS: Final = TRANSACTION_SECONDS + 2 * _LATE_LOOK_SECONDS
 
 log = structlog.get_logger()
 
@@ -176,7 +176,7 @@ class _Reading:
             #: The times of the last look, and of the last one for what came late.
             self._looked_at = self._looked_back_at = now = store.now()
             #: Of the jobs that changed lately, when.
-            self._seen = changes.times(store, now - changes.LATE_SECONDS, now)
+            self._seen = changes.times(store, now - TRANSACTION_SECONDS, now)
 
     def go_on(self) -> list[Change]:
         """What was not read before, oldest first. Raises Unavailable, and then it all comes yet."""
@@ -184,7 +184,7 @@ class _Reading:
             now = self._store.now()
             looks_back = not self._looked_at <= now < self._looked_back_at + _LATE_LOOK_SECONDS
             if looks_back:
-                after = min(self._looked_back_at, now) - changes.LATE_SECONDS
+                after = min(self._looked_back_at, now) - TRANSACTION_SECONDS
             else:
                 after = self._looked_at - _SOON_SECONDS
             found = changes.times(self._store, after, now)

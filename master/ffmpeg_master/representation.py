@@ -22,15 +22,14 @@ def represent(req: Any, resp: Any) -> None:
     # Weak: it stands for the same answer, compressed or not.
     tag = f'W/"{sha256(content).hexdigest()[:32]}"'
     resp.set_header("ETag", tag)
-    if len(content) >= _COMPRESS_FROM_BYTES:
+    is_long = len(content) >= _COMPRESS_FROM_BYTES
+    if is_long:
         resp.append_header("Vary", "Accept-Encoding")  # of a 304, too (RFC 9110, 15.4.5)
     if _has(req.get_header("If-None-Match"), tag):
         resp.status = 304
         resp.data = None
         return
-    if len(content) < _COMPRESS_FROM_BYTES:
-        return
-    if _takes_gzip(req.get_header("Accept-Encoding")):
+    if is_long and _takes_gzip(req.get_header("Accept-Encoding")):
         resp.data = gzip.compress(content, _GZIP_LEVEL, mtime=0)
         resp.set_header("Content-Encoding", "gzip")
 

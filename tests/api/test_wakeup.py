@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 
 from ffmpeg_jobs.problems import Unavailable
@@ -10,42 +11,16 @@ from ffmpeg_master.wakeup import Wakeup
 from tests.api.conftest import PATIENCE_SECONDS, in_thread, until
 
 
-def test_a_waiter_that_leaves_passes_its_call_on() -> None:
-    """Woken for a job and gone without it: the next must look."""
+def passes_on(fate: Callable[[list[str], threading.Event], str | None]) -> list[object]:
+    """What the second waiter gets of the one job that the first, who meets ``fate``, is woken
+    for. ``fate`` sees the jobs, and when it was woken."""
     wakeup = Wakeup()
     jobs: list[str] = []
-    gone = threading.Event()
-
-    def leave() -> str | None:
-        gone.wait(PATIENCE_SECONDS)  # the job comes while it looks elsewhere
-        return "something else"
-
-    first, _ = in_thread(lambda: wakeup.wait_for("a", 50, leave))
-    until(lambda: len(wakeup) == 1)
-    second, found = in_thread(
-        lambda: wakeup.wait_for("b", 50, lambda: jobs.pop() if jobs else None)
-    )
-    until(lambda: len(wakeup) == 2)
-    jobs.append("job")
-    wakeup.wake()
-    gone.set()
-    first.join(PATIENCE_SECONDS)
-    second.join(PATIENCE_SECONDS)
-    assert found == ["job"]
-
-
-def test_a_waiter_that_fails_passes_its_call_on() -> None:
-    """Woken for a job, and the database broke off: the next must look."""
-    wakeup = Wakeup()
-    jobs: list[str] = []
-
-    def fail() -> None:
-        if jobs:
-            raise Unavailable("the database broke off")
+    woken = threading.Event()
 
     def wait() -> None:
         with suppress(Unavailable):
-            wakeup.wait_for("a", 50, fail)
+            wakeup.wait_for("a", 50, lambda: fate(jobs, woken))
 
     first, _ = in_thread(wait)
     until(lambda: len(wakeup) == 1)
@@ -55,6 +30,27 @@ def test_a_waiter_that_fails_passes_its_call_on() -> None:
     until(lambda: len(wakeup) == 2)
     jobs.append("job")
     wakeup.wake()
+    woken.set()
     first.join(PATIENCE_SECONDS)
     second.join(PATIENCE_SECONDS)
-    assert found == ["job"]
+    return found
+
+
+def test_a_waiter_that_leaves_passes_its_call_on() -> None:
+    """Woken for a job and gone without it: the next must look."""
+
+    def leave(_jobs: list[str], woken: threading.Event) -> str:
+        woken.wait(PATIENCE_SECONDS)  # the job comes while it looks elsewhere
+        return "something else"
+
+    assert passes_on(leave) == ["job"]
+
+
+def test_a_waiter_that_fails_passes_its_call_on() -> None:
+    """Woken for a job, and the database broke off: the next must look."""
+
+    def fail(jobs: list[str], _woken: threading.Event) -> None:
+        if jobs:
+            raise Unavailable("the database broke off")
+
+    assert passes_on(fail) == ["job"]

@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from ffmpeg_worker.plan import Plan, make_plan, opening
 from ffmpeg_worker.prepare import prepare
 from ffmpeg_worker.publish import deliver, verified
 from tests.media_runs.conftest import CLIP, PATIENCE_SECONDS, make
+from tests.serving import here, serving
 
 QUICK = {"preset": "ultrafast", "crf": 35, "width": 320, "height": 180, "duration": 1}
 
@@ -127,14 +128,9 @@ def bucket() -> Iterator[Bucket]:
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    Handler.bucket = Bucket(f"http://127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield Handler.bucket
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(here(Handler)) as url:
+        Handler.bucket = Bucket(url)
+        yield Handler.bucket
 
 
 def test_from_a_url_to_a_url(config: Config, bucket: Bucket) -> None:

@@ -15,8 +15,8 @@ from ffmpeg_jobs.model import Job
 from ffmpeg_jobs.problems import Unavailable
 from ffmpeg_master.feed import Feed, Watcher
 from ffmpeg_master.model import Change, Needs
-from ffmpeg_master.store import changes, intake
-from ffmpeg_master.store.engine import Store
+from ffmpeg_master.store import intake
+from ffmpeg_master.store.engine import TRANSACTION_SECONDS, Store
 from ffmpeg_master.store.tables import jobs
 from tests.store.conftest import Clock
 
@@ -116,7 +116,7 @@ def test_what_is_committed_late_is_told_once(store: Store, feed: Feed, clock: Cl
     with feed.watcher(wants, "ann") as watcher:
         change(store, first, updated_at=clock() - 1)
         assert told(watcher) == [first]
-        change(store, late, updated_at=clock() - changes.LATE_SECONDS + 1)
+        change(store, late, updated_at=clock() - TRANSACTION_SECONDS + 1)
         clock.forward(LATER_SECONDS)
         assert told(watcher) == [late]
         for _ in range(3):
@@ -148,4 +148,4 @@ def test_a_change_is_looked_for_as_long_as_its_transaction_may_take(store: Store
         with store.read() as connection:
             asked = "SELECT setting::int FROM pg_settings WHERE name = 'statement_timeout'"
             statement_seconds = connection.exec_driver_sql(asked).scalar() / 1000
-        assert 2 * statement_seconds <= changes.LATE_SECONDS
+        assert 2 * statement_seconds <= TRANSACTION_SECONDS

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
@@ -15,6 +14,7 @@ from ffmpeg_jobs.line import Endpoint
 from ffmpeg_jobs.model import Claim, Job, Outcome, State
 from ffmpeg_worker.report import report
 from ffmpeg_worker.results import Results
+from tests.serving import here, serving
 
 CLAIM = Claim("a" * 12, 1, "t" * 32, 60.0, Job())
 
@@ -50,14 +50,9 @@ def master() -> Iterator[Master]:
         def do_POST(self) -> None:
             self.answer(204)
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    Handler.master = Master(f"http://127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield Handler.master
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(here(Handler)) as url:
+        Handler.master = Master(url)
+        yield Handler.master
 
 
 def told(master: Master, *of_logs: int) -> list[str]:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from ffmpeg_jobs.model import Reason
 from ffmpeg_worker.outcome import AttemptError
 from ffmpeg_worker.transfer import fetch, plain_url, upload
 from tests.api.conftest import until
+from tests.serving import here, serving
 
 BODY = os.urandom(3_000_000)
 
@@ -91,14 +92,9 @@ def site() -> Iterator[Site]:
     class OneSite(Handler):
         pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), OneSite)
-    OneSite.site = Site(f"http://127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield OneSite.site
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(here(OneSite)) as url:
+        OneSite.site = Site(url)
+        yield OneSite.site
 
 
 @dataclass(frozen=True)

@@ -202,7 +202,7 @@ def note_delivery(plan: Plan) -> None:
         return
     except OSError:  # a file system without links
         _write(directory, "delivered", {})
-    _sync(directory)
+    sync(directory)
 
 
 def was_delivered(plan: Plan) -> bool:
@@ -282,11 +282,11 @@ def _write(directory: Path, name: str, content: object, *, durable: bool = True)
             os.fsync(file.fileno())
     temporary.replace(directory / name)
     if durable:
-        _sync(directory)
+        sync(directory)
 
 
-def _sync(directory: Path) -> None:
-    """Bring its names to the disk."""
+def sync(directory: Path) -> None:
+    """Bring the names in it to the disk (fsync(2)). Raises OSError."""
     folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)

@@ -130,11 +130,7 @@ def publish_file(plan: Plan, sure: Callable[[], bool]) -> bool:
         if not sure():
             return False
         staged.replace(final)
-        folder = os.open(final.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        jobdir.sync(final.parent)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise AttemptError(

@@ -12,9 +12,6 @@ from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.jobs import BY_ID, status_of, unknown
 from ffmpeg_master.store.tables import jobs
 
-#: A change may become visible this much after its time, which its transaction asks for before it
-#: waits for others: twice as long as a statement may (statement_timeout in engine.py).
-LATE_SECONDS: Final = 60.0
 #: Changes read at once.
 PAGE: Final = 500
 
@@ -43,7 +40,7 @@ def since(store: Store, after: float, number: int = 0, tenant: str | None = None
     of those that changed just then, the jobs after ``number``. ``tenant``: whose; None: all.
 
     A change is only seen when its transaction ends: who goes on from the newest has to look
-    back by LATE_SECONDS.
+    back by TRANSACTION_SECONDS (engine.py).
     """
     values: dict[str, Any] = {"after": after, "after_number": number}
     query, more = (_SINCE, {}) if tenant is None else (_SINCE_OF, {"of": tenant})

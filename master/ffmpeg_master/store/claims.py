@@ -101,10 +101,10 @@ def _hear(
 ) -> tuple[list[JobStatus], list[Refused]]:
     found, refused = [], []
     results = {(r.job_id, r.attempt): r for r in asked.results}.values()  # each once
-    rows = fence.latest(connection, map(_said, results))
+    rows = fence.latest(connection, map(fence.said, results))
+    how: dict[str, Any] = {"retry_seconds": asked.retry_seconds, "worker": asked.worker}
     for result in results:
-        row = rows.get(_said(result))
-        how: dict[str, Any] = {"retry_seconds": asked.retry_seconds, "worker": asked.worker}
+        row = rows.get(fence.said(result))
         try:
             ending = endings.of_result(connection, now, row, result, **how)
         except StaleAttempt as problem:
@@ -113,10 +113,6 @@ def _hear(
             if ending is not None:
                 found.append(ending)
     return endings.write(connection, now, found), refused
-
-
-def _said(result: Result) -> fence.Said:
-    return result.job_id, result.attempt, result.token
 
 
 def _take(connection: Connection, ids: Sequence[str], now: float) -> list[_Taken]:

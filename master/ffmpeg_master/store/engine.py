@@ -23,7 +23,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
 from ffmpeg_jobs.problems import Unavailable
-from ffmpeg_master.store.plans import keep_plans
+from ffmpeg_master.store.plans import OUTDATED, keep_plans
 from ffmpeg_master.store.psycopg import wait_as_python_waits
 
 #: SQLAlchemy's connection; 1.4 and 2.0 type its rows differently.
@@ -38,11 +38,15 @@ _POOL_TIMEOUT_SECONDS: Final = 10
 #: A machine that is gone is found out in about 20 s (tcp(7)); without, it takes hours.
 _KEEPALIVES: Final = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 2}
 _TCP_TIMEOUT: Final = {"tcp_user_timeout": 20_000}  # ms
+_STATEMENT_SECONDS: Final = 30
+#: What a transaction wrote may be seen so long after the time that it asked for, before it waited
+#: for others: twice as long as a statement may take.
+TRANSACTION_SECONDS: Final = 2.0 * _STATEMENT_SECONDS
 #: What PostgreSQL does for each of our connections; times in ms.
 _SETTINGS: Final = {
     "default_transaction_isolation": "'read committed'",
     "synchronous_commit": "on",  # an accepted job survives a power cut, whatever its default is
-    "statement_timeout": 30_000,  # of a wait for a lock, too
+    "statement_timeout": _STATEMENT_SECONDS * 1000,  # of a wait for a lock, too
     # A master that stands still, or is gone, holds no lock for longer. Ours never pause so long.
     "idle_in_transaction_session_timeout": 10_000,
     "client_connection_check_interval": 5_000,  # while a statement runs, or waits
@@ -55,7 +59,7 @@ _SCHEMA_LOCK: Final = 0x56497F92
 _HOLD_LOCK: Final = _SCHEMA_LOCK + 1
 #: serialization_failure, deadlock_detected, and a plan from before a change of the tables
 #: (PostgreSQL, appendix A).
-_COLLISIONS: Final = ("40001", "40P01", "0A000")
+_COLLISIONS: Final = ("40001", "40P01", OUTDATED)
 #: Another process writes, and did not end in time (sqlite.org/rescode.html).
 _BUSY: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import and_, bindparam, select
 
+from ffmpeg_jobs.model import Report, Result
 from ffmpeg_jobs.problems import StaleAttempt
 from ffmpeg_master.store.engine import Connection
 from ffmpeg_master.store.plans import padded, planned_once
@@ -35,10 +36,15 @@ def hash_token(token: str) -> str:
 Said = tuple[str, int, str]
 
 
-def latest(connection: Connection, said: Iterable[Said]) -> dict[Said, Any]:
+def said(of: Report | Result) -> Said:
+    """What a worker says of an attempt when it tells how it goes, or how it ended."""
+    return of.job_id, of.attempt, of.token
+
+
+def latest(connection: Connection, all_said: Iterable[Said]) -> dict[Said, Any]:
     """The row of each job with its attempt's, if that is the latest one and the token its own."""
     by_job: dict[str, list[Said]] = {}
-    for one in said:
+    for one in all_said:
         by_job.setdefault(one[0], []).append(one)
     if not by_job:
         return {}
@@ -46,15 +52,15 @@ def latest(connection: Connection, said: Iterable[Said]) -> dict[Said, Any]:
     return {one: row for row in rows for one in by_job[row.id] if _speaks(one, row)}
 
 
-def _speaks(said: Said, row: Any) -> bool:
-    _, number, token = said
+def _speaks(one: Said, row: Any) -> bool:
+    _, number, token = one
     return number == row.attempt and hmac.compare_digest(row.token_hash, hash_token(token))
 
 
 def held(connection: Connection, job_id: str, number: int, token: str) -> Any:
     """The row of an attempt that the master did not give up. Raises StaleAttempt."""
-    said = (job_id, number, token)
-    return check_held(latest(connection, [said]).get(said), job_id, number)
+    one = (job_id, number, token)
+    return check_held(latest(connection, [one]).get(one), job_id, number)
 
 
 def check_held(row: Any, job_id: str, number: int) -> Any:

@@ -65,8 +65,9 @@ def submit(store: Store, submission: Submission, act: Act | None = None) -> tupl
     is not there or cannot complete.
     """
     with store.write() as connection:
-        for earlier in _earlier(connection, [submission]):
-            return get(connection, earlier), False
+        earlier = _earlier(connection, [submission])
+        if earlier:
+            return get(connection, earlier[0]), False
         now = store.now()
         (status,) = _accept(connection, [submission], now)
         audit.note(connection, now, act, status.id)

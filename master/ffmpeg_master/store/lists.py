@@ -15,15 +15,12 @@ from sqlalchemy import func, select, tuple_, union_all
 from ffmpeg_jobs.model import JobStatus, Queue, State
 from ffmpeg_master.model import Filters
 from ffmpeg_master.store import tallies
-from ffmpeg_master.store.engine import Connection, Store
+from ffmpeg_master.store.engine import TRANSACTION_SECONDS, Connection, Store
 from ffmpeg_master.store.jobs import status_of
 from ffmpeg_master.store.tables import jobs, labels
 
 #: No job's number is over it.
 _NUMBER_MAX: Final = (1 << 63) - 1
-#: What is accepted at the same time takes its numbers as it comes, with the time when its
-#: transaction began: none lasts so long, in seconds.
-_TOGETHER_SECONDS: Final = 60.0
 
 #: Columns and what is wanted in them.
 _Wanted = Mapping[Any, Any]
@@ -135,8 +132,8 @@ def _wanted(filters: Filters) -> _Wanted:
 def _ends(filters: Filters) -> tuple[list[Any], list[Any]]:
     """Below and above the numbers of all jobs that are wanted.
 
-    They go up with the time of submission, but for what came together: one step in an index
-    finds where a list begins.
+    They go up with the time of submission, but for what came together: each has the time at
+    which its transaction began. One step in an index finds where a list begins.
     """
     when = jobs.c.created_at
     lows: list[Any] = [0]
@@ -144,13 +141,13 @@ def _ends(filters: Filters) -> tuple[list[Any], list[Any]]:
     if filters.since is not None:
         before = (
             select(jobs.c.number)
-            .where(when < filters.since - _TOGETHER_SECONDS)
+            .where(when < filters.since - TRANSACTION_SECONDS)
             .order_by(when.desc())
         )
         lows.append(func.coalesce(before.limit(1).scalar_subquery(), 0))
     if filters.until is not None:
         after = (
-            select(jobs.c.number).where(when >= filters.until + _TOGETHER_SECONDS).order_by(when)
+            select(jobs.c.number).where(when >= filters.until + TRANSACTION_SECONDS).order_by(when)
         )
         highs.append(func.coalesce(after.limit(1).scalar_subquery(), _NUMBER_MAX))
     return lows, highs

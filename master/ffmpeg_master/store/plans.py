@@ -20,7 +20,7 @@ _OPTION: Final = "planned_once"
 _PARAMETER: Final = re.compile(r"%\((\w+)\)s|%%")
 #: feature_not_supported (PostgreSQL, appendix A): a newer master made a table anew, and the result
 #: of a statement would have other types than when it was planned.
-_OUTDATED: Final = "0A000"
+OUTDATED: Final = "0A000"
 
 
 def planned_once(statement: Statement) -> Statement:
@@ -72,5 +72,5 @@ def _numbered(text: str) -> tuple[list[str], str]:
 
 def _forget(context: Any) -> None:
     """The connection is of no more use: the next one plans anew."""
-    if getattr(context.original_exception, "pgcode", None) == _OUTDATED:
+    if getattr(context.original_exception, "pgcode", None) == OUTDATED:
         context.is_disconnect = True

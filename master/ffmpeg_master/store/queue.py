@@ -85,15 +85,11 @@ def heartbeat(
         told["left"] = None if heartbeat.free is None else dump(heartbeat.free)
         if connection.execute(_HEARD, told | {"why": heartbeat.held_back}).rowcount == 0:
             raise unknown(worker)
-        rows = fence.latest(connection, map(_said, heartbeat.running))
-        found = {report: rows.get(_said(report)) for report in heartbeat.running}
+        rows = fence.latest(connection, map(fence.said, heartbeat.running))
+        found = {report: rows.get(fence.said(report)) for report in heartbeat.running}
         held = {report: row for report, row in found.items() if _holds(worker, row)}
         moves.hear(connection, [_heard(report, now, now + lease_seconds) for report in held])
         return tuple(_order(report, held.get(report)) for report in heartbeat.running)
-
-
-def _said(report: Report) -> fence.Said:
-    return report.job_id, report.attempt, report.token
 
 
 def _holds(worker: str, row: Any) -> bool:
