@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,8 @@ from lab.machine import Machine
 #: Emulated machines encode at a hundredth of a real one's speed.
 PATIENCE_SECONDS = 600.0
 WORKER_TOML = "/etc/ffmpeg-worker/worker.toml"
+#: The folder of a job's first attempt that its sandbox sees as /job.
+WORK = "/var/lib/ffmpeg-worker/jobs/{job}.1/work"
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,31 @@ def in_place_of_ffmpeg(farm: Farm, script: str) -> Iterator[None]:
         yield
     finally:
         farm.run(f"rm /usr/bin/ffmpeg; {divert} --remove /usr/bin/ffmpeg")
+
+
+#: Waits in a job, once it has told who it is; not where the worker tries its encoders.
+WAITING = """#!/bin/sh
+case "$*" in *file:/job/*)
+    cat /proc/self/cgroup > /job/first-act
+    while [ ! -e /job/go ]; do sleep 0.1; done
+esac
+exec /usr/bin/ffmpeg.real "$@"
+"""
+
+
+@contextmanager
+def waiting_ffmpeg(farm: Farm) -> Iterator[Callable[[str], None]]:
+    """Have each job's ffmpeg wait at its start until the job is let go: a quick machine has
+    encoded the whole clip before anybody looked."""
+
+    def let_go(job: str) -> None:
+        work = WORK.format(job=job)
+        farm.run(f"touch {work}/go")
+        runs = f"test -e {work}/progress || ! test -e {work}"
+        farm.machine.wait_until(runs, timeout=PATIENCE_SECONDS)
+
+    with in_place_of_ffmpeg(farm, WAITING):
+        yield let_go
 
 
 @contextmanager

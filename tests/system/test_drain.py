@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.farm import Farm, in_place_of_ffmpeg, scope, worker_with
+from tests.system.farm import Farm, in_place_of_ffmpeg, scope, waiting_ffmpeg, worker_with
 
 pytestmark = pytest.mark.lab
 
@@ -78,10 +78,12 @@ def test_an_operator_empties_the_machine(container: Farm) -> None:
 
 def test_systemd_asks_for_it_and_what_runs_ends(container: Farm) -> None:
     flags = ("--scenario", "preview", "--input", "/var/lib/ffmpeg-worker/input/clip.mp4")
-    job = container.submit(*flags)
-    container.started(job)
-    container.run("systemctl kill --kill-who=main --signal=USR1 ffmpeg-worker")
-    container.run("ffmpeg-worker drain --wait")
+    with waiting_ffmpeg(container) as let_go:
+        job = container.submit(*flags)
+        container.started(job)
+        container.run("systemctl kill --kill-who=main --signal=USR1 ffmpeg-worker")
+        let_go(job)
+        container.run("ffmpeg-worker drain --wait")
     ended = container.job(job)
     assert (ended["state"], ended["attempt"]) == ("completed", 1)
     container.machine.wait_until("systemctl show -P StatusText ffmpeg-worker | grep drained")

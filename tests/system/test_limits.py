@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.system.farm import Farm, in_place_of_ffmpeg, scope
+from tests.system.farm import WORK, Farm, in_place_of_ffmpeg, scope, waiting_ffmpeg
 
 pytestmark = [pytest.mark.lab, pytest.mark.vm]
 
@@ -29,22 +29,14 @@ def test_the_kernel_has_the_job_s_limits(vm: Farm) -> None:
     assert limit == "1h"
 
 
-WRAPPER = """#!/bin/sh
-cat /proc/self/cgroup > /job/first-act
-: > /job/waiting
-while [ ! -e /job/go ]; do sleep 0.1; done
-exec /usr/bin/ffmpeg.real "$@"
-"""
-
-
 def test_ffmpeg_s_very_first_act_lies_inside_the_scope(vm: Farm) -> None:
-    with in_place_of_ffmpeg(vm, WRAPPER):
+    with waiting_ffmpeg(vm) as let_go:
         job = vm.submit("--scenario", "preview", "--duration", "1", "--cpu", "50")
-        work = f"/var/lib/ffmpeg-worker/jobs/{job}.1/work"
-        vm.machine.wait_until(f"test -e {work}/waiting", timeout=300)
-        own_view = vm.machine.read(f"{work}/first-act")
         host_view = vm.machine.read(f"/proc/{vm.started(job)}/cgroup")
-        vm.run(f"touch {work}/go")
+        first_act = f"{WORK.format(job=job)}/first-act"
+        vm.machine.wait_until(f"test -s {first_act}", timeout=300)
+        own_view = vm.machine.read(first_act)
+        let_go(job)
         assert vm.wait_for(job)["state"] == "completed"
     # Its cgroup namespace was made inside the scope, so the scope is its root.
     assert own_view == "0::/\n"
