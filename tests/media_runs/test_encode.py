@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
-import subprocess
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ from ffmpeg_worker.outcome import AttemptError, conclude
 from ffmpeg_worker.progress import input_kinds, input_seconds, parse_progress
 from ffmpeg_worker.publish import verify
 from tests.media_runs.conftest import CLIP, encode, make
+from tests.rtmp import free_port, listening
 
 BOTH = {"video", "audio"}
 
@@ -205,27 +203,14 @@ def test_a_guessed_length_is_not_held_against_the_output(tmp_path: Path) -> None
     assert input_seconds(ended.log) is None
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def test_a_stream_arrives(tmp_path: Path) -> None:
-    port = free_port()
-    url = f"rtmp://127.0.0.1:{port}/live/key"
     received = tmp_path / "received.flv"
-    listen = ["ffmpeg", "-v", "quiet", "-nostdin", "-f", "flv", "-listen", "1", "-i", url]
-    server = subprocess.Popen([*listen, "-c", "copy", str(received)])
-    while f":{port:04X} 00000000:0000 0A" not in Path("/proc/net/tcp").read_text():
-        assert server.poll() is None
-        time.sleep(0.02)
-    ended = encode(
-        tmp_path, output=url, preset="ultrafast", tune="zerolatency", bitrate="500k", width=320
-    )
-    assert ended.status == 0, ended.log[-2000:]
-    assert server.wait(timeout=60) == 0
+    with listening(received) as (url, server):
+        ended = encode(
+            tmp_path, output=url, preset="ultrafast", tune="zerolatency", bitrate="500k", width=320
+        )
+        assert ended.status == 0, ended.log[-2000:]
+        assert server.wait(timeout=60) == 0
     media = replace(ended, output=received).media()
     assert (media.video or "").startswith("h264 320x180")
     assert (media.audio or "").startswith("aac 48000 Hz")

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,11 @@ def until(done: Callable[[], Any]) -> Any:
 class Farm:
     """A master, and at most one worker beside it."""
 
-    def __init__(self, directory: Path, url: str, client: MasterClient) -> None:
+    def __init__(
+        self, directory: Path, url: str, client: MasterClient, master: subprocess.Popen[bytes]
+    ) -> None:
         self.directory = directory
+        self.master = master
         self.url = url
         self.client = client
         self.worker: subprocess.Popen[bytes] | None = None
@@ -118,26 +122,31 @@ ENVIRONMENT = {
 @pytest.fixture(scope="module")
 def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
     """One worker for all tests that leave it as they found it."""
+    with farm_in(tmp_path_factory.mktemp("farm")) as made:
+        yield made
+
+
+@contextmanager
+def farm_in(directory: Path, master_toml: str = "") -> Iterator[Farm]:
+    """A master with these settings, and its worker."""
     for name in ("ffmpeg", "bwrap"):
         if shutil.which(name) is None:
             words = f"{name} is not installed"
             pytest.fail(words) if os.environ.get("CI") else pytest.skip(words)
-    directory = tmp_path_factory.mktemp("farm")
     (directory / "output").mkdir()
-    secrets = make_home(directory)
+    secrets = make_home(directory, master_toml)
     (directory / "key").write_text(secrets[Role.WORKER])
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        master = start(directory, listener)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         client = MasterClient(Endpoint(url, secrets[Role.ADMIN]))
-        made = Farm(directory, url, client)
+        made = Farm(directory, url, client, start(directory, listener))
         made.configure("require_enforcement = false", '[metrics]\naddress = "127.0.0.1:19091"')
         made.start()
         yield made
         made.stop()
         client.close()
-        master.terminate()
-        master.wait(PATIENCE_SECONDS)
+        made.master.terminate()
+        made.master.wait(PATIENCE_SECONDS)
 
 
 def named(name: str, directory: Path) -> list[int]:
