@@ -214,7 +214,9 @@ def _is_deep(body: dict[str, Any] | list[Any]) -> bool:
     for _ in range(NESTING_MAX):
         inside = (n.values() if isinstance(n, dict) else n for n in level)
         level = [node for nodes in inside for node in nodes if isinstance(node, (dict, list))]
-    return bool(level)
+        if not level:
+            return False
+    return True
 
 
 def _refuse_number(word: str) -> NoReturn:

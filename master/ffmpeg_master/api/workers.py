@@ -32,7 +32,8 @@ def heartbeat(call: Call) -> Answer:
     """POST /workers/{name}/heartbeat"""
     master, name = call.master, call.path["name"]
     told = from_json(Heartbeat, call.body)
-    with master.store.write():  # one transaction for what most requests are
+    # One transaction for what most requests are. What an idle worker says is soon said again.
+    with master.store.write(durable=bool(told.running)):
         orders = queue.heartbeat(master.store, name, told, master.config.lease_seconds)
         reported = {(report.job_id, report.attempt) for report in told.running}
         unheard = told.claim_serial is not None and giveback.any_unheard(
@@ -113,9 +114,9 @@ def _answer(master: Master, name: str, orders: tuple[HeartbeatOrder, ...]) -> He
 
 
 def _idle_seconds(master: Master) -> float:
-    """Where very many wait, each is heard more seldom, and still twice before it is offline."""
+    """Where very many wait, each is heard more seldom, and early enough to try again."""
     config = master.config
-    spread = min(len(master.wakeup) / _IDLE_HEARD_A_SECOND, config.lease_seconds / 2)
+    spread = min(len(master.wakeup) / _IDLE_HEARD_A_SECOND, config.lease_seconds * 0.75)
     return max(config.idle_heartbeat_seconds, spread)
 
 

@@ -158,14 +158,15 @@ class Store:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, *, durable: bool = True) -> Iterator[Connection]:
         """A transaction that is durable when it ends, or never was; or a part of the one that is
-        open and writes. Raises Unavailable."""
+        open and writes. Not ``durable``: a power cut may undo it yet. Raises Unavailable."""
         opened = getattr(self._open, "connection", None)
         if opened is not None and writes(opened):
             yield opened
             return
-        with self._writing, self._transaction({**self._kind.writes, "writes": True}) as connection:
+        options = {**self._kind.writes, "writes": True, "durable": durable}
+        with self._writing, self._transaction(options) as connection:
             yield connection
 
     @contextmanager
@@ -250,6 +251,10 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
+    if writes(connection):
+        # NORMAL leaves out the wait for the disk; a later FULL waits for all (pragma synchronous).
+        how = "FULL" if connection.get_execution_options()["durable"] else "NORMAL"
+        connection.connection.dbapi_connection.execute(f"PRAGMA synchronous={how}")
     # A writer takes its lock at once: one that read first could not be let in later.
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes(connection) else "BEGIN")
 
