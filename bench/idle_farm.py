@@ -20,7 +20,9 @@ AIMS = ("< 512 MiB, < 20 %, start <= 50 ms",)
 JOBS = 20
 RATE = 2.0  #: jobs a second: each comes to a farm that waits
 #: Until each worker has made its second claim, and memory has become what it stays.
-SETTLE_SECONDS = 30.0
+SETTLE_SECONDS = 60.0
+#: Two rounds of claims and of heartbeats, which come in waves: part of one would tell of a wave.
+ROUNDS_SECONDS = 90.0
 HEAD = ("workers", "MiB", "% of a core", "requests/s", "ms to start", "95 %", "longest", "aim")
 
 
@@ -28,7 +30,7 @@ def main() -> None:
     """Measure and print."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--workers", type=int, nargs="+", default=[10, 100, 1000, AIMED_AT])
-    options.add_argument("--seconds", type=float, default=60.0)
+    options.add_argument("--seconds", type=float, default=ROUNDS_SECONDS)
     options.add_argument("--database", help="SQLAlchemy's URL; a new SQLite file without")
     asked = options.parse_args()
     rows = []
