@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from ffmpeg_worker.limits import CONTROLLERS
 from tests.system.farm import Farm
 
 pytestmark = pytest.mark.lab
@@ -98,7 +99,26 @@ def test_the_same_jobs_end_the_same_way(container: Farm, manager: str) -> None:
             assert shown["enforced"] is bool(container.machine.enforced and manager != "none"), name
             if shown["state"] == "completed":
                 assert shown["usage"]["cpu_seconds"] > 0
+        check_told(container, manager)
     assert ends == {name: end for name, (_, end) in SUITE.items()}
+
+
+def check_told(farm: Farm, manager: str) -> None:
+    """What does not hold jobs here is said wherever people look."""
+    health = json.loads(farm.run(HEALTH).stdout)
+    missing = [name for name in CONTROLLERS if name not in health["enforced"]]
+    assert missing or manager != "none"
+    assert health["manager"] == manager
+    metrics = farm.run("curl -sf http://127.0.0.1:9091/metrics").stdout.splitlines()
+    for name in CONTROLLERS:
+        assert f'limits_enforced{{limit="{name}"}} {float(name not in missing)}' in metrics
+    status = farm.run("systemctl status ffmpeg-worker").stdout
+    log = farm.run("journalctl -o cat -u ffmpeg-worker").stdout
+    if missing:
+        assert f"NOT ENFORCED: {', '.join(missing)}" in status
+        assert f"limits_not_enforced manager={manager}" in log
+    if missing and manager == "user":
+        assert f"systemd --user of ffmpeg-worker was not given {', '.join(missing)}" in log
 
 
 def scope_of(farm: Farm, job: str) -> str:
