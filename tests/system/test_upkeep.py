@@ -55,6 +55,19 @@ def test_the_worker_tells_what_is_free(container: Farm) -> None:
     container.end(job)
 
 
+def test_who_asks_for_no_disk_gets_a_place_s_part_of_a_small_one(container: Farm) -> None:
+    """Else the master would give jobs for both places, and the worker refuse the second."""
+    with worker_with(container, max_concurrent_jobs=2, jobs_disk_mb=3000):
+        flags = ("--scenario", "preview", "--duration", "3600", "--max-attempts", "1")
+        first, second = container.submit(*flags), container.submit(*flags)
+        container.started(first)
+        container.started(second)
+        container.machine.wait_until(own(container, ".free.disk_mb == 0"))
+        container.end(first)
+        container.machine.wait_until(own(container, ".free.disk_mb == 1500"))
+        container.end(second)
+
+
 def test_what_holds_the_worker_back_is_told(container: Farm) -> None:
     """Every slot is taken, and the second job waits."""
     with worker_with(container, max_concurrent_jobs=1):

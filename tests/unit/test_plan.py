@@ -51,6 +51,13 @@ def test_what_was_not_asked_fits_a_small_machine() -> None:
     assert planned().held == HeldLimits(300, 1024, 600)
 
 
+@pytest.mark.parametrize(("asked", "counts"), [({}, 3000), ({"max_disk_mb": 4000}, 4000)])
+def test_who_asks_for_no_disk_gets_a_place_s_part(asked: dict[str, int], counts: int) -> None:
+    job = Job(parameters=Parameters(duration=5), resource_limits=Limits(**asked))
+    plan = make_plan(Claim("a" * 12, 1, "t" * 32, 60.0, job), CONFIG, disk_part_mb=3000)
+    assert plan.max_disk_mb == counts
+
+
 def test_what_was_asked_counts() -> None:
     held = planned(max_cpu_percent=50, max_memory_mb=64, timeout_sec=30).held
     assert held == HeldLimits(50, 64, 30)

@@ -184,6 +184,8 @@ class Agent:
         """Look at the machine, and stop the jobs that fill its disk."""
         before, plans = self.seen, tuple(self.station.plans.values())
         self.seen = await asyncio.to_thread(look, self.config, plans, self.crew.at_work, before)
+        part_mb = self.seen.share.disk_mb // self.config.max_concurrent_jobs
+        self.crew.disk_part_mb = max(1, part_mb)
         metrics.set_seen(self.seen)
         self.crew.stop_overuse(self.seen.overuse)
         if (self.seen.held_back is None) != (before.held_back is None):

@@ -93,9 +93,9 @@ async def resume(plan: Plan, lease: Lease, station: Station) -> None:
         await hand_back(plan, "the worker was restarted before ffmpeg started", station)
 
 
-def accept(claim: Claim, config: Config) -> Plan:
+def accept(claim: Claim, config: Config, disk_part_mb: int) -> Plan:
     """Decide and write down; raises AttemptError for what this machine refuses."""
-    plan = make_plan(claim, config)
+    plan = make_plan(claim, config, disk_part_mb)
     try:
         jobdir.record(plan)
     except OSError as error:

@@ -9,7 +9,14 @@ from typing import Any, Final
 
 import structlog
 
-from ffmpeg_jobs.model import Claim, HeartbeatAnswer, Order, Queue, Report
+from ffmpeg_jobs.model import (
+    DEFAULT_DISK_MB,
+    Claim,
+    HeartbeatAnswer,
+    Order,
+    Queue,
+    Report,
+)
 from ffmpeg_worker import jobdir
 from ffmpeg_worker.attempt import Station, accept, fail, resume, run
 from ffmpeg_worker.lease import Lease
@@ -47,6 +54,7 @@ class Crew:
     def __init__(self, station: Station, changed: Callable[[], None]) -> None:
         self.station = station
         self.live: dict[asyncio.Task[None], Live] = {}
+        self.disk_part_mb = DEFAULT_DISK_MB  #: of each place, as the machine was seen last
         self._changed = changed
 
     def __len__(self) -> int:
@@ -94,7 +102,7 @@ class Crew:
             self._begin(Live(claim, lease, None), returning)
             return
         try:
-            plan = accept(claim, self.station.config)
+            plan = accept(claim, self.station.config, self.disk_part_mb)
         except AttemptError as error:
             outcome = outcome_of_error(error, enforced=self.station.enforces)
             self.station.concluded(claim, outcome)

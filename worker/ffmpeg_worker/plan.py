@@ -69,8 +69,12 @@ class Plan:
         return self.staged is None
 
 
-def make_plan(claim: Claim, config: Config) -> Plan:
-    """Decide everything about one attempt. Raises AttemptError for what this machine refuses."""
+def make_plan(claim: Claim, config: Config, disk_part_mb: int = DEFAULT_DISK_MB) -> Plan:
+    """Decide everything about one attempt. Raises AttemptError for what this machine refuses.
+
+    ``disk_part_mb``: its place's part of the disk, for a job that asks for none; as its master
+    counts it too.
+    """
     job = claim.job
     directory = config.jobs_directory / f"{claim.job_id}.{claim.attempt}"
     source, fetch_from = _source(job, directory, config.input_roots)
@@ -106,7 +110,7 @@ def make_plan(claim: Claim, config: Config) -> Plan:
         else None,
         held=held,
         require_enforcement=config.require_enforcement if required is None else required,
-        max_disk_mb=job.resource_limits.max_disk_mb or DEFAULT_DISK_MB,
+        max_disk_mb=job.resource_limits.max_disk_mb or min(DEFAULT_DISK_MB, disk_part_mb),
         fetch_from=fetch_from,
         source=source,
         staged=staged,
