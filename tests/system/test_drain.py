@@ -133,6 +133,25 @@ def test_jobs_end_without_a_worker(container: Farm) -> None:
     container.end(job)
 
 
+def test_one_that_cannot_be_stopped_is_told_and_keeps_no_other_running(container: Farm) -> None:
+    units = [f"ffmpeg-job-stray{letter * 7}.scope" for letter in "abcde"]
+    stubborn = units[2]
+    container.run("systemctl stop ffmpeg-worker")
+    for unit in units:
+        refuse = f"-p RefuseManualStop={'yes' if unit == stubborn else 'no'}"
+        scope_of = f"systemd-run --scope --slice=ffmpeg.slice --unit={unit} {refuse}"
+        container.run(f"{scope_of} sleep 3600 >&- 2>&- &")
+        container.machine.wait_until(f"systemctl is-active {unit}")
+    done = container.run("ffmpeg-worker stop-jobs", check=False)
+    left = container.run("systemctl list-units --plain --no-legend 'ffmpeg-job-*.scope'").stdout
+    container.run(f"systemctl kill --signal=KILL {stubborn}; ffmpeg-worker undrain")
+    container.run("rm -f /var/lib/ffmpeg-worker/control/stop-jobs; systemctl start ffmpeg-worker")
+    assert [line.split()[0] for line in left.splitlines()] == [stubborn]
+    assert done.returncode == 1
+    assert "4 jobs were stopped" in done.stderr
+    assert "job strayccccccc could not be stopped: " in done.stderr
+
+
 def test_the_cloud_takes_the_machine_back(container: Farm) -> None:
     """By its notice, by its signal."""
     config = "/etc/ffmpeg-worker/worker.toml"
