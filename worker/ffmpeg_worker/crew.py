@@ -9,14 +9,7 @@ from typing import Any, Final
 
 import structlog
 
-from ffmpeg_jobs.model import (
-    DEFAULT_DISK_MB,
-    Claim,
-    HeartbeatAnswer,
-    Order,
-    Queue,
-    Report,
-)
+from ffmpeg_jobs.model import DEFAULT_DISK_MB, Claim, HeartbeatAnswer, Order, Queue, Report
 from ffmpeg_worker import jobdir
 from ffmpeg_worker.attempt import Station, accept, fail, resume, run
 from ffmpeg_worker.lease import Lease

@@ -251,12 +251,14 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    if writes(connection):
-        # NORMAL leaves out the wait for the disk; a later FULL waits for all (pragma synchronous).
-        how = "FULL" if connection.get_execution_options()["durable"] else "NORMAL"
-        connection.connection.dbapi_connection.execute(f"PRAGMA synchronous={how}")
+    if not writes(connection):
+        connection.exec_driver_sql("BEGIN")
+        return
+    # NORMAL leaves out the wait for the disk; a later FULL waits for all (pragma synchronous).
+    how = "FULL" if connection.get_execution_options()["durable"] else "NORMAL"
+    connection.connection.dbapi_connection.execute(f"PRAGMA synchronous={how}")
     # A writer takes its lock at once: one that read first could not be let in later.
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes(connection) else "BEGIN")
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _set_up_postgresql(connection: Any, _record: object) -> None:
