@@ -38,13 +38,12 @@ from ffmpeg_master.api.routes.parameters import NO_QUERY, PATH
 from ffmpeg_master.master import Master
 from ffmpeg_master.model import Key
 from ffmpeg_master.origin import origin
+from ffmpeg_master.refusals import Refusals
 from ffmpeg_master.representation import accepts, represent
 from ffmpeg_master.store.engine import Collision
 
 log = structlog.get_logger()
 
-#: Refusals that an operator wants to see: somebody tries what they may not.
-_AUDITED: Final = (401, 403, 429)
 #: Collisions in a row before a request is refused: two requests meet once, rarely twice.
 _COLLISIONS_MOST: Final = 3
 #: When a client may ask again what cannot be done now.
@@ -57,7 +56,7 @@ def make_app(master: Master) -> Any:
     app.req_options.auto_parse_form_urlencoded = False
     app.add_error_handler(Exception, _on_fault)
     app.add_error_handler(falcon.HTTPError, _on_http_error)
-    app.add_error_handler(Problem, _on_problem)
+    app.add_error_handler(Problem, partial(_on_refusal, master.refusals))
     by_path: dict[str, _Resource] = {}
     for route in ROUTES:
         resource = by_path.setdefault(route.path, _Resource())
@@ -257,16 +256,13 @@ def _write(resp: Any, answer: Answer) -> None:
         resp.data = answer.body if is_bytes else json.dumps(to_json(answer.body)).encode()
 
 
-def _on_problem(req: Any, resp: Any, problem: Problem, _params: object) -> None:
-    if problem.status in _AUDITED:
-        log.warning(
-            "request_refused",
-            method=req.method,
-            path=req.path,
-            address=getattr(req.context, "address", req.remote_addr),
-            status=problem.status,
-            detail=problem.detail,
-        )
+def _on_refusal(refusals: Refusals, req: Any, resp: Any, problem: Problem, _params: object) -> None:
+    address = getattr(req.context, "address", req.remote_addr)
+    refusals.tell(req.method, req.path, address, problem)
+    _write_problem(resp, problem)
+
+
+def _write_problem(resp: Any, problem: Problem) -> None:
     if isinstance(problem, Unauthorized):
         resp.set_header("WWW-Authenticate", "Bearer")  # RFC 9110, section 11.6.1
     if problem.status == Unavailable.status:
@@ -276,7 +272,7 @@ def _on_problem(req: Any, resp: Any, problem: Problem, _params: object) -> None:
     _write(resp, Answer(problem.status, problem.to_json(), media=problems.MEDIA_TYPE))
 
 
-def _on_http_error(req: Any, resp: Any, error: Any, params: object) -> None:
+def _on_http_error(req: Any, resp: Any, error: Any, _params: object) -> None:
     """What falcon itself refuses."""
     allowed = _methods(req.uri_template)
     # Not by the error's type: a method that falcon does not know is a bad request to it.
@@ -289,9 +285,9 @@ def _on_http_error(req: Any, resp: Any, error: Any, params: object) -> None:
         problem = NotFound(f"there is nothing at {req.path}; see /openapi.json")
     else:
         problem = InvalidField(str(error.description or error.title))
-    _on_problem(req, resp, problem, params)
+    _write_problem(resp, problem)
 
 
-def _on_fault(req: Any, resp: Any, error: Exception, params: object) -> None:
+def _on_fault(req: Any, resp: Any, error: Exception, _params: object) -> None:
     log.error("request_failed", method=req.method, path=req.path, exc_info=error)
-    _on_problem(req, resp, MasterError("the master failed; its log says more"), params)
+    _write_problem(resp, MasterError("the master failed; its log says more"))

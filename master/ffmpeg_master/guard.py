@@ -24,20 +24,20 @@ class Guard:
 
     def wait_seconds(self, address: str) -> int:
         """How long the address has to wait before its next try; 0: it need not."""
-        over = self._paid_at.get(_house(address), 0.0) - self._clock()
+        over = self._paid_at.get(house(address), 0.0) - self._clock()
         return max(0, ceil(over - (FAILURES_MOST - 1) * FAILURE_SECONDS))
 
     def failed(self, address: str) -> None:
         """The address showed a key that is none."""
-        house, now = _house(address), self._clock()
+        home, now = house(address), self._clock()
         # Taken out and put back: the dict keeps the order of the last failures.
-        owed = max(now, self._paid_at.pop(house, now))
-        self._paid_at[house] = owed + FAILURE_SECONDS
+        owed = max(now, self._paid_at.pop(home, now))
+        self._paid_at[home] = owed + FAILURE_SECONDS
         if len(self._paid_at) > _ADDRESSES_MOST:
             self._paid_at.pop(next(iter(self._paid_at)))
 
 
-def _house(address: str) -> str:
+def house(address: str) -> str:
     """Of IPv6 the /64: whoever has one address of it has all (RFC 6177)."""
     try:
         parsed = ip_address(address)

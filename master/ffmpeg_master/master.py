@@ -15,6 +15,7 @@ from ffmpeg_master.auth import Gate
 from ffmpeg_master.config import Config
 from ffmpeg_master.feed import Feed
 from ffmpeg_master.metrics import Metrics
+from ffmpeg_master.refusals import Refusals
 from ffmpeg_master.relay import Relay
 from ffmpeg_master.store import attendance, dependencies, schema
 from ffmpeg_master.store.engine import Store
@@ -35,6 +36,7 @@ class Master:
     config: Config
     store: Store
     gate: Gate
+    refusals: Refusals
     relay: Relay
     wakeup: Wakeup
     feed: Feed
@@ -84,7 +86,7 @@ def open_master(config: Config, clock: Callable[[], float] | None = None) -> Mas
     away_seconds = _OTHERS_NOTE_SECONDS if store.shared else 0
     attendance.attend(store, away_seconds, config.lease_seconds)
     relay = Relay(store)
-    rooms = Gate(store), relay, Wakeup(relay.tell), Feed(store), Metrics(store)
+    rooms = Gate(store), Refusals(), relay, Wakeup(relay.tell), Feed(store), Metrics(store)
     return Master(config, store, *rooms)
 
 
