@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -11,7 +13,7 @@ import structlog
 
 from ffmpeg_jobs.model import JobStatus
 from ffmpeg_master.master import Master
-from ffmpeg_master.store import attendance, audit, queue, tallies, waiting, workers
+from ffmpeg_master.store import attendance, audit, queue, schema, tallies, waiting, workers
 
 log = structlog.get_logger()
 
@@ -76,6 +78,7 @@ class Housekeeping:
     def round(self) -> None:
         """One round, by the store's clock."""
         master, now = self._master, self._master.store.now()
+        self._leave_what_is_newer()
         self._offer(now)
         self._attend()
         self._expire()
@@ -85,6 +88,14 @@ class Housekeeping:
         master.settle()  # what a master that died left
         self._forget(now)
         tallies.fold(master.store)
+
+    def _leave_what_is_newer(self) -> None:
+        """Stop serving tables that a newer master changed: the next start refuses them."""
+        try:
+            schema.check(self._master.store)
+        except schema.SchemaTooNew as error:
+            log.error("schema_too_new", detail=str(error))
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def _offer(self, now: float) -> None:
         """Retries, and what another master was told of and could not tell.

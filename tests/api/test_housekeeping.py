@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -30,7 +30,13 @@ def waiter(inside: Inside) -> Iterator[list[Any]]:
     """A claim that is held, and what it gets."""
     inside.client().register("ada", MACHINE)
     client = inside.client(Role.WORKER)
-    thread, found = in_thread(lambda: client.claim("ada", PATIENCE_SECONDS))
+
+    def claim() -> Claim | None:
+        while True:  # its first look may yet be going on when the table is lost
+            with suppress(Unavailable):
+                return client.claim("ada", PATIENCE_SECONDS)
+
+    thread, found = in_thread(claim)
     until(lambda: len(inside.master.wakeup) == 1)
     yield found
     thread.join(PATIENCE_SECONDS / 2)

@@ -19,6 +19,7 @@ import requests
 from ffmpeg_jobs.model import Outcome, Result, Role, State
 from ffmpeg_jobs.problems import Unavailable
 from ffmpeg_jobs.wire import to_json
+from ffmpeg_master.store.engine import Store
 from tests.api.conftest import (
     JOB,
     MACHINE,
@@ -87,6 +88,18 @@ def test_a_master_that_cannot_serve_never_says_ready(
     finally:
         database.execute("UPDATE alembic_version SET version_num = ?", (known,))
         database.close()
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+def test_a_master_leaves_tables_that_a_newer_one_changed(launch: Launch, url: str) -> None:
+    master = launch(FFMPEG_MASTER_DATABASE=url).ready()
+    store = Store(url)
+    with store.write() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    store.close()
+    assert master.process.wait(PATIENCE_SECONDS) == 78
+    assert "9999 is newer than this master knows" in master.log.splitlines()[-1]
+    assert "Traceback" not in master.log
 
 
 def test_the_watchdog_hears_of_a_master_that_answers(launch: Launch, systemd: Systemd) -> None:
