@@ -26,7 +26,7 @@ async def held(name: str, at: Station) -> tuple[list[float], int, tuple[str, ...
     # usage_usec of cpu.stat (cgroup-v2.rst): all of the scope, holder and sandbox too.
     cpu_seconds = int(end["counters"]["cpu.stat"].split()[1]) / 1e6
     size = Path(str(plan.staged)).stat().st_size
-    await forget(plan, at)
+    await forget(plan)
     return [end["wall_seconds"], cpu_seconds], size, plan.run
 
 

@@ -12,10 +12,11 @@ from ffmpeg_jobs.model import Claim, Job
 from ffmpeg_worker import jobdir
 from ffmpeg_worker.by_system import BySystem
 from ffmpeg_worker.config import CONFIG_FILE, Config, read_config
+from ffmpeg_worker.lease import Lease, boot_seconds
 from ffmpeg_worker.plan import Plan, make_plan
 from ffmpeg_worker.prepare import prepare
 from ffmpeg_worker.start import start
-from ffmpeg_worker.watch import exited
+from ffmpeg_worker.watch import watch
 
 RESULT = Path("/var/lib/ffmpeg-worker/bench.json")
 
@@ -34,23 +35,21 @@ def station() -> Station:
 
 
 async def run(job_id: str, job: Job, at: Station) -> Plan:
-    """All of an attempt up to ffmpeg's end, but no ffprobe: peers verify no output either."""
+    """All of an attempt until nothing of it runs, but no ffprobe: peers verify no output."""
     claim = Claim(job_id, 1, "t" * 24, 600.0, job)
     plan = replace(make_plan(claim, at.config), probe=None)
     jobdir.record(plan)
     await asyncio.to_thread(prepare, plan, at.config, threading.Event())
     running = await start(plan, at.placement)
-    assert running.pidfd is not None
-    await exited(running.pidfd)
+    await watch(running, Lease(boot_seconds() + claim.lease_seconds), at.placement)
     return plan
 
 
-async def forget(plan: Plan, at: Station) -> None:
+async def forget(plan: Plan) -> None:
     """Leave nothing behind."""
-    await at.placement.stop(plan.claim.job_id)
     if plan.staged:
         Path(plan.staged).unlink(missing_ok=True)
-    jobdir.remove(Path(plan.directory))
+    await asyncio.to_thread(jobdir.remove, Path(plan.directory))
 
 
 def facts(plan: Plan) -> dict[str, Any]:

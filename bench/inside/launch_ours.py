@@ -34,7 +34,7 @@ async def launch(number: int, at: Station) -> tuple[float, tuple[str, ...]]:
     decided = time.time_ns()
     plan = await run(job_id(number), JOB, at)
     began = int((Path(plan.directory) / "work" / "began").read_text())
-    await forget(plan, at)
+    await forget(plan)
     return (began - decided) / 1e6, plan.run
 
 

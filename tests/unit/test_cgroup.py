@@ -9,7 +9,7 @@ import pytest
 
 from ffmpeg_worker.authority import lives_in
 from ffmpeg_worker.capacity import Caps
-from ffmpeg_worker.cgroup import caps, cgroup_in
+from ffmpeg_worker.cgroup import caps, cgroup_in, is_empty
 
 
 @pytest.mark.parametrize(
@@ -71,3 +71,13 @@ def test_where_a_process_is(text: str, place: str | None) -> None:
 )
 def test_whose_cgroup_it_is(text: str, home: bool) -> None:
     assert lives_in(text, UNIT) is home
+
+
+def test_what_runs_in_a_cgroup(tmp_path: Path) -> None:
+    scope = tmp_path / "x.scope"
+    assert is_empty(scope)
+    scope.mkdir()
+    assert not is_empty(scope)  # version 1 does not tell
+    for populated in (1, 0):
+        (scope / "cgroup.events").write_text(f"populated {populated}\nfrozen 0\n")
+        assert is_empty(scope) is not bool(populated)

@@ -100,6 +100,55 @@ def test_only_stop_jobs_ends_jobs_where_no_worker_runs(
     assert ended(plan, asked(by)).stop_asked_by == counts
 
 
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        ({"exit_status": 1}, Reason.INPUT_ERROR),
+        ({"exit_status": 255, "terminated": True}, Reason.TIMEOUT),
+    ],
+)
+def test_only_who_was_stopped_at_the_end_of_his_time_was_late(
+    tmp_path: Path, end: dict[str, Any], reason: Reason
+) -> None:
+    plan = recorded(tmp_path, "true")
+    (Path(plan.directory) / "log").write_text(BAD)
+    last_words(plan, **end, wall_seconds=plan.held.timeout_seconds - 0.5)
+    assert conclude(ended(plan, asked(None))).reason is reason
+
+
+class Counting(Unmanaged):
+    """How often it was told to stop a job."""
+
+    stops = 0
+
+    async def stop(self, job_id: str) -> None:
+        self.stops += 1
+
+
+@pytest.mark.parametrize(
+    ("end", "populated", "stops"),
+    [
+        ({"exit_status": 0}, "0", 0),
+        ({"exit_status": 0}, "1", 1),
+        ({"exit_status": 1}, "0", 1),
+        ({"exit_status": 0, "terminated": True}, "0", 1),
+        ({"exit_status": 0, "counters": {"memory.events": "oom_kill 1\n"}}, "0", 1),
+    ],
+)
+def test_a_scope_that_ended_well_and_is_empty_is_not_stopped(
+    tmp_path: Path, end: dict[str, Any], populated: str, stops: int
+) -> None:
+    plan = recorded(tmp_path / "jobs", "true")
+    last_words(plan, **end)
+    (Path(plan.directory) / "released").touch()
+    scope = tmp_path / plan.unit
+    scope.mkdir()
+    (scope / "cgroup.events").write_text(f"populated {populated}\nfrozen 0\n")
+    placement = Counting(Path(plan.directory).parent)
+    asyncio.run(watch(Running(plan, None, scope=scope), asked(None), placement))
+    assert placement.stops == stops
+
+
 def test_a_holder_that_never_began_leaves_nothing_to_count(tmp_path: Path) -> None:
     plan = recorded(tmp_path, "true")
     placement = Unmanaged(Path(plan.directory).parent)

@@ -41,7 +41,7 @@ from ffmpeg_worker.publish import deliver, verified
 from ffmpeg_worker.report import give_back, report
 from ffmpeg_worker.results import Results
 from ffmpeg_worker.start import clear_away, start
-from ffmpeg_worker.steer import restore, steer
+from ffmpeg_worker.steer import restore, scope_of, steer
 from ffmpeg_worker.watch import Running, watch
 
 log = structlog.get_logger()
@@ -84,8 +84,8 @@ async def resume(plan: Plan, lease: Lease, station: Station) -> None:
         _leave_place(lease, station)
         await settle(plan, outcome, station)
     elif jobdir.was_released(plan):
-        enforced = await restore(plan, station.placement)
-        running = Running(plan, jobdir.holder_pidfd(plan), enforced)
+        enforced, scope = await restore(plan, station.placement), scope_of(plan)
+        running = Running(plan, jobdir.holder_pidfd(plan), enforced, scope)
         await finish(running, lease, station)
     else:
         _leave_place(lease, station)

@@ -42,6 +42,14 @@ def read_back(cgroup: Path, names: list[str]) -> dict[str, str | None]:
     return found
 
 
+def is_empty(cgroup: Path) -> bool:
+    """Whether nothing runs in it or below; not told by version 1, as long as it is there."""
+    try:
+        return "populated 0" in (cgroup / "cgroup.events").read_text(encoding="ascii")
+    except OSError:
+        return not cgroup.exists()
+
+
 def offered_controllers(directory: Path = CGROUPS) -> tuple[str, ...]:
     """The controllers that limits need, as far as this cgroup offers them to those below it."""
     try:

@@ -25,7 +25,7 @@ from dbus_next.message import Message
 from ffmpeg_jobs.daemon import set_up_logging
 from ffmpeg_jobs.settings import EX_CONFIG, TEXT, ConfigError, Setting, example, load, whole
 from ffmpeg_worker.authority import Authority, Refusal
-from ffmpeg_worker.limits import UNIT_PATTERN, job_id_of, properties_of, unit_name
+from ffmpeg_worker.limits import properties_of, unit_name
 from ffmpeg_worker.pidfd import has_ended
 from ffmpeg_worker.scopes import (
     SCOPE_PROPERTIES,
@@ -39,7 +39,7 @@ PATH: Final = "/org/ffmpeg_worker/Launcher1"
 ERROR: Final = "org.ffmpeg_worker.Error."
 SLICE: Final = "ffmpeg.slice"
 CONFIG_FILE: Final = Path("/etc/ffmpeg-worker/launcher.toml")
-#: Without scopes to hold references to, the launcher ends after this long; D-Bus starts it again.
+#: The launcher ends when it was not called for this long; D-Bus starts it again.
 IDLE_SECONDS: Final = 60.0
 
 SETTINGS: Final = (
@@ -96,13 +96,12 @@ class Method:
 
 
 class Launcher:
-    """The interface's state: systemd, the caps, and the scopes we hold references to."""
+    """The interface's state: systemd, and the caps."""
 
     def __init__(self, scopes: Scopes, caps: Caps) -> None:
         self.scopes = scopes
         self.caps = caps
         self.authority = Authority(scopes, caps.worker_uid, caps.worker_unit)
-        self.referenced: set[str] = set()
         self.busy = 0
         self.last_use = asyncio.get_running_loop().time()
 
@@ -120,7 +119,6 @@ class Launcher:
         # gives it back while there is still a network.
         properties.append(("After", "as", [self.caps.worker_unit]))
         await self.scopes.start(unit, pid, pidfd, properties)
-        self.referenced.add(unit)
         # A process that died in between leaves a scope that never ends (no process, no event).
         if has_ended(pidfd):
             await self._end(unit)
@@ -146,7 +144,6 @@ class Launcher:
     async def _end(self, unit: str) -> None:
         await self.scopes.stop(unit)
         await self.scopes.forget(unit)
-        self.referenced.discard(unit)
 
     def _properties(self, limits: Mapping[str, int], *, live: bool) -> list[tuple[str, str, Any]]:
         for name, value in limits.items():
@@ -235,14 +232,14 @@ def _serve(launcher: Launcher) -> None:
 
 
 async def _idle(launcher: Launcher, stop: asyncio.Event) -> None:
-    """Return when told to stop, or when there is nothing to hold a reference to."""
+    """Return when told to stop, or when nobody calls."""
     loop = asyncio.get_running_loop()
     while not stop.is_set():
         try:
             await asyncio.wait_for(stop.wait(), IDLE_SECONDS / 4)
         except TimeoutError:
             idle = loop.time() - launcher.last_use > IDLE_SECONDS
-            if idle and not launcher.busy and not launcher.referenced:
+            if idle and not launcher.busy:
                 return
 
 
@@ -253,7 +250,6 @@ async def run(caps: Caps) -> int:
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     scopes = await Scopes.connect(BusType.SYSTEM)
     launcher = Launcher(scopes, caps)
-    launcher.referenced |= {u for u in await scopes.names(UNIT_PATTERN) if job_id_of(u)}
     _serve(launcher)
     if await scopes.bus.request_name(NAME) is not RequestNameReply.PRIMARY_OWNER:
         log.error("name_taken", name=NAME)

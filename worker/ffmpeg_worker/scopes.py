@@ -1,7 +1,7 @@
 """systemd's manager over D-Bus, as far as scopes need it. Low-level messages, no proxies.
 
-Interface: org.freedesktop.systemd1(5). One connection, one Subscribe; the end of a systemd
-job or of a unit is awaited by its signal.
+Interface: org.freedesktop.systemd1(5). The end of a systemd job or of a unit is awaited by its
+signal.
 """
 
 from __future__ import annotations
@@ -44,10 +44,9 @@ STOP_TIMEOUT_USEC: Final = 3_000_000
 #: systemd's word is the same for both, a SIGKILL after TimeoutStopUSec.
 TIMEOUT: Final = "timeout"
 DISOBEYED: Final = "disobeyed"
-#: What every scope of ours has beside its limits. AddRef keeps its Result readable after the
-#: end; IOAccounting makes io.stat count.
+#: What every scope of ours has beside its limits; IOAccounting makes io.stat count. No reference
+#: (AddRef): what ended well is forgotten by itself, and what failed waits for ResetFailedUnit.
 SCOPE_PROPERTIES: Final[tuple[tuple[str, str, Any], ...]] = (
-    ("AddRef", "b", True),
     ("CPUAccounting", "b", True),
     ("MemoryAccounting", "b", True),
     ("TasksAccounting", "b", True),
@@ -149,15 +148,14 @@ class Scopes:
         return scopes
 
     async def subscribe(self) -> None:
-        """Have the manager send signals, and listen to those of its jobs.
+        """Listen to the ends of the manager's jobs, which it sends to whoever asked for one.
 
-        Not to those of units: each scope sends a dozen, whose parsing was half of what a
-        launch cost us. Who waits for one listens to that one.
+        Not to units: each scope sends a dozen signals, which would be half of what a launch costs.
+        Who waits for one has them sent (Subscribe), and listens to that one.
         """
         self.bus.add_message_handler(self._on_signal)
         rule = f"type='signal',sender='{SYSTEMD}',interface='{MANAGER}',member='JobRemoved'"
         await ask_bus(self.bus, "AddMatch", rule)
-        await self._manager("Subscribe")
         version = str(await self._property(MANAGER_PATH, MANAGER, "Version"))
         digits = re.match(r"\d+", version)
         self.takes_pidfds = digits is not None and int(digits[0]) >= PIDFDS_SINCE
@@ -206,12 +204,9 @@ class Scopes:
                 raise ScopeError(f"systemd cannot stop {unit}: {error}") from None
 
     async def forget(self, unit: str) -> None:
-        """Drop what systemd remembers of a unit that is over: failed state and our reference."""
-        for member in ("ResetFailedUnit", "UnrefUnit"):
-            try:
-                await self._manager(member, "s", [unit])
-            except CallRefused:
-                continue  # not failed, not referenced by us, or not there: nothing to drop
+        """Drop what systemd remembers of a unit that is over and failed."""
+        with suppress(CallRefused):  # it is not there: nothing to drop
+            await self._manager("ResetFailedUnit", "s", [unit])
 
     async def set_properties(self, unit: str, properties: Sequence[tuple[str, str, Any]]) -> None:
         """Change a running unit's properties until it ends. Raises ScopeError."""
@@ -267,9 +262,10 @@ class Scopes:
             f"arg0='{unit}'",
         )
         self._unit_waiters[path] = changed
-        for rule in rules:
-            await ask_bus(self.bus, "AddMatch", rule)
         try:
+            await self._hear_units("Subscribe")
+            for rule in rules:
+                await ask_bus(self.bus, "AddMatch", rule)
             while not (end := await self.end_of(unit)).over:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(changed.wait(), RECHECK_SECONDS)
@@ -280,6 +276,12 @@ class Scopes:
             with suppress(ScopeError):  # with the bus, the matches are gone too
                 for rule in rules:
                     await ask_bus(self.bus, "RemoveMatch", rule)
+                if not self._unit_waiters:
+                    await self._hear_units("Unsubscribe")
+
+    async def _hear_units(self, member: str) -> None:
+        with suppress(CallRefused):  # it is so already
+            await self._manager(member)
 
     async def _plain(self, member: str, signature: str, body: list[Any]) -> None:
         try:

@@ -62,7 +62,8 @@ async def _start(plan: Plan, placement: Placement, program: Path) -> Running:
         raise AttemptError(Reason.WORKER_LOST, words) from None
     try:
         await _place(plan, held, placement)
-        enforced = verify(plan, held.pid, confined=placement.confines)
+        scope = cgroup_of(held.pid) if placement.confines else None
+        enforced = verify(plan, scope, confined=placement.confines)
         os.write(held.gate, opening(plan))
     except (ScopeError, AttemptError, OSError) as error:
         died = has_ended(held.pidfd)
@@ -72,7 +73,7 @@ async def _start(plan: Plan, placement: Placement, program: Path) -> Running:
         raise _trouble(error, died=died) from None
     os.close(held.gate)
     log.info("started", job=plan.claim.job_id, attempt=plan.claim.attempt, unit=plan.unit)
-    return Running(plan, held.pidfd, enforced)
+    return Running(plan, held.pidfd, enforced, scope)
 
 
 def _trouble(error: Exception, *, died: bool) -> AttemptError:
@@ -125,12 +126,11 @@ def hold(plan: Plan, program: Path) -> Held:
         os.close(reading)
 
 
-def verify(plan: Plan, pid: int, *, confined: bool) -> bool:
+def verify(plan: Plan, cgroup: Path | None, *, confined: bool) -> bool:
     """Read the limits back from the kernel: on a machine without the controllers systemd
     reports success and holds nothing. Raises AttemptError where enforcement is required."""
     missing = list(expected_files(plan.held))
     if confined:
-        cgroup = cgroup_of(pid)
         if cgroup is None or cgroup.name != plan.unit:
             where = "gone" if cgroup is None else f"in {cgroup}"
             raise AttemptError(

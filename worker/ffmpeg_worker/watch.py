@@ -14,8 +14,10 @@ import structlog
 
 from ffmpeg_jobs.model import Claim, Report
 from ffmpeg_worker import jobdir
+from ffmpeg_worker.cgroup import is_empty
 from ffmpeg_worker.command import expected_seconds
 from ffmpeg_worker.control import STOP_JOBS
+from ffmpeg_worker.jobdir import HolderFacts
 from ffmpeg_worker.lease import LOOK_SECONDS, Lease
 from ffmpeg_worker.outcome import Facts, ended_by_itself
 from ffmpeg_worker.placement import Placement
@@ -45,6 +47,7 @@ class Running:
     plan: Plan
     pidfd: int | None  #: None: the holder had ended when we came
     enforced: bool = True
+    scope: Path | None = None  #: its cgroup; None: it has none, or had ended when we came
 
 
 async def watch(running: Running, lease: Lease, placement: Placement) -> Facts:
@@ -63,8 +66,15 @@ async def watch(running: Running, lease: Lease, placement: Placement) -> Facts:
     well = holder is not None and holder.exit_status == 0
     result = "" if well else await _scope_result(plan, placement)
     facts = _facts(running, result, stopped_by)
-    await _stop(placement, job_id)
+    if not (well and _left_nothing(facts, running.scope)):
+        await _stop(placement, job_id)
     return facts
+
+
+def _left_nothing(facts: Facts, scope: Path | None) -> bool:
+    """Whether nothing of a scope runs any more, and nothing failed that systemd would remember."""
+    failed = facts.terminated or facts.oom_kills > 0
+    return not failed and scope is not None and is_empty(scope)
 
 
 async def _scope_result(plan: Plan, placement: Placement) -> str:
@@ -173,8 +183,8 @@ def _facts(running: Running, scope_result: str, stopped_by: str | None) -> Facts
         oom_kills=events.get("oom_kill", 0),
         met_its_limit=events.get("oom", 1) > 0,
         timed_out=stopped_by == "timeout"
-        # What systemd would say is lost: the clock decides.
-        or (not scope_result and (wall_seconds or 0) + LATE_SECONDS >= plan.held.timeout_seconds),
+        # systemd's word is lost, or it remembers nothing: who stopped it late was its clock.
+        or (not scope_result and _stopped_late(plan, holder)),
         stop_asked_by=stopped_by,
         stderr_tail=tuple(jobdir.tail(plan, "log").splitlines()),
         usage=usage_from_counters(counters, wall_seconds),
@@ -184,6 +194,13 @@ def _facts(running: Running, scope_result: str, stopped_by: str | None) -> Facts
         timeout_sec=plan.held.timeout_seconds,
     )
     return replace(facts, stop_asked_by=None) if ended_by_itself(facts) else facts
+
+
+def _stopped_late(plan: Plan, holder: HolderFacts | None) -> bool:
+    """Whether the whole scope was stopped when the time of its job was over."""
+    if holder is None or not holder.terminated:
+        return False
+    return holder.wall_seconds + LATE_SECONDS >= plan.held.timeout_seconds
 
 
 def _free_percent(folder: Path) -> float | None:
