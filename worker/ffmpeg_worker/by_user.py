@@ -82,6 +82,7 @@ class ByUser:
 
 async def _connect() -> Scopes:
     scopes = await Scopes.connect(BusType.SESSION, f"unix:path={user_bus(os.getuid())}")
+    await scopes.subscribe()
     # PID 1, which moves the process for the manager, is asked for a pid in every version. It
     # cannot be another's: the holder is our child, and its end is ours to collect.
     scopes.takes_pidfds = False

@@ -249,6 +249,7 @@ async def run(caps: Caps) -> int:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     scopes = await Scopes.connect(BusType.SYSTEM)
+    await scopes.subscribe()
     launcher = Launcher(scopes, caps)
     _serve(launcher)
     if await scopes.bus.request_name(NAME) is not RequestNameReply.PRIMARY_OWNER:

@@ -125,8 +125,9 @@ class Scopes:
     """Scopes of one manager: the system's, or a user's."""
 
     def __init__(self, bus: MessageBus) -> None:
-        """``bus`` is connected; call ``subscribe`` before anything else."""
+        """``bus`` is connected; call ``subscribe`` before a scope is started or stopped."""
         self.bus = bus
+        self.bus.add_message_handler(self._on_signal)
         self.takes_pidfds = False
         self._jobs: dict[str, str] = {}  #: results that came before anyone waited
         self._job_waiters: dict[str, asyncio.Future[str]] = {}
@@ -134,18 +135,16 @@ class Scopes:
 
     @classmethod
     async def connect(cls, bus_type: BusType, address: str | None = None) -> Scopes:
-        """Connect to the bus, at ``address`` where it is not the usual one, and subscribe.
+        """Connect to the bus, at ``address`` where it is not the usual one.
 
-        Raises OSError, AuthError or ScopeError.
+        Raises OSError or AuthError.
         """
         if address is None:
             bus = MessageBus(bus_type=bus_type, negotiate_unix_fd=True)
         else:
             bus = MessageBus(address, bus_type, negotiate_unix_fd=True)
         await bus.connect()
-        scopes = cls(bus)
-        await scopes.subscribe()
-        return scopes
+        return cls(bus)
 
     async def subscribe(self) -> None:
         """Listen to the ends of the manager's jobs, which it sends to whoever asked for one.
@@ -153,7 +152,6 @@ class Scopes:
         Not to units: each scope sends a dozen signals, which would be half of what a launch costs.
         Who waits for one has them sent (Subscribe), and listens to that one.
         """
-        self.bus.add_message_handler(self._on_signal)
         rule = f"type='signal',sender='{SYSTEMD}',interface='{MANAGER}',member='JobRemoved'"
         await ask_bus(self.bus, "AddMatch", rule)
         version = str(await self._property(MANAGER_PATH, MANAGER, "Version"))
