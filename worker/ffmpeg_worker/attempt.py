@@ -36,7 +36,7 @@ from ffmpeg_worker.outcome import (
 )
 from ffmpeg_worker.placement import Placement
 from ffmpeg_worker.plan import Plan, make_plan
-from ffmpeg_worker.prepare import prepare
+from ffmpeg_worker.prepare import not_written, prepare
 from ffmpeg_worker.publish import deliver, verified
 from ffmpeg_worker.report import give_back, report
 from ffmpeg_worker.results import Results
@@ -99,9 +99,7 @@ def accept(claim: Claim, config: Config, disk_part_mb: int) -> Plan:
     try:
         jobdir.record(plan)
     except OSError as error:
-        raise AttemptError(
-            Reason.DISK_FULL, f"cannot write the job directory {plan.directory}: {error.strerror}"
-        ) from None
+        raise not_written(plan.directory, error) from None
     return plan
 
 

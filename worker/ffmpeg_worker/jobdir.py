@@ -52,12 +52,19 @@ class HolderFacts:
 
 
 def record(plan: Plan) -> None:
-    """Write the plan down, durably. Raises OSError."""
+    """Write the plan down, for the next worker. Raises OSError."""
     directory = Path(plan.directory)
     directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.mkdir(mode=0o700)
     (directory / "work").mkdir(mode=0o700)
-    _write(directory, "plan.json", to_json(plan))
+    _write(directory, "plan.json", to_json(plan), durable=False)
+
+
+def bring_to_disk(plan: Plan) -> None:
+    """Have the plan outlive a loss of power. Takes as long as the disk does; raises OSError."""
+    directory = Path(plan.directory)
+    sync(directory / "plan.json")
+    sync(directory)
 
 
 def recorded(jobs_directory: Path) -> list[Plan]:
@@ -276,7 +283,7 @@ def _write(directory: Path, name: str, content: object, *, durable: bool = True)
     """A file that is there whole or not at all; ``durable``: on disk when this returns."""
     temporary = directory / f".{name}.new"
     with temporary.open("w", encoding="utf-8") as file:
-        json.dump(content, file)
+        file.write(json.dumps(content))
         file.flush()
         if durable:
             os.fsync(file.fileno())
@@ -285,10 +292,10 @@ def _write(directory: Path, name: str, content: object, *, durable: bool = True)
         sync(directory)
 
 
-def sync(directory: Path) -> None:
-    """Bring the names in it to the disk (fsync(2)). Raises OSError."""
-    folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+def sync(path: Path) -> None:
+    """Bring a file, or the names in a folder, to the disk (fsync(2)). Raises OSError."""
+    opened = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(opened)
     finally:
-        os.close(folder)
+        os.close(opened)

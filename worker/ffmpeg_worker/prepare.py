@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ffmpeg_jobs.model import Reason
+from ffmpeg_worker import jobdir
 from ffmpeg_worker.config import Config
 from ffmpeg_worker.outcome import AttemptError
 from ffmpeg_worker.plan import Plan
@@ -17,11 +18,15 @@ from ffmpeg_worker.transfer import fetch
 
 
 def prepare(plan: Plan, config: Config, stop: threading.Event, others: Sequence[Plan] = ()) -> None:
-    """Reserve the disk beside ``others``, stage the output, fetch the input; ``stop`` breaks a
-    fetch off.
+    """Bring the plan to the disk, reserve room there beside ``others``, stage the output, fetch
+    the input; ``stop`` breaks a fetch off.
 
     Raises AttemptError. Runs in a thread; a repeat starts over.
     """
+    try:
+        jobdir.bring_to_disk(plan)
+    except OSError as error:
+        raise not_written(plan.directory, error) from None
     check_room(Path(plan.directory), plan, others)
     _stage(plan, config.output_roots, others)
     if plan.fetch_from:
@@ -34,6 +39,12 @@ def prepare(plan: Plan, config: Config, stop: threading.Event, others: Sequence[
         )
     elif plan.source:
         _check_readable(plan.source, config.input_roots)
+
+
+def not_written(directory: str, error: OSError) -> AttemptError:
+    """What it is if the job's directory cannot be written."""
+    words = f"cannot write the job directory {directory}: {error.strerror}"
+    return AttemptError(Reason.DISK_FULL, words)
 
 
 def _stage(plan: Plan, roots: Sequence[Path], others: Sequence[Plan]) -> None:
