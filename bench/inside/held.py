@@ -12,6 +12,7 @@ from ffmpeg_jobs.model import Claim, Job
 from ffmpeg_worker import jobdir
 from ffmpeg_worker.by_system import BySystem
 from ffmpeg_worker.config import CONFIG_FILE, Config, read_config
+from ffmpeg_worker.hold import Nursery
 from ffmpeg_worker.lease import Lease, boot_seconds
 from ffmpeg_worker.plan import Plan, make_plan
 from ffmpeg_worker.prepare import prepare
@@ -27,11 +28,12 @@ class Station:
 
     config: Config
     placement: BySystem
+    nursery: Nursery
 
 
 def station() -> Station:
     """As the installed worker would start."""
-    return Station(read_config(CONFIG_FILE, {}, os.environ), BySystem())
+    return Station(read_config(CONFIG_FILE, {}, os.environ), BySystem(), Nursery())
 
 
 async def run(job_id: str, job: Job, at: Station) -> Plan:
@@ -40,7 +42,7 @@ async def run(job_id: str, job: Job, at: Station) -> Plan:
     plan = replace(make_plan(claim, at.config), probe=None)
     jobdir.record(plan)
     await asyncio.to_thread(prepare, plan, at.config, threading.Event())
-    running = await start(plan, at.placement)
+    running = await start(plan, at.placement, at.nursery)
     await watch(running, Lease(boot_seconds() + claim.lease_seconds), at.placement)
     return plan
 

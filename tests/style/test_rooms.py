@@ -83,6 +83,12 @@ def test_the_holder_stands_alone() -> None:
     assert b"No such file or directory: '/nonexistent/" in done.stderr
 
 
+def test_the_nursery_stands_alone() -> None:
+    nursery = OURS["ffmpeg_worker.nursery"]
+    foreign = {i.partition(".")[0] for i in nursery.imports()} - set(sys.stdlib_module_names)
+    assert foreign == set()
+
+
 def test_the_launcher_knows_little_of_us() -> None:
     seen: set[str] = set()
     todo = {"ffmpeg_worker.launcher"}

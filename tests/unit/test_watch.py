@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,10 @@ import pytest
 
 from ffmpeg_jobs.model import Reason
 from ffmpeg_worker import jobdir, start, unmanaged
+from ffmpeg_worker.hold import Nursery
 from ffmpeg_worker.lease import MARGIN_SECONDS, Lease, boot_seconds
-from ffmpeg_worker.limits import HeldLimits
 from ffmpeg_worker.outcome import Facts, conclude
-from ffmpeg_worker.pidfd import has_ended
 from ffmpeg_worker.plan import Plan
-from ffmpeg_worker.scopes import ScopeError
 from ffmpeg_worker.unmanaged import Unmanaged
 from ffmpeg_worker.watch import Running, watch
 from tests.unit.test_jobdir import write
@@ -158,7 +155,9 @@ def test_a_holder_that_never_began_leaves_nothing_to_count(tmp_path: Path) -> No
 
 async def begun(plan: Plan, lease: Lease) -> tuple[asyncio.Future[Facts], Unmanaged]:
     placement = Unmanaged(Path(plan.directory).parent)
-    running = await start.start(plan, placement)
+    nursery = Nursery()
+    running = await start.start(plan, placement, nursery)
+    nursery.close()  # its holders go on
     while not jobdir.was_released(plan):
         await asyncio.sleep(0.01)
     return asyncio.ensure_future(watch(running, lease, placement)), placement
@@ -198,38 +197,6 @@ def test_the_next_worker_knows_how_long_a_stream_is_ours(tmp_path: Path) -> None
     stream = recorded(tmp_path, "sleep", "60", stream=True)
     asyncio.run(story(stream))
     assert jobdir.kept_lease(recorded(tmp_path / "other", "true")) == 0.0
-
-
-class Late(Unmanaged):
-    """Answers only when the holder waits at its gate, or is dead."""
-
-    async def place(self, job_id: str, pidfd: int, held: HeldLimits) -> None:
-        while not any(self._jobs_directory.glob("*/holder.json")):
-            if has_ended(pidfd):
-                raise ScopeError("its process has ended")
-            await asyncio.sleep(0.01)
-        await super().place(job_id, pidfd, held)
-
-
-@pytest.mark.parametrize("make", [Unmanaged, Late])
-def test_a_compiled_holder_that_python_cannot_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], Unmanaged]
-) -> None:
-    """An upgrade is putting another in its place."""
-    broken = tmp_path / "holder.pyc"
-    broken.write_bytes(b"half of it")
-    monkeypatch.setattr(start, "COMPILED", broken)
-    plan = recorded(tmp_path, "true")
-    placement = make(Path(plan.directory).parent)
-
-    async def story() -> Facts:
-        return await watch(await start.start(plan, placement), asked(None), placement)
-
-    facts = asyncio.run(story())
-    # Noticed in time, it is started from its source; too late, it is nobody's fault.
-    started, lost = (0, None), (None, "unstarted")
-    found = (facts.exit_status, facts.stop_asked_by)
-    assert found == started or (make is Unmanaged and found == lost)
 
 
 def test_a_holder_that_stands_still_ends_too(

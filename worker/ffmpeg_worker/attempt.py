@@ -24,6 +24,7 @@ from ffmpeg_jobs.model import Claim, Media, Outcome, Reason, State
 from ffmpeg_worker import jobdir
 from ffmpeg_worker.config import Config
 from ffmpeg_worker.drain import Drains
+from ffmpeg_worker.hold import Nursery
 from ffmpeg_worker.lease import Lease
 from ffmpeg_worker.limits import CONTROLLERS
 from ffmpeg_worker.outcome import (
@@ -57,6 +58,7 @@ class Station:
     results: Results
     drains: Drains
     concluded: Callable[[Claim, Outcome], None]  #: told of every outcome, for the metrics
+    nursery: Nursery = field(default_factory=Nursery)
     plans: dict[str, Plan] = field(default_factory=dict)  #: by job directory, oldest first
 
     @property
@@ -69,7 +71,7 @@ async def run(plan: Plan, lease: Lease, station: Station) -> None:
     """First door: from a recorded plan to its reported outcome."""
     try:
         await _prepare(plan, lease, station)
-        running = await start(plan, station.placement)
+        running = await start(plan, station.placement, station.nursery)
     except AttemptError as error:
         outcome = outcome_of_error(error, enforced=station.enforces)
         await end(plan, outcome, error.stopped_by, lease, station)

@@ -11,8 +11,9 @@ and so read under the same limits), and at the end ``facts.json``. Before that, 
 to the disk: what is called finished outlives a loss of power, and what was written counts as
 the job's.
 
-Every launch waits for our start, and every job pays for our memory. So there is little to
-import: ``signal`` and ``json`` would each take as long as the start of Python itself.
+Every launch waits for our start, and every job pays for our memory. So it is mostly forked
+(``nursery.py``), and there is little to import: ``signal`` and ``json`` would each take as long as
+the start of Python itself.
 """
 
 from __future__ import annotations
@@ -43,9 +44,8 @@ COUNTERS = ("cpu.stat", "memory.peak", "memory.events", "io.stat")
 SIGNALS = ("SIGILL", "SIGABRT", "SIGBUS", "SIGFPE", "SIGKILL", "SIGSEGV")
 
 
-def main() -> int:
+def main(directory: str, *outputs: str) -> int:
     """Wait, run, and write down how it ended. Exit status: 0, also if never released."""
-    directory, *outputs = sys.argv[1:]
     identity = {"pid": str(posix.getpid()), "start_ticks": str(start_ticks())}
     write(directory, "holder.json", as_object(identity))
     told = command(read_all(0))
@@ -357,4 +357,4 @@ def unwritten(directory: str, name: str) -> str:
 
 
 if __name__ == "__main__":
-    posix._exit(main())  # all is closed; taking Python down would take milliseconds
+    posix._exit(main(*sys.argv[1:]))  # all is closed; taking Python down would take milliseconds
