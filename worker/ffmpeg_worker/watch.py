@@ -65,7 +65,8 @@ async def watch(running: Running, lease: Lease, placement: Placement) -> Facts:
     # What ended well needs no systemd to say how.
     well = holder is not None and holder.exit_status == 0
     result = "" if well else await _scope_result(plan, placement)
-    facts = _facts(running, result, stopped_by)
+    holder = holder or jobdir.holder_facts(plan)  # who asked of the scope may have waited
+    facts = _facts(running, holder, result, stopped_by)
     if not (well and _left_nothing(facts, running.scope)):
         await _stop(placement, job_id)
     return facts
@@ -169,10 +170,11 @@ async def _stop(placement: Placement, job_id: str) -> None:
         log.warning("stop_failed", job=job_id, reason=str(error))
 
 
-def _facts(running: Running, scope_result: str, stopped_by: str | None) -> Facts:
+def _facts(
+    running: Running, holder: HolderFacts | None, scope_result: str, stopped_by: str | None
+) -> Facts:
     """``stopped_by``: who wanted its end, if it had not come before."""
     plan = running.plan
-    holder = jobdir.holder_facts(plan)
     counters = holder.counters if holder else {}
     wall_seconds = holder.wall_seconds if holder else None
     events = memory_events(counters.get("memory.events", ""))
