@@ -30,7 +30,8 @@ def main() -> None:
         for _ in range(JOBS):
             submit = "ffmpeg-jobs submit --scenario preview --duration 600 --timeout 900"
             machine.run(f"{submit} --memory 256 --disk 100", check=True)
-        running = f"test $(pgrep -fc [h]older\\.) -eq {JOBS}"
+        # Each holder, and no nursery any more: it ends half a minute after the last was forked.
+        running = f"test $(pgrep -fc [n]ursery\\.) -eq {JOBS}"
         machine.wait_until(running, timeout=120)
         machine.run("sleep 5", check=True)
         busy = _look(machine, program)

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 KINDS = {
-    "holder": "holder.",
+    "holder": "nursery.",  # of which they are forks
     "launcher": "ffmpeg_worker.launcher",
     "worker": "/usr/bin/ffmpeg-worker",
     "bwrap": "bwrap",

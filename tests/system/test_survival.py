@@ -135,7 +135,7 @@ def test_a_worker_that_dies_at_a_call_of_its_publishing_loses_nothing(
     ],
 )
 def test_the_death_of_what_we_lean_on_disturbs_no_job(container: Farm, blow: str) -> None:
-    # The launcher runs only while there is something to hold.
+    # The launcher runs only for a minute after it was called.
     long = container.submit("--scenario", "preview", "--duration", "3600", "--timeout", "3600")
     pid = container.started(long)
     container.run(blow)
