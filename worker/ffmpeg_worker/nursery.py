@@ -59,10 +59,11 @@ def sibling_fork() -> Callable[[], int]:
     """
     import ctypes
 
-    libc, number = ctypes.PyDLL(None, use_errno=True), SYS_CLONE[posix.uname().machine]
+    syscall, number = ctypes.PyDLL(None, use_errno=True).syscall, SYS_CLONE[posix.uname().machine]
+    syscall.restype, syscall.argtypes = ctypes.c_long, [ctypes.c_long] * 6
 
     def fork() -> int:
-        pid = libc.syscall(number, CLONE_PARENT | signal.SIGCHLD, 0, 0, 0, 0)
+        pid = syscall(number, CLONE_PARENT | signal.SIGCHLD, 0, 0, 0, 0)
         return -ctypes.get_errno() if pid < 0 else int(pid)
 
     return fork
