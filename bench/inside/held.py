@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ffmpeg_jobs.daemon import set_up_logging
 from ffmpeg_jobs.model import Claim, Job
 from ffmpeg_worker import jobdir
 from ffmpeg_worker.by_system import BySystem
@@ -33,7 +34,9 @@ class Station:
 
 def station() -> Station:
     """As the installed worker would start."""
-    return Station(read_config(CONFIG_FILE, {}, os.environ), BySystem(), Nursery())
+    config = read_config(CONFIG_FILE, {}, os.environ)
+    set_up_logging(config.log_level)
+    return Station(config, BySystem(), Nursery())
 
 
 async def run(job_id: str, job: Job, at: Station) -> Plan:
