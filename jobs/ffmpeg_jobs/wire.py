@@ -23,21 +23,29 @@ def to_json(noun: object) -> Any:
     kind = type(noun)
     if kind in _PLAIN:
         return noun
-    if dataclasses.is_dataclass(noun):
-        values = ((name, getattr(noun, name)) for name in _fields(typing.cast(Any, kind)))
-        return {name: to_json(value) for name, value in values if value is not None}
+    names = _fields(typing.cast(Any, kind))
+    if names is not None:
+        values = [(name, getattr(noun, name)) for name in names]
+        return {
+            name: value if type(value) in _PLAIN else to_json(value)
+            for name, value in values
+            if value is not None
+        }
+    if isinstance(noun, (list, tuple)):
+        return [to_json(v) for v in noun]
     if isinstance(noun, Enum):
         return noun.value
     if isinstance(noun, Mapping):
         return {str(k): to_json(v) for k, v in noun.items()}
-    if isinstance(noun, (list, tuple)):
-        return [to_json(v) for v in noun]
     return noun
 
 
 @cache
-def _fields(cls: Any) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(cls))
+def _fields(kind: Any) -> tuple[str, ...] | None:
+    """The names of a dataclass's fields; None of what is none."""
+    if not dataclasses.is_dataclass(kind):
+        return None
+    return tuple(field.name for field in dataclasses.fields(kind))
 
 
 def from_json(cls: type[Noun], data: Mapping[str, Any]) -> Noun:

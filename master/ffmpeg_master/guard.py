@@ -24,6 +24,8 @@ class Guard:
 
     def wait_seconds(self, address: str) -> int:
         """How long the address has to wait before its next try; 0: it need not."""
+        if not self._paid_at:  # as mostly
+            return 0
         over = self._paid_at.get(house(address), 0.0) - self._clock()
         return max(0, ceil(over - (FAILURES_MOST - 1) * FAILURE_SECONDS))
 

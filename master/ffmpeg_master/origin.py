@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Final
+
+#: A farm's, so that each is taken apart once.
+_ADDRESSES_KEPT: Final = 10_000
 
 
 def origin(connected: str, forwarded_for: str | None, trusted_proxies: Sequence[str]) -> str:
@@ -23,6 +28,7 @@ def origin(connected: str, forwarded_for: str | None, trusted_proxies: Sequence[
     return address
 
 
+@lru_cache(_ADDRESSES_KEPT)
 def _plain(address: str) -> str:
     if not _is_address(address):
         return address

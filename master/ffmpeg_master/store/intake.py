@@ -112,8 +112,10 @@ def _accept(
         connection.execute(_LABEL, pairs)
     dependencies.block(connection, waiting)
     awaited = {other for others in waiting.values() for other in others}
-    new = (_NEW | row | {"awaited": row["id"] in awaited} for row in rows)
-    return [status_of(SimpleNamespace(**row)) for row in new]
+    return [
+        status_of(SimpleNamespace(**_NEW | row | {"awaited": row["id"] in awaited}), submission.job)
+        for row, submission in zip(rows, named, strict=True)
+    ]
 
 
 def _by_id(submission: Submission, batch: Sequence[str]) -> Submission:

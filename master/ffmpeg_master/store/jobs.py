@@ -25,6 +25,8 @@ BY_ID: Final = planned_once(select(jobs).where(jobs.c.id == bindparam("job_id"))
 _HOLD_BY_ID: Final = BY_ID.with_for_update()
 _DUE_AT: Final = select(jobs.c.not_before).where(jobs.c.id == bindparam("job_id"))
 _TENANT: Final = select(jobs.c.tenant).where(jobs.c.id == bindparam("job_id"))
+#: Made once: of other than its defaults, ``json.dumps`` makes a new one each time.
+_KEPT: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 #: What choosing a worker for a job needs to know.
 NEEDS: Final = (
     *(jobs.c.encoder, jobs.c.cpu_percent, jobs.c.memory_mb, jobs.c.disk_mb, jobs.c.worker_labels),
@@ -34,7 +36,7 @@ NEEDS: Final = (
 
 def dump(noun: object) -> str:
     """A noun as it is kept: equal nouns give equal texts."""
-    return json.dumps(to_json(noun), sort_keys=True, separators=(",", ":"))
+    return _KEPT.encode(to_json(noun))
 
 
 def timestamp(seconds: float) -> str:
@@ -98,14 +100,14 @@ def counts(store: Store) -> tuple[int, int]:
     return states[State.QUEUED.value], states[State.RUNNING.value] + states[State.PAUSED.value]
 
 
-def status_of(row: Any) -> JobStatus:
-    """The job of a row of the table."""
+def status_of(row: Any, job: Job | None = None) -> JobStatus:
+    """The job of a row of the table. ``job``: what it holds, if that is known."""
     outcome = from_json(Outcome, json.loads(row.outcome)) if row.outcome else None
     running = from_json(Usage, json.loads(row.usage)) if row.usage else None
     return JobStatus(
         id=row.id,
         state=State(row.state),
-        job=from_json(Job, json.loads(row.job)),
+        job=job or from_json(Job, json.loads(row.job)),
         created_at=timestamp(row.created_at),
         updated_at=timestamp(row.updated_at),
         attempt=row.attempt,
