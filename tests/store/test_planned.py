@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import bindparam, event, insert, select, text, update
+from sqlalchemy import bindparam, event, func, insert, select, text, update
 
 from ffmpeg_master.store.engine import Collision, Store
 from ffmpeg_master.store.plans import padded, planned_once
-from ffmpeg_master.store.tables import workers
+from ffmpeg_master.store.tables import attendance, workers
 
 NAMES = ("ada", "bob")  #: of the workers that every store here has
 FIND = planned_once(
@@ -63,7 +63,36 @@ def test_it_is_planned_once_for_all_parameters(store: Store) -> None:
             [],
         ]
     assert len(plans(store)) == before + 1
-    assert {word.partition(" (")[0].partition(" ffmpeg")[0] for word in words} == {"EXECUTE"}
+    assert {word.partition(" (")[0].partition(" ffmpeg")[0] for word in words} == {"BEGIN; EXECUTE"}
+
+
+def test_a_transaction_begins_with_its_first_statement(store: Store) -> None:
+    with told(store) as words:
+        with store.read() as connection:
+            connection.execute(text("SELECT 1"))
+            connection.execute(text("SELECT 2"))
+        with store.write(durable=False) as connection:
+            how = connection.execute(text("SHOW synchronous_commit")).scalar_one()
+        with store.write() as connection:
+            and_then = connection.execute(text("SHOW synchronous_commit")).scalar_one()
+    assert words == [
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1",
+        "SELECT 2",
+        "BEGIN; SET LOCAL synchronous_commit = off; SHOW synchronous_commit",
+        "BEGIN; SHOW synchronous_commit",
+    ]
+    assert (how, and_then) == ("off", "on")
+
+
+def test_many_rows_begin_no_transaction_each(store: Store) -> None:
+    with told(store) as words, pytest.raises(ZeroDivisionError), store.write() as connection:
+        rows = [{"id": number, "noted_at": 0.0} for number in range(5, 5000)]
+        connection.execute(insert(attendance), rows)
+        assert connection.execute(select(func.count()).select_from(attendance)).scalar_one() > 4000
+        raise ZeroDivisionError
+    assert not any(word.startswith("BEGIN") for word in words)
+    with store.read() as connection:
+        assert connection.execute(select(func.count()).select_from(attendance)).scalar_one() == 1
 
 
 def test_any_number_of_parameters_takes_few_plans(store: Store) -> None:

@@ -48,9 +48,9 @@ def steps(store: Store) -> list[str]:
         statement = told if context.compiled is None else context.statement
         if statement.startswith(("SELECT", "UPDATE", "DELETE")):
             asking = cursor.connection.cursor()
-            if column == 0:
-                asking.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off")
-            asking.execute(f"{words} {statement}", values)
+            # In one message, which is a transaction: ours may begin with what is about to run.
+            settings = "SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off; "
+            asking.execute(f"{settings if column == 0 else ''}{words} {statement}", values)
             found.extend(row[column] for row in asking.fetchall())
 
     event.listen(store._engine, "before_cursor_execute", explain)

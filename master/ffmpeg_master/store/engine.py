@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,14 +23,13 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
 from ffmpeg_jobs.problems import Unavailable
+from ffmpeg_master.store import sqlite
 from ffmpeg_master.store.plans import OUTDATED, keep_plans
-from ffmpeg_master.store.psycopg import wait_as_python_waits
+from ffmpeg_master.store.psycopg import begin_along, wait_as_python_waits
 
 #: SQLAlchemy's connection; 1.4 and 2.0 type its rows differently.
 Connection = Any
 
-#: How long SQLite waits for another process's write (`ffmpeg-master keys`), in ms.
-_BUSY_TIMEOUT_MS: Final = 5000
 #: Connections that a master opens to PostgreSQL, which allows 100 to all unless it is told more.
 _POOL_SIZE: Final = 10
 #: How long a request waits for one of them, in seconds.
@@ -77,12 +76,12 @@ class _Kind:
     """What one database wants otherwise than the other."""
 
     options: Mapping[str, Any]  #: of its engine
-    set_up: Callable[[Any, object], None]  #: a new connection
+    set_up: Callable[[Any, object], None]  #: a new connection, in which nothing begins by itself
+    tune: Callable[[Any], None]
+    begin_read: str  #: what begins a transaction
+    begin_write: str
+    begin_hasty: str  #: one that waits for no disk when it ends
     prepare: Callable[[], None] = lambda: None  #: its driver
-    tune: Callable[[Any], None] = lambda _engine: None
-    reads: Mapping[str, Any] = field(default_factory=dict)  #: options of a transaction
-    writes: Mapping[str, Any] = field(default_factory=dict)
-    begin: Callable[[Connection], None] | None = None
     lock_schema: tuple[str, ...] = ()  #: until the transaction ends
     hold: str | None = None  #: one name, likewise; None: who writes is alone
     shared: bool = False  #: several masters may write at once
@@ -115,8 +114,11 @@ class Store:
         self._open = threading.local()  #: the transaction that runs here: .connection, .now
         event.listen(self._engine, "connect", self._kind.set_up)
         self._kind.tune(self._engine)
-        if self._kind.begin is not None:
-            event.listen(self._engine, "begin", self._kind.begin)
+        # Options of an engine cost nothing; of a connection, each transaction would make another.
+        how = self._engine.execution_options
+        self._reads = how(begin=self._kind.begin_read)
+        self._writes = how(begin=self._kind.begin_write, writes=True)
+        self._hasty_writes = how(begin=self._kind.begin_hasty, writes=True)
 
     @property
     def directory(self) -> Path | None:
@@ -154,7 +156,7 @@ class Store:
         if opened is not None:
             yield opened
             return
-        with self._transaction(self._kind.reads) as connection:
+        with self._transaction(self._reads) as connection:
             yield connection
 
     @contextmanager
@@ -165,21 +167,19 @@ class Store:
         if opened is not None and writes(opened):
             yield opened
             return
-        options = {**self._kind.writes, "writes": True, "durable": durable}
-        with self._writing, self._transaction(options) as connection:
+        engine = self._writes if durable else self._hasty_writes
+        with self._writing, self._transaction(engine) as connection:
             yield connection
 
     @contextmanager
-    def _transaction(self, options: Mapping[str, Any]) -> Iterator[Connection]:
-        with _translated(), self._engine.connect() as connection:
-            opened = connection.execution_options(**options)
-            with opened.begin():
-                outer = getattr(self._open, "connection", None)
-                self._open.connection, self._open.now = opened, None
-                try:
-                    yield opened
-                finally:
-                    self._open.connection, self._open.now = outer, None
+    def _transaction(self, engine: Any) -> Iterator[Connection]:
+        with _translated(), engine.connect() as connection, connection.begin():
+            outer = getattr(self._open, "connection", None)
+            self._open.connection, self._open.now = connection, None
+            try:
+                yield connection
+            finally:
+                self._open.connection, self._open.now = outer, None
 
     def lock_schema(self, connection: Connection) -> None:
         """Let no other master change the tables before this transaction ends."""
@@ -238,33 +238,14 @@ def _sqlstate(error: DBAPIError) -> str | None:
     return getattr(error.orig, "pgcode", None)
 
 
-def _set_up_sqlite(connection: Any, _record: object) -> None:
-    # Python's sqlite3 would begin transactions by itself, and not before a SELECT.
-    connection.isolation_level = None
-    for pragma in (
-        "journal_mode=WAL",
-        "synchronous=FULL",  # an accepted job survives a power cut
-        "foreign_keys=ON",
-        f"busy_timeout={_BUSY_TIMEOUT_MS}",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    if not writes(connection):
-        connection.exec_driver_sql("BEGIN")
-        return
-    # NORMAL leaves out the wait for the disk; a later FULL waits for all (pragma synchronous).
-    how = "FULL" if connection.get_execution_options()["durable"] else "NORMAL"
-    connection.connection.dbapi_connection.execute(f"PRAGMA synchronous={how}")
-    # A writer takes its lock at once: one that read first could not be let in later.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
 def _set_up_postgresql(connection: Any, _record: object) -> None:
     with connection.cursor() as cursor:
         cursor.execute("; ".join(f"SET {name} = {value}" for name, value in _SETTINGS.items()))
-    connection.commit()
+
+
+def _spare_round_trips(engine: Any) -> None:
+    keep_plans(engine)
+    begin_along(engine)
 
 
 #: PostgreSQL's clock, as it is when it is asked.
@@ -274,21 +255,29 @@ _KINDS: Final = {
     "sqlite": _Kind(
         # A connection is used by one thread at a time, but not always by the same one.
         {"connect_args": {"check_same_thread": False}},
-        _set_up_sqlite,
-        begin=_begin_sqlite,
+        sqlite.set_up,
+        tune=sqlite.begin_at_once,
+        begin_read="BEGIN",
+        # A writer takes its lock at once: one that read first could not be let in later.
+        begin_write="PRAGMA synchronous=FULL; BEGIN IMMEDIATE",
+        # It leaves out the wait for the disk; a later FULL waits for all (pragma synchronous).
+        begin_hasty="PRAGMA synchronous=NORMAL; BEGIN IMMEDIATE",
     ),
     "postgresql": _Kind(
         {
             "pool_size": _POOL_SIZE,
             "max_overflow": 0,
+            "isolation_level": "AUTOCOMMIT",  # of the driver: transactions are ours
             "executemany_mode": "values_plus_batch",  # one round trip for many rows
             "pool_timeout": _POOL_TIMEOUT_SECONDS,
             "connect_args": {"application_name": "ffmpeg-master", **_KEEPALIVES, **_TCP_TIMEOUT},
         },
         _set_up_postgresql,
         prepare=wait_as_python_waits,
-        tune=keep_plans,
-        reads={"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
+        tune=_spare_round_trips,
+        begin_read="BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        begin_write="BEGIN",
+        begin_hasty="BEGIN; SET LOCAL synchronous_commit = off",
         lock_schema=(
             "SET LOCAL statement_timeout = 0",  # another master may be at it for minutes
             "SET LOCAL idle_in_transaction_session_timeout = 0",  # and this one in Python
