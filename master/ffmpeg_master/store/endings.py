@@ -111,7 +111,8 @@ def ending(
         "avoid_worker": row.worker,
         **more,
     }
-    status = status_of(SimpleNamespace(**{**row._mapping, **job}))
+    before = zip(row._fields, row, strict=True)  # a mapping of the row looks each column up
+    status = status_of(SimpleNamespace(**{**dict(before), **job}))
     attempt = {"of_job": row.id, "at": row.attempt, "ended_at": now, **how}
     return Ending(attempt, {"of_job": row.id, "at": row.attempt, **job}, status, row.worker)
 
