@@ -30,6 +30,8 @@ def begin_at_once(engine: Any) -> None:
 
 
 def _begin(connection: Any) -> None:
-    driver = connection.connection.dbapi_connection
-    for statement in connection.get_execution_options()["begin"].split("; "):
-        driver.execute(statement)
+    *pragmas, begin = connection.get_execution_options()["begin"].split("; ")
+    for pragma in pragmas:
+        connection.connection.dbapi_connection.execute(pragma)
+    # By SQLAlchemy, which deals with what it raises: another process may be writing.
+    connection.exec_driver_sql(begin)
