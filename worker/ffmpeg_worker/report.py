@@ -33,8 +33,11 @@ log = structlog.get_logger()
 async def report(claim: Claim, outcome: Outcome, text: str, results: Results) -> None:
     """Deliver ffmpeg's log and the outcome. Returns when the master has them, or knows better."""
 
+    log_body = text.replace("\0", "").encode()[-LOG_MAX_BYTES:]
+
     async def deliver() -> None:
-        await asyncio.to_thread(_put_log, claim, text, results.client)
+        if log_body:
+            await asyncio.to_thread(_put_log, claim, log_body, results.client)
         try:
             await results.tell(Result(claim.job_id, claim.attempt, claim.token, outcome))
         except InvalidField as refusal:
@@ -68,11 +71,8 @@ async def _until_told(claim: Claim, tell: Callable[[], Awaitable[None]]) -> None
             return
 
 
-def _put_log(claim: Claim, text: str, client: MasterClient) -> None:
+def _put_log(claim: Claim, body: bytes, client: MasterClient) -> None:
     """Raises what another try may mend; how the job ended does not wait for the rest."""
-    body = text.replace("\0", "").encode()[-LOG_MAX_BYTES:]
-    if not body:
-        return
     try:
         client.put_log(claim.job_id, claim.attempt, claim.token, body)
     except Problem as refusal:
