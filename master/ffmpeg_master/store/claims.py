@@ -6,31 +6,28 @@ it are the fence.
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Generator, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sqlalchemy import bindparam, insert, or_, select
+from sqlalchemy import bindparam, insert, select
 
-from ffmpeg_jobs.model import Claim, Job, JobStatus, Refused, Result
+from ffmpeg_jobs.model import Claim, JobStatus, Refused, Result, State
 from ffmpeg_jobs.problems import StaleAttempt
-from ffmpeg_jobs.schema import from_json
 from ffmpeg_master.store import endings, fence, moves, outbox
 from ffmpeg_master.store.engine import Connection, Store
-from ffmpeg_master.store.jobs import get
+from ffmpeg_master.store.jobs import get, read
 from ffmpeg_master.store.plans import padded, planned_once
-from ffmpeg_master.store.tables import attempts, is_ready, jobs
+from ffmpeg_master.store.tables import attempts, jobs
 
 # What runs often is built once: building a statement takes longer than running it.
-#: Ready jobs whose time has come; who is at one now decides about it, and nobody waits for that.
-_HOLD_DUE: Final = planned_once(
-    select(jobs.c.id, jobs.c.attempt, jobs.c.job)
+#: Who is at one now decides about it, and nobody waits for that.
+_HOLD: Final = planned_once(
+    select(jobs.c.id, jobs.c.attempt, jobs.c.job, jobs.c.state, jobs.c.blocked)
+    .add_columns(jobs.c.not_before, jobs.c.deadline)
     .where(jobs.c.id.in_(bindparam("ids", expanding=True)))
-    .where(is_ready, jobs.c.not_before <= bindparam("now"))
-    .where(or_(jobs.c.deadline.is_(None), jobs.c.deadline > bindparam("now")))
     .with_for_update(skip_locked=True)
 )
 _BEGIN_ATTEMPT: Final = planned_once(insert(attempts))
@@ -116,11 +113,18 @@ def _hear(
 
 
 def _take(connection: Connection, ids: Sequence[str], now: float) -> list[_Taken]:
-    rows = connection.execute(_HOLD_DUE, {"ids": padded(ids), "now": now}).all()
+    rows = connection.execute(_HOLD, {"ids": padded(ids)}).all()
     return [
         _Taken(row.id, row.attempt + 1, secrets.token_urlsafe(24), row.job)
         for row in sorted(rows, key=lambda row: ids.index(row.id))
+        if _is_due(row, now)
     ]
+
+
+def _is_due(row: Any, now: float) -> bool:
+    """Whether it is there for whoever comes; who held it a moment ago may have taken it."""
+    in_time = row.deadline is None or row.deadline > now
+    return row.state == State.QUEUED.value and not row.blocked and row.not_before <= now and in_time
 
 
 def _hand_out(
@@ -128,11 +132,8 @@ def _hand_out(
 ) -> list[Claim]:
     if not taken:
         return []
-    begun: dict[str, Any] = {"worker": asked.worker, "lease_until": now + asked.lease_seconds}
-    begun |= {"started_at": now, "updated_at": now}
-    moves.hand_out(
-        connection, [{"of_job": one.job_id, "at": one.attempt - 1, **begun} for one in taken]
-    )
+    at = {one.job_id: one.attempt - 1 for one in taken}
+    moves.hand_out(connection, at, asked.worker, now, now + asked.lease_seconds)
     attempt = {"worker": asked.worker, "started_at": now, "reported": False}
     attempt |= {"claim_serial": asked.serial}
     connection.execute(
@@ -147,7 +148,7 @@ def _hand_out(
 
 
 def _claim(connection: Connection, now: float, lease_seconds: float, taken: _Taken) -> Claim:
-    job = from_json(Job, json.loads(taken.job))
+    job = read(taken.job)
     if job.callback_url is not None:
         outbox.tell(connection, now, get(connection, taken.job_id))
         job = replace(job, callback_url=None)  # no concern of the worker's

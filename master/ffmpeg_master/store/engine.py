@@ -49,6 +49,13 @@ _SETTINGS: Final = {
     # A master that stands still, or is gone, holds no lock for longer. Ours never pause so long.
     "idle_in_transaction_session_timeout": 10_000,
     "client_connection_check_interval": 5_000,  # while a statement runs, or waits
+    # All that runs often finds its rows by an index. A table that grew in its first minute, before
+    # autovacuum looked at it, would be read whole; what is planned once is planned for good.
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "plan_cache_mode": "force_generic_plan",
+    "jit": "off",  # what has to read a table whole looks expensive now
     **{f"tcp_{name}": value for name, value in _KEEPALIVES.items()},
     **_TCP_TIMEOUT,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import bindparam, select
@@ -27,6 +28,10 @@ _DUE_AT: Final = select(jobs.c.not_before).where(jobs.c.id == bindparam("job_id"
 _TENANT: Final = select(jobs.c.tenant).where(jobs.c.id == bindparam("job_id"))
 #: Made once: of other than its defaults, ``json.dumps`` makes a new one each time.
 _KEPT: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+#: Texts of jobs that are kept as nouns, and how long one may be: what is handed out was submitted
+#: a moment ago, and what ends is looked at by several.
+_READ_MOST: Final = 1024
+_READ_CHARACTERS: Final = 4096
 #: What choosing a worker for a job needs to know.
 NEEDS: Final = (
     *(jobs.c.encoder, jobs.c.cpu_percent, jobs.c.memory_mb, jobs.c.disk_mb, jobs.c.worker_labels),
@@ -37,6 +42,16 @@ NEEDS: Final = (
 def dump(noun: object) -> str:
     """A noun as it is kept: equal nouns give equal texts."""
     return _KEPT.encode(to_json(noun))
+
+
+def read(text: str) -> Job:
+    """A job as ``dump`` wrote it."""
+    return _read(text) if len(text) <= _READ_CHARACTERS else from_json(Job, json.loads(text))
+
+
+@lru_cache(_READ_MOST)
+def _read(text: str) -> Job:
+    return from_json(Job, json.loads(text))
 
 
 def timestamp(seconds: float) -> str:
@@ -107,7 +122,7 @@ def status_of(row: Any, job: Job | None = None) -> JobStatus:
     return JobStatus(
         id=row.id,
         state=State(row.state),
-        job=job or from_json(Job, json.loads(row.job)),
+        job=job or read(row.job),
         created_at=timestamp(row.created_at),
         updated_at=timestamp(row.updated_at),
         attempt=row.attempt,

@@ -13,12 +13,24 @@ from sqlalchemy import and_, bindparam, literal_column, update
 
 from ffmpeg_jobs.model import State
 from ffmpeg_master.store.engine import Collision, Connection
-from ffmpeg_master.store.plans import planned_once
+from ffmpeg_master.store.plans import padded, planned_once
 from ffmpeg_master.store.tables import is_live, is_queued, jobs
 
 _THE_ONE: Final = and_(jobs.c.id == bindparam("of_job"), jobs.c.attempt == bindparam("at"))
 # What runs often is built once: building a statement takes longer than running it.
 _FROM_QUEUED: Final = planned_once(update(jobs).where(_THE_ONE, is_queued))
+#: The state is no column to an index: of a young table PostgreSQL thinks that few are queued, and
+#: would look through all that are for these ids.
+_HAND_OUT: Final = planned_once(
+    update(jobs)
+    .where(jobs.c.id.in_(bindparam("ids", expanding=True)), jobs.c.attempt == bindparam("at"))
+    .where(jobs.c.state.concat("") == State.QUEUED.value)
+    .values(
+        {"state": State.RUNNING.value, "attempt": jobs.c.attempt + 1, "pause_requested": False}
+        | dict.fromkeys(("outcome", "progress", "usage", "in_force", "unmet"))
+        | {name: bindparam(name) for name in ("worker", "lease_until", "started_at", "updated_at")}
+    )
+)
 _FROM_LIVE: Final = planned_once(update(jobs).where(_THE_ONE, is_live))
 _ENDED_BADLY: Final = jobs.c.state.in_(
     [literal_column("'failed'"), literal_column("'canceled'")]  # what can be tried again
@@ -29,12 +41,21 @@ _FROM_ENDED: Final = update(jobs).where(_THE_ONE, _ENDED_BADLY)
 Move = Mapping[str, Any]
 
 
-def hand_out(connection: Connection, moves: Sequence[Move]) -> None:
-    """Queued jobs become a worker's, with the next attempt."""
-    values: dict[str, Any] = {"state": State.RUNNING.value, "pause_requested": False}
-    values |= dict.fromkeys(("outcome", "progress", "usage", "in_force", "unmet"))
-    rows = [{**values, **move, "attempt": move["at"] + 1} for move in moves]
-    _move(connection, _FROM_QUEUED, rows)
+def hand_out(
+    connection: Connection, at: Mapping[str, int], worker: str, now: float, lease_until: float
+) -> None:
+    """Queued jobs become a worker's, each with the next attempt after the one that it is ``at``.
+
+    Raises Collision.
+    """
+    alike: dict[int, list[str]] = {}
+    for job_id, attempt in at.items():
+        alike.setdefault(attempt, []).append(job_id)
+    begun = {"worker": worker, "lease_until": lease_until, "started_at": now, "updated_at": now}
+    for attempt, ids in alike.items():
+        asked = {"ids": padded(sorted(ids)), "at": attempt, **begun}
+        if connection.execute(_HAND_OUT, asked).rowcount != len(ids):
+            raise _elsewhere(*ids)
 
 
 def end_queued(connection: Connection, moves: Sequence[Move]) -> None:
@@ -69,4 +90,8 @@ def _move(connection: Connection, statement: Any, moves: Sequence[Move]) -> None
         return
     done = connection.execute(statement, list(moves))
     if len(moves) == 1 and done.rowcount == 0:
-        raise Collision(f"job {moves[0]['of_job']} is not where it was a moment ago")
+        raise _elsewhere(moves[0]["of_job"])
+
+
+def _elsewhere(*ids: str) -> Collision:
+    return Collision(f"job {', '.join(ids)} is not where it was a moment ago")

@@ -6,7 +6,6 @@ comes late changes nothing. ``attempt`` and the token that belongs to it are the
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -17,7 +16,6 @@ from ffmpeg_jobs.model import (
     Heartbeat,
     HeartbeatOrder,
     JobStatus,
-    Limits,
     Order,
     Outcome,
     Reason,
@@ -27,11 +25,10 @@ from ffmpeg_jobs.model import (
     Terms,
 )
 from ffmpeg_jobs.problems import Conflict
-from ffmpeg_jobs.schema import from_json
 from ffmpeg_master.model import Act
 from ffmpeg_master.store import audit, endings, fence, moves, outbox, transitions
 from ffmpeg_master.store.engine import Connection, Store
-from ffmpeg_master.store.jobs import dump, get
+from ffmpeg_master.store.jobs import dump, get, read
 from ffmpeg_master.store.plans import planned_once
 from ffmpeg_master.store.tables import is_live, is_queued, jobs, workers
 from ffmpeg_master.store.workers import unknown
@@ -54,6 +51,7 @@ _LATE: Final = (
 _OVERDUE: Final = (
     select(jobs.c.id, jobs.c.attempt, jobs.c.blocked)
     .where(is_queued, jobs.c.deadline <= bindparam("now"))
+    .order_by(jobs.c.deadline)
     .limit(ENDED_MOST)
     .with_for_update(skip_locked=True)
 )
@@ -119,7 +117,7 @@ def _order(report: Report, row: Any) -> HeartbeatOrder:
 
 def _wanted(row: Any) -> Terms:
     """The terms that are asked of a job now."""
-    limits = from_json(Limits, json.loads(row.job)["resource_limits"])
+    limits = read(row.job).resource_limits
     return Terms(row.pause_requested, limits.max_cpu_percent, limits.max_memory_mb)
 
 

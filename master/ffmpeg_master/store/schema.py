@@ -12,6 +12,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
+from ffmpeg_master.store import statistics
 from ffmpeg_master.store.engine import Store
 
 _SCRIPTS: Final = Path(__file__).parent / "migrations"
@@ -31,6 +32,8 @@ def migrate(store: Store) -> None:
         _check(store, current)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        if not store.shared:
+            statistics.tell(connection)
 
 
 def check(store: Store) -> None:

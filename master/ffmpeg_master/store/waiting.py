@@ -28,15 +28,10 @@ def _in_time(table: Any, now: str) -> Any:
     return or_(table.c.deadline.is_(None), table.c.deadline > bindparam(now))
 
 
+_NEXT: Final = select(jobs.c.line).where(is_ready).order_by(jobs.c.line).limit(1)
 #: The lines that jobs wait in, each found by one step in an index (a loose index scan).
-_FIRST_LINE: Final = (
-    select(func.min(jobs.c.line).label("line")).where(is_ready).cte("lines", recursive=True)
-)
-_NEXT_LINE: Final = (
-    select(func.min(jobs.c.line))
-    .where(is_ready, jobs.c.line > _FIRST_LINE.c.line)
-    .scalar_subquery()
-)
+_FIRST_LINE: Final = select(_NEXT.scalar_subquery().label("line")).cte("lines", recursive=True)
+_NEXT_LINE: Final = _NEXT.where(jobs.c.line > _FIRST_LINE.c.line).scalar_subquery()
 _LINES_CTE: Final = _FIRST_LINE.union_all(select(_NEXT_LINE).where(_FIRST_LINE.c.line.is_not(None)))
 #: How many of each became due in some time.
 _came: Final = jobs.alias("came")

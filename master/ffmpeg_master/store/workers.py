@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import and_, bindparam, delete, func, insert, select, update
 
 from ffmpeg_jobs.model import Free, Machine, WorkerStatus
 from ffmpeg_jobs.problems import Conflict, NotFound
@@ -18,9 +19,12 @@ from ffmpeg_master.store.jobs import NEEDS, dump, needs, timestamp
 from ffmpeg_master.store.plans import planned_once
 from ffmpeg_master.store.tables import is_live, jobs, workers
 
-_BY_NAME: Final = planned_once(select(workers).where(workers.c.name == bindparam("by")))
-#: The same, until the transaction ends for no claim to change.
-_HOLD_BY_NAME: Final = _BY_NAME.with_for_update()
+#: Machines that are kept as nouns: a farm's, of which each claim looks at one, or at all.
+_MACHINES_MOST: Final = 8192
+#: A worker, until the transaction ends for no claim to change.
+_HOLD_BY_NAME: Final = planned_once(
+    select(workers).where(workers.c.name == bindparam("by")).with_for_update()
+)
 _DRAIN: Final = planned_once(
     select(workers.c.drain, workers.c.drain_until).where(workers.c.name == bindparam("by"))
 )
@@ -28,6 +32,12 @@ _ONLINE: Final = select(func.count()).where(workers.c.last_heartbeat_at >= bindp
 #: What a worker's jobs were promised, and what all were.
 _RUNNING: Final = select(jobs.c.worker, *NEEDS).where(is_live)
 _RUNNING_ON: Final = planned_once(_RUNNING.where(jobs.c.worker == bindparam("by")))
+#: A worker beside each of its jobs, or beside nothing.
+_WITH_RUNNING: Final = planned_once(
+    select(workers, jobs.c.id.label("runs"), *NEEDS)
+    .select_from(workers.outerjoin(jobs, and_(jobs.c.worker == workers.c.name, is_live)))
+    .where(workers.c.name == bindparam("by"))
+)
 #: What a job counts as that did not ask for CPU: one core.
 UNASKED_CPU_PERCENT: Final = 100
 _PERCENT: Final = func.coalesce(jobs.c.cpu_percent, UNASKED_CPU_PERCENT)
@@ -78,17 +88,22 @@ def online(store: Store, online_seconds: float) -> int:
 def member(store: Store, name: str, online_seconds: float) -> Member:
     """One worker. Raises NotFound."""
     with store.read() as connection:
-        row = connection.execute(_BY_NAME, {"by": name}).first()
-        running = [needs(held) for held in connection.execute(_RUNNING_ON, {"by": name})]
-    if row is None:
+        rows = connection.execute(_WITH_RUNNING, {"by": name}).all()
+    if not rows:
         raise unknown(name)
-    return _member(row, store.now() - online_seconds, running)
+    running = [needs(row) for row in rows if row.runs is not None]
+    return _member(rows[0], store.now() - online_seconds, running)
+
+
+@lru_cache(_MACHINES_MOST)
+def _machine(text: str) -> Machine:
+    return from_json(Machine, json.loads(text))
 
 
 def _member(row: Any, online_since: float, running: Iterable[Needs]) -> Member:
     return Member(
         row.name,
-        from_json(Machine, json.loads(row.machine)),
+        _machine(row.machine),
         row.last_heartbeat_at >= online_since,
         row.draining or row.drain,
         tuple(running),
@@ -172,7 +187,7 @@ def show_all(store: Store, online_seconds: float, tenant: str | None = None) -> 
         WorkerStatus(
             row.name,
             row.last_heartbeat_at >= since,
-            from_json(Machine, json.loads(row.machine)),
+            _machine(row.machine),
             tuple(sorted(held.get(row.name, ()))),
             timestamp(row.registered_at),
             timestamp(row.last_heartbeat_at),
