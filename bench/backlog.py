@@ -142,14 +142,12 @@ def _multiply(url: str, size: int) -> None:
         with store.write() as connection:
             connection.execute(insert(jobs), some)
         tallies.fold(store)  # what came so fast that the master's housekeeping would take minutes
-    connection = store.connect_alone()
     if store.shared:
         # As a database is that grew so large by and by: PostgreSQL does it itself, each minute.
+        connection = store.connect_alone()
         connection.autocommit = True
         connection.cursor().execute("VACUUM (ANALYZE)")
-    else:
-        connection.execute("ANALYZE")
-    connection.close()
+        connection.close()
     store.close()
 
 

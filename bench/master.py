@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ffmpeg_master.server import ask_health
+
 ROOT = Path(__file__).parents[1]
 OURS = {"PYTHONPATH": f"{ROOT}/jobs:{ROOT}/worker:{ROOT}/master"}
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -66,7 +68,8 @@ def master(directory: Path, url: str) -> Iterator[Running]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     config = directory / "master.toml"
-    config.write_text(f'bind = "127.0.0.1:{port}"\ndatabase = "{url}"\n')
+    # The peers are measured without a line for each job, too.
+    config.write_text(f'bind = "127.0.0.1:{port}"\ndatabase = "{url}"\nlog_level = "warning"\n')
     command: list[str | Path] = [sys.executable, "-m", "ffmpeg_master", "--config", config]
     environ = os.environ | OURS
     # A database that served before has the last one's.
@@ -75,20 +78,15 @@ def master(directory: Path, url: str) -> Iterator[Running]:
         make_key, env=environ, stdout=subprocess.PIPE, text=True, check=True
     ).stdout.strip()
     _allow_files()
-    process = subprocess.Popen(
-        command, env=environ, stderr=subprocess.PIPE, text=True, process_group=0
-    )
-    assert process.stderr is not None
+    process = subprocess.Popen(command, env=environ, process_group=0)
     try:
-        for line in process.stderr:
-            if "event=ready" in line:
-                break
-        drain = subprocess.Popen(["cat"], stdin=process.stderr, stdout=subprocess.DEVNULL)
+        while ask_health(("127.0.0.1", port), socket.AF_INET, encrypted=False) != 200:
+            assert process.poll() is None
+            time.sleep(0.1)
         yield Running(f"http://127.0.0.1:{port}", key, process.pid)
     finally:
         process.terminate()
         process.wait()
-        drain.wait()
 
 
 def _allow_files() -> None:
