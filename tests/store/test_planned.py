@@ -35,11 +35,11 @@ def told(store: Store) -> Iterator[list[str]]:
     words: list[str] = []
 
     def hear(*said: Any) -> None:
-        words.append(said[2])
+        words.append(said[1].query.decode())  # as the driver's cursor sent it
 
-    event.listen(store._engine, "before_cursor_execute", hear)
+    event.listen(store._engine, "after_cursor_execute", hear)
     yield words
-    event.remove(store._engine, "before_cursor_execute", hear)
+    event.remove(store._engine, "after_cursor_execute", hear)
 
 
 def plans(store: Store) -> list[str]:

@@ -12,9 +12,11 @@ from ffmpeg_master.model import Act, AuditFilters
 from ffmpeg_master.store.engine import Connection, Store
 from ffmpeg_master.store.jobs import timestamp
 from ffmpeg_master.store.plans import planned_once
+from ffmpeg_master.store.psycopg import unread
 from ffmpeg_master.store.tables import audit
 
-_NOTE: Final = planned_once(insert(audit))
+_NOTE: Final = planned_once(insert(audit).inline())
+_NOTE_ONE: Final = unread(_NOTE)
 
 
 def note(
@@ -37,7 +39,8 @@ def note(
         "kind": act.action.kind,
         "detail": json.dumps(said) if said else None,
     }
-    connection.execute(_NOTE, [{"subject": subject, **same} for subject in subjects])
+    rows = [{"subject": subject, **same} for subject in subjects]
+    connection.execute(_NOTE if len(rows) > 1 else _NOTE_ONE, rows)
 
 
 def page(store: Store, filters: AuditFilters, limit: int) -> tuple[list[AuditEntry], int | None]:

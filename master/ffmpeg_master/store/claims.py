@@ -20,6 +20,7 @@ from ffmpeg_master.store import endings, fence, moves, outbox
 from ffmpeg_master.store.engine import Connection, Store
 from ffmpeg_master.store.jobs import get, read
 from ffmpeg_master.store.plans import padded, planned_once
+from ffmpeg_master.store.psycopg import unread
 from ffmpeg_master.store.tables import attempts, jobs
 
 # What runs often is built once: building a statement takes longer than running it.
@@ -30,7 +31,7 @@ _HOLD: Final = planned_once(
     .where(jobs.c.id.in_(bindparam("ids", expanding=True)))
     .with_for_update(skip_locked=True)
 )
-_BEGIN_ATTEMPT: Final = planned_once(insert(attempts))
+_BEGIN_ATTEMPT: Final = unread(planned_once(insert(attempts)))
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,15 @@ from ffmpeg_master.store import fence, moves, outbox, transitions
 from ffmpeg_master.store.engine import Connection
 from ffmpeg_master.store.jobs import dump, status_of
 from ffmpeg_master.store.plans import planned_once
+from ffmpeg_master.store.psycopg import unread
 from ffmpeg_master.store.tables import attempts
 
 # What runs often is built once: building a statement takes longer than running it.
-_CLOSE_ATTEMPT: Final = planned_once(
-    update(attempts).where(
-        attempts.c.job_id == bindparam("of_job"), attempts.c.number == bindparam("at")
+_CLOSE_ATTEMPT: Final = unread(
+    planned_once(
+        update(attempts).where(
+            attempts.c.job_id == bindparam("of_job"), attempts.c.number == bindparam("at")
+        )
     )
 )
 #: The workers that were lost under a job.

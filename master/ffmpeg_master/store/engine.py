@@ -25,7 +25,7 @@ from sqlalchemy.pool import QueuePool
 from ffmpeg_jobs.problems import Unavailable
 from ffmpeg_master.store import sqlite
 from ffmpeg_master.store.plans import OUTDATED, keep_plans
-from ffmpeg_master.store.psycopg import begin_along, wait_as_python_waits
+from ffmpeg_master.store.psycopg import spare_round_trips, wait_as_python_waits
 
 #: SQLAlchemy's connection; 1.4 and 2.0 type its rows differently.
 Connection = Any
@@ -250,9 +250,9 @@ def _set_up_postgresql(connection: Any, _record: object) -> None:
         cursor.execute("; ".join(f"SET {name} = {value}" for name, value in _SETTINGS.items()))
 
 
-def _spare_round_trips(engine: Any) -> None:
+def _tune_postgresql(engine: Any) -> None:
     keep_plans(engine)
-    begin_along(engine)
+    spare_round_trips(engine)
 
 
 #: PostgreSQL's clock, as it is when it is asked.
@@ -281,7 +281,7 @@ _KINDS: Final = {
         },
         _set_up_postgresql,
         prepare=wait_as_python_waits,
-        tune=_spare_round_trips,
+        tune=_tune_postgresql,
         begin_read="BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         begin_write="BEGIN",
         begin_hasty="BEGIN; SET LOCAL synchronous_commit = off",

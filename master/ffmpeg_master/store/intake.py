@@ -22,15 +22,18 @@ from ffmpeg_master.store import audit, dependencies
 from ffmpeg_master.store.engine import Connection, Store
 from ffmpeg_master.store.jobs import dump, get, status_of
 from ffmpeg_master.store.plans import padded, planned_once
+from ffmpeg_master.store.psycopg import unread
 from ffmpeg_master.store.tables import jobs, labels
 
-_INSERT: Final = planned_once(insert(jobs))
-_LABEL: Final = planned_once(
-    insert(labels).from_select(
-        ["job_number", "name", "value"],
-        select(
-            jobs.c.number, bindparam("called", type_=String), bindparam("worth", type_=String)
-        ).where(jobs.c.id == bindparam("of")),
+_INSERT: Final = planned_once(insert(jobs).inline())
+_LABEL: Final = unread(
+    planned_once(
+        insert(labels).from_select(
+            ["job_number", "name", "value"],
+            select(
+                jobs.c.number, bindparam("called", type_=String), bindparam("worth", type_=String)
+            ).where(jobs.c.id == bindparam("of")),
+        )
     )
 )
 #: Who came with these keys.

@@ -12,6 +12,8 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import event
 
+from ffmpeg_master.store.psycopg import UNREAD
+
 Statement = TypeVar("Statement", bound=Any)
 Value = TypeVar("Value")
 
@@ -44,8 +46,9 @@ def keep_plans(engine: Any) -> None:
 def _execute(
     _connection: Any, cursor: Any, text: str, parameters: Any, context: Any, many: bool
 ) -> tuple[str, Any]:
+    options = context.execution_options if context else {}
     # Many rows are inserted by one statement, whose text grows with them.
-    if not context or not context.execution_options.get(_OPTION) or (many and context.isinsert):
+    if not options.get(_OPTION) or (many and context.isinsert and not options.get(UNREAD)):
         return text, parameters
     # Kept with the driver's connection, and gone with it.
     plans: dict[str, str] = context.root_connection.info.setdefault(_OPTION, {})

@@ -1,14 +1,30 @@
-"""psycopg2 among greenlets, and without the round trips that it makes to begin."""
+"""psycopg2 among greenlets, and without the round trips that nobody waits for.
+
+A transaction begins in the message of its first statement. A statement whose outcome nobody reads
+goes in the message of the next one, or of the end.
+"""
 
 from __future__ import annotations
 
 import select
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, Final, TypeVar
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import event
 
+Statement = TypeVar("Statement", bound=Any)
+
 #: No transaction is open (libpq's PQTRANS_IDLE).
 _IDLE: Final = 0
+UNREAD: Final = "unread"
+
+
+def unread(statement: Statement) -> Statement:
+    """``statement``, whose outcome nobody reads; what it raises comes by the end of its transaction
+    at the latest. Of several rows each is a statement of its own: it is for a few."""
+    marked: Statement = statement.execution_options(**{UNREAD: True})
+    return marked
 
 
 def wait_as_python_waits() -> None:
@@ -32,31 +48,66 @@ def _wait(connection: Any) -> None:
         poll.poll()
 
 
-def begin_along(engine: Any) -> None:
-    """Have a transaction begin with its first statement, in one message.
+def spare_round_trips(engine: Any) -> None:
+    """Have an engine send in one message what can be.
 
-    What begins it is the option ``begin``; the driver has to be in its mode "autocommit", in which
-    it begins and ends none.
+    What begins a transaction is the option ``begin``; the driver has to be in its mode
+    "autocommit", in which it begins and ends none.
     """
-    event.listen(engine, "before_cursor_execute", _begin, retval=True)
+    messages = _Messages()
+    event.listen(engine, "do_execute", messages.send)
+    event.listen(engine, "do_executemany", messages.send_many)
     # In the dialect's place, so that SQLAlchemy deals with what they raise.
-    engine.dialect.do_commit = lambda connection: _end(connection, "COMMIT")
-    engine.dialect.do_rollback = lambda connection: _end(connection, "ROLLBACK")
+    engine.dialect.do_commit = messages.commit
+    engine.dialect.do_rollback = messages.roll_back
 
 
-def _begin(
-    connection: Any, cursor: Any, text: str, parameters: Any, _context: Any, many: bool
-) -> tuple[str, Any]:
-    begin = connection.get_execution_options().get("begin")
-    if begin is None or cursor.connection.get_transaction_status() != _IDLE:
-        return text, parameters
-    if many:  # sent in parts
-        cursor.execute(begin)
-        return text, parameters
-    return f"{begin}; {text}", parameters
+class _Messages:
+    """What each connection of the driver's was not sent yet."""
+
+    def __init__(self) -> None:
+        self._unsent: WeakKeyDictionary[Any, list[bytes]] = WeakKeyDictionary()
+
+    def send(self, cursor: Any, text: str, values: Any, context: Any) -> bool:
+        """Execute, in the driver's place; True, it is done."""
+        self._say(cursor, context, [cursor.mogrify(text, values)])
+        return True
+
+    def send_many(self, cursor: Any, text: str, rows: Sequence[Any], context: Any) -> bool:
+        """Execute several, if the driver has no better way: one INSERT of all rows."""
+        own = not context.isinsert or bool(context.execution_options.get(UNREAD))
+        self._say(cursor, context, [cursor.mogrify(text, row) for row in rows if own])
+        return own
+
+    def _say(self, cursor: Any, context: Any, words: list[bytes]) -> None:
+        said = self._unsent.pop(cursor.connection, None) or _beginning(cursor, context)
+        if words and context.execution_options.get(UNREAD):
+            self._unsent[cursor.connection] = said + words
+        elif said or words:
+            cursor.execute(b"; ".join(said + words))
+
+    def commit(self, connection: Any) -> None:
+        """Send the rest, and the end."""
+        _end(connection, [*self._unsent.pop(_driver(connection), []), b"COMMIT"])
+
+    def roll_back(self, connection: Any) -> None:
+        """Forget the rest."""
+        self._unsent.pop(_driver(connection), None)
+        _end(connection, [b"ROLLBACK"])
 
 
-def _end(connection: Any, how: str) -> None:
-    if connection.get_transaction_status() != _IDLE:
+def _driver(connection: Any) -> Any:
+    """The driver's own connection; SQLAlchemy's first one has no wrapping."""
+    return getattr(connection, "dbapi_connection", connection)
+
+
+def _beginning(cursor: Any, context: Any) -> list[bytes]:
+    begin = context.root_connection.get_execution_options().get("begin")
+    idle = cursor.connection.get_transaction_status() == _IDLE
+    return [begin.encode()] if begin is not None and idle else []
+
+
+def _end(connection: Any, words: list[bytes]) -> None:
+    if len(words) > 1 or connection.get_transaction_status() != _IDLE:
         with connection.cursor() as cursor:
-            cursor.execute(how)
+            cursor.execute(b"; ".join(words))
