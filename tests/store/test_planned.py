@@ -90,7 +90,7 @@ def test_many_rows_begin_no_transaction_each(store: Store) -> None:
         connection.execute(insert(attendance), rows)
         assert connection.execute(select(func.count()).select_from(attendance)).scalar_one() > 4000
         raise ZeroDivisionError
-    assert not any(word.startswith("BEGIN") for word in words)
+    assert sum(word.startswith("BEGIN") for word in words) <= 1
     with store.read() as connection:
         assert connection.execute(select(func.count()).select_from(attendance)).scalar_one() == 1
 
