@@ -24,6 +24,7 @@ from ffmpeg_jobs.model import (
 )
 from ffmpeg_jobs.problems import NotFound, StaleAttempt
 from ffmpeg_worker.dialogue import Dialogue, Voice
+from ffmpeg_worker.report import report
 from ffmpeg_worker.results import Results
 from tests.api.conftest import JOB, MACHINE, Inside, add_key
 from tests.conftest import ENGINES
@@ -185,6 +186,26 @@ def test_a_worker_s_result_goes_with_a_claim_or_alone(inside: Inside) -> None:
     asyncio.run(tell())
     states = [client.job(claim.job_id).state.value for claim in (along, alone, refused, lost)]
     assert states == ["running", "completed", "running", "completed"]
+
+
+def test_what_ends_at_the_same_moment_goes_with_one_claim(inside: Inside) -> None:
+    client = inside.client()
+    client.register("ada", MACHINE)
+    for _ in range(4):
+        client.submit(JOB)
+    claims = client.claims("ada", 0, most=4).claims
+
+    async def tell() -> None:
+        results = Results(client)
+        tasks = [asyncio.ensure_future(report(claim, DONE, "", results)) for claim in claims]
+        await asyncio.sleep(0)
+        taken = results.take()
+        assert {one.job_id for one in taken.values()} == {claim.job_id for claim in claims}
+        Results.heard(taken, client.claims("ada", 0, results=tuple(taken.values())).refused)
+        await asyncio.gather(*tasks)
+
+    asyncio.run(tell())
+    assert {client.job(claim.job_id).state for claim in claims} == {State.COMPLETED}
 
 
 def test_a_figure_that_the_master_does_not_take_costs_no_lease(inside: Inside) -> None:
