@@ -195,6 +195,8 @@ class Farm:
     def stop(self) -> None:
         self.masters[-1].kill()
         self.masters[-1].wait(PATIENCE_SECONDS)
+        # Its serving process outlives it for a moment: who kept a connection may be cut off there.
+        self.session.close()
 
     def client(self, role: Role = Role.ADMIN) -> MasterClient:
         return MasterClient(Endpoint(self.url, self.secrets[role]), self.session)
