@@ -12,11 +12,10 @@ from ffmpeg_master.model import Act, AuditFilters
 from ffmpeg_master.store.engine import Connection, Store
 from ffmpeg_master.store.jobs import timestamp
 from ffmpeg_master.store.plans import planned_once
-from ffmpeg_master.store.psycopg import unread
+from ffmpeg_master.store.psycopg import NOT_READ
 from ffmpeg_master.store.tables import audit
 
 _NOTE: Final = planned_once(insert(audit).inline())
-_NOTE_ONE: Final = unread(_NOTE)
 
 
 def note(
@@ -40,7 +39,8 @@ def note(
         "detail": json.dumps(said) if said else None,
     }
     rows = [{"subject": subject, **same} for subject in subjects]
-    connection.execute(_NOTE if len(rows) > 1 else _NOTE_ONE, rows)
+    # Many are one statement, which is sent at once.
+    connection.execute(_NOTE, rows, execution_options={} if len(rows) > 1 else NOT_READ)
 
 
 def page(store: Store, filters: AuditFilters, limit: int) -> tuple[list[AuditEntry], int | None]:

@@ -25,7 +25,7 @@ from ffmpeg_master.store.plans import padded, planned_once
 from ffmpeg_master.store.psycopg import unread
 from ffmpeg_master.store.tables import jobs, labels
 
-_INSERT: Final = planned_once(insert(jobs).inline())
+_INSERT: Final = planned_once(insert(jobs))
 _LABEL: Final = unread(
     planned_once(
         insert(labels).from_select(

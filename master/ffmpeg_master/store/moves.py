@@ -7,7 +7,6 @@ transaction ends, so the comparison only fails by a mistake of ours: then nothin
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import and_, bindparam, literal_column, update
@@ -15,27 +14,12 @@ from sqlalchemy import and_, bindparam, literal_column, update
 from ffmpeg_jobs.model import State
 from ffmpeg_master.store.engine import Collision, Connection
 from ffmpeg_master.store.plans import padded, planned_once
-from ffmpeg_master.store.psycopg import unread
+from ffmpeg_master.store.psycopg import NOT_READ
 from ffmpeg_master.store.tables import is_live, is_queued, jobs
 
 _THE_ONE: Final = and_(jobs.c.id == bindparam("of_job"), jobs.c.attempt == bindparam("at"))
-
-
-@dataclass(frozen=True)
-class _Change:
-    """A change of jobs in some states."""
-
-    one: Any
-    several: Any  #: of which drivers do not tell how many there were
-
-
-def _of(states: Any) -> _Change:
-    # What runs often is built once: building a statement takes longer than running it.
-    statement = planned_once(update(jobs).where(_THE_ONE, states))
-    return _Change(statement, unread(statement))
-
-
-_FROM_QUEUED: Final = _of(is_queued)
+# What runs often is built once: building a statement takes longer than running it.
+_FROM_QUEUED: Final = planned_once(update(jobs).where(_THE_ONE, is_queued))
 #: The state is no column to an index: of a young table PostgreSQL thinks that few are queued, and
 #: would look through all that are for these ids.
 _HAND_OUT: Final = planned_once(
@@ -48,11 +32,11 @@ _HAND_OUT: Final = planned_once(
         | {name: bindparam(name) for name in ("worker", "lease_until", "started_at", "updated_at")}
     )
 )
-_FROM_LIVE: Final = _of(is_live)
+_FROM_LIVE: Final = planned_once(update(jobs).where(_THE_ONE, is_live))
 _ENDED_BADLY: Final = jobs.c.state.in_(
     [literal_column("'failed'"), literal_column("'canceled'")]  # what can be tried again
 )
-_FROM_ENDED: Final = _of(_ENDED_BADLY)
+_FROM_ENDED: Final = update(jobs).where(_THE_ONE, _ENDED_BADLY)
 
 #: A job and its new values: ``of_job`` its id, ``at`` the attempt that it is at, and columns.
 Move = Mapping[str, Any]
@@ -101,11 +85,11 @@ def queue_again(connection: Connection, move: Move) -> None:
     _move(connection, _FROM_ENDED, [{**values, **move}])
 
 
-def _move(connection: Connection, change: _Change, moves: Sequence[Move]) -> None:
-    """Raises Collision."""
+def _move(connection: Connection, statement: Any, moves: Sequence[Move]) -> None:
+    """Raises Collision. Of several, drivers do not tell how many were changed."""
     if len(moves) > 1:
-        connection.execute(change.several, list(moves))
-    elif moves and connection.execute(change.one, moves[0]).rowcount == 0:
+        connection.execute(statement, list(moves), execution_options=NOT_READ)
+    elif moves and connection.execute(statement, moves[0]).rowcount == 0:
         raise _elsewhere(moves[0]["of_job"])
 
 

@@ -18,12 +18,17 @@ Statement = TypeVar("Statement", bound=Any)
 #: No transaction is open (libpq's PQTRANS_IDLE).
 _IDLE: Final = 0
 UNREAD: Final = "unread"
+#: Execution options of a statement whose outcome nobody reads this time.
+NOT_READ: Final = {UNREAD: True}
 
 
 def unread(statement: Statement) -> Statement:
-    """``statement``, whose outcome nobody reads; what it raises comes by the end of its transaction
-    at the latest. Of several rows each is a statement of its own: it is for a few."""
-    marked: Statement = statement.execution_options(**{UNREAD: True})
+    """``statement``, whose outcome nobody ever reads; what it raises comes by the end of its
+    transaction at the latest. Of several rows each is a statement of its own: it is for a few.
+
+    An INSERT has to be ``inline()`` if its table makes the key, which is an outcome too.
+    """
+    marked: Statement = statement.execution_options(**NOT_READ)
     return marked
 
 
