@@ -86,7 +86,7 @@ def ours(farm: Farm, member: Member, now: float) -> Waiting | None:
     def others() -> list[Member]:
         return [other for other in farm.members.values() if other.name != member.name]
 
-    return scheduling.choose(waiting, member, others, order)
+    return scheduling.choose(waiting, member, others, order).job
 
 
 def first_come(farm: Farm, member: Member, now: float) -> Waiting | None:

@@ -198,15 +198,24 @@ class MasterClient:
         *,
         most: int = 1,
         results: Sequence[Result] = (),
+        places: int | None = None,
+        leaving: Sequence[tuple[str, int]] = (),
     ) -> Claimed:
         """Tell how attempts ended and take up to ``most`` jobs; without results, wait for the
         first, at most ``wait_seconds``.
 
         ``serial``: the worker's number of this claim, larger than that of any before it.
+        ``places``: how many jobs may begin there now, live ones beyond that; None: the master
+        counts. ``leaving``: the attempts, by job and number, that run no more and whose results
+        are still to come.
         """
         asked: dict[str, Any] = {"worker": worker, "wait_seconds": wait_seconds, "most": most}
         if serial is not None:
             asked["serial"] = serial
+        if places is not None:
+            asked["places"] = places
+        if leaving:
+            asked["leaving"] = [{"job_id": job_id, "attempt": n} for job_id, n in leaving]
         if results:
             asked["results"] = to_json(results)
         timeout = READ_TIMEOUT_SECONDS + wait_seconds

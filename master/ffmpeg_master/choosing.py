@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from ffmpeg_master import scheduling
 from ffmpeg_master.config import Config
-from ffmpeg_master.model import Member, Waiting
+from ffmpeg_master.model import ANY_ROOM, Member, Room, Waiting
+from ffmpeg_master.scheduling import Choice
 from ffmpeg_master.store import workers
 from ffmpeg_master.store.claims import Choices
 from ffmpeg_master.store.engine import Store
@@ -23,20 +24,22 @@ class _Taken:
     held: Mapping[str, int]  #: CPU percent
 
     def with_job(self, job: Waiting) -> _Taken:
-        worker = replace(self.worker, running=(*self.worker.running, job.needs))
+        places = None if self.worker.places is None else self.worker.places - 1
+        running = (*self.worker.running, job.needs)
+        worker = replace(self.worker, running=running, places=places)
         more = job.needs.cpu_percent or workers.UNASKED_CPU_PERCENT
         return _Taken(worker, {**self.held, job.submitter: self.held.get(job.submitter, 0) + more})
 
 
-def choices(store: Store, config: Config, name: str, most: int) -> Choices:
+def choices(store: Store, config: Config, name: str, most: int, room: Room = ANY_ROOM) -> Choices:
     """The jobs that suit the worker, most urgent first, beside what it runs; ``most`` in all.
 
-    Raises NotFound.
+    Returns whether one more would, were the others not what they are. Raises NotFound.
     """
     lines = Lines(store)
     # One alone has nobody to share with.
     held = workers.held(store) if len(lines.submitters) > 1 else {}
-    taken = _Taken(workers.member(store, name, config.lease_seconds), held)
+    taken = _Taken(workers.member(store, name, config.lease_seconds, room), held)
 
     def others() -> list[Member]:
         fleet = workers.fleet(store, config.lease_seconds)
@@ -44,7 +47,7 @@ def choices(store: Store, config: Config, name: str, most: int) -> Choices:
 
     offered: set[str] = set()
 
-    def choose(taken: _Taken) -> Waiting | None:
+    def choose(taken: _Taken) -> Choice:
         order = scheduling.Order(
             lines.now,
             config.aging_seconds,
@@ -59,14 +62,18 @@ def choices(store: Store, config: Config, name: str, most: int) -> Choices:
     while most > 0:
         chosen: list[Waiting] = []
         hoped = taken
-        while len(chosen) < most and (job := choose(hoped)) is not None:
-            offered.add(job.job_id)
-            chosen.append(job)
-            hoped = hoped.with_job(job)
+        while len(chosen) < most:
+            choice = choose(hoped)
+            if choice.job is None:
+                break
+            offered.add(choice.job.job_id)
+            chosen.append(choice.job)
+            hoped = hoped.with_job(choice.job)
         if not chosen:
-            return
+            return choice.for_others
         got = yield [job.job_id for job in chosen]
         for job in chosen:
             if job.job_id in got:
                 taken = taken.with_job(job)
         most -= len(got)
+    return False

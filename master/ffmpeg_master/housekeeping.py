@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 
@@ -15,17 +15,23 @@ from ffmpeg_jobs.model import JobStatus
 from ffmpeg_master.master import Master
 from ffmpeg_master.store import attendance, audit, queue, schema, tallies, waiting, workers
 
+Ended = TypeVar("Ended")
+
 log = structlog.get_logger()
 
-#: Seconds between rounds; how much later than due a lease ends or a retry is offered.
+#: Seconds between rounds; how much later than due a lease ends.
 ROUND_SECONDS: Final = 1.0
+#: Seconds between looks for what became due: so much later a retry, or a job that waited for its
+#: time, is offered.
+OFFER_SECONDS: Final = 0.25
 #: No round for this long, in seconds: nobody could extend a lease meanwhile. The machine slept,
 #: the process or the database stood still, or the clock was set.
 _AWAY_SECONDS: Final = 10.0
 #: Where leases are short, rounds that are missed.
 _ROUNDS_AWAY: Final = 3
-#: A job is looked for this long after it was due, in seconds: it may be committed that late.
-_LATE_SECONDS: Final = 2.0
+#: A job is looked for again for so long after it was due, in seconds: it may be committed that
+#: late, or another master could not tell of it.
+_LATE_SECONDS: Final = 3.0
 #: Transactions of ``queue.expire`` or ``queue.overdue`` per round, of some 10 ms each.
 _ENDS_MOST: Final = 20
 #: Jobs deleted at once: a transaction of some 5 ms.
@@ -48,7 +54,7 @@ def repeat(stopped: threading.Event, wait_seconds: float, work: Callable[[], Non
             log.exception("housekeeping_failed")
 
 
-def _all(end_some: Callable[[], list[JobStatus]]) -> Iterator[JobStatus]:
+def _all(end_some: Callable[[], list[Ended]]) -> Iterator[Ended]:
     """What ``end_some`` ends, until that is all; very many go on in the next round."""
     for _ in range(_ENDS_MOST):
         ended = end_some()
@@ -63,13 +69,16 @@ class Housekeeping:
     def __init__(self, master: Master) -> None:
         self._master = master
         self._stopped = threading.Event()
-        work = (self._stopped, ROUND_SECONDS, self.round)
-        self._thread = threading.Thread(target=repeat, args=work, name="housekeeping", daemon=True)
         self._last = master.store.now()
 
     def start(self) -> None:
         """Begin."""
-        self._thread.start()
+        for name, seconds, work in (
+            ("housekeeping", ROUND_SECONDS, self.round),
+            ("offers", OFFER_SECONDS, self.offer),
+        ):
+            arguments = (self._stopped, seconds, work)
+            threading.Thread(target=repeat, args=arguments, name=name, daemon=True).start()
 
     def stop(self) -> None:
         """End after the round that runs."""
@@ -79,7 +88,8 @@ class Housekeeping:
         """One round, by the store's clock."""
         master, now = self._master, self._master.store.now()
         self._leave_what_is_newer()
-        self._offer(now)
+        # First, and again until it is done: what else a round does may fail.
+        self._offer(min(self._last, now) - _LATE_SECONDS, now)
         self._attend()
         self._expire()
         for status in _all(partial(queue.overdue, master.store)):
@@ -97,14 +107,14 @@ class Housekeeping:
             log.error("schema_too_new", detail=str(error))
             os.kill(os.getpid(), signal.SIGTERM)
 
-    def _offer(self, now: float) -> None:
-        """Retries, and what another master was told of and could not tell.
-
-        First, and again until it is done: what else a round does may fail.
-        """
-        since = self._last - _LATE_SECONDS
-        self._master.wakeup.wake_here(waiting.due(self._master.store, since, now))
+    def offer(self) -> None:
+        """Offer what became due: retries, and what waited for its time."""
+        now = self._master.store.now()
+        self._offer(self._last, now)
         self._last = now
+
+    def _offer(self, since: float, until: float) -> None:
+        self._master.wakeup.wake_here(waiting.due(self._master.store, since, until))
 
     def _attend(self) -> None:
         lease_seconds, away_seconds = self._master.config.lease_seconds, self._away_seconds
@@ -119,7 +129,7 @@ class Housekeeping:
         lease_seconds = self._master.config.lease_seconds
         return min(_AWAY_SECONDS, max(lease_seconds / 2, _ROUNDS_AWAY * ROUND_SECONDS))
 
-    def _expire_some(self) -> list[JobStatus]:
+    def _expire_some(self) -> list[tuple[JobStatus, str]]:
         config, store = self._master.config, self._master.store
         with store.write():
             # The machine may have slept since it was noted that we are here.
@@ -128,11 +138,11 @@ class Housekeeping:
             return queue.expire(store, config.lease_seconds, config.retry_seconds)
 
     def _expire(self) -> None:
-        for status in _all(self._expire_some):
+        for status, worker in _all(self._expire_some):
             log.warning(
                 "lease_expired", job=status.id, attempt=status.attempt, now=status.state.value
             )
-            self._master.ended(status)
+            self._master.ended(status, worker)
 
     def _forget(self, now: float) -> None:
         before = now - self._master.config.retain_days * 86400

@@ -42,11 +42,14 @@ class Master:
     feed: Feed
     metrics: Metrics
 
-    def ended(self, status: JobStatus) -> None:
-        """Count a job whose state changed, if it ended, and tell those who wait for it.
+    def ended(self, status: JobStatus, worker: str | None = None) -> None:
+        """Count a job whose state changed, if it ended, and tell those who wait for it, or for
+        the room that it had at ``worker``.
 
         What was done is committed: it is not refused because of what only follows.
         """
+        if worker is not None:
+            self.wakeup.wake_worker(worker)
         self.metrics.ended(status, _duration_seconds(status))
         if status.awaited and status.state in FINAL_STATES:
             try:
@@ -67,10 +70,10 @@ class Master:
             if done.steps == 0:
                 return
 
-    def given_back(self, statuses: list[JobStatus]) -> None:
-        """Offer jobs that workers gave back to those who wait."""
+    def given_back(self, statuses: list[JobStatus], worker: str) -> None:
+        """Offer jobs that ``worker`` gave back to those who wait, and it others."""
         for status in statuses:
-            self.ended(status)  # one that was being canceled has ended
+            self.ended(status, worker)  # one that was being canceled has ended
         if statuses:
             self.wakeup.wake(len(statuses))
 

@@ -44,6 +44,19 @@ class Waiting:
 
 
 @dataclass(frozen=True)
+class Room:
+    """What a worker says with a claim of the room that it has."""
+
+    serial: int | None = None  #: its number of this claim; what it said before counts no more
+    places: int | None = None  #: jobs that may begin there now; None: the master counts
+    leaving: frozenset[tuple[str, int]] = frozenset()  #: attempts that run no more
+
+
+#: Of a worker that is not asking.
+ANY_ROOM: Final = Room()
+
+
+@dataclass(frozen=True)
 class Member:
     """A worker of the fleet, as much of it as choosing needs."""
 
@@ -53,6 +66,7 @@ class Member:
     draining: bool
     running: tuple[Needs, ...] = ()  #: of the jobs that it holds
     held_back: bool = False  #: it, or somebody, said that it gets no new job
+    places: int | None = None  #: jobs that may begin there; None: as many as it does not run
 
 
 #: Whose jobs and keys are that name no tenant.

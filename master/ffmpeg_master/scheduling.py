@@ -160,38 +160,49 @@ def has_room(asked: Needs, worker: Member, *, others_give_way: bool = False) -> 
     )
 
 
+@dataclass(frozen=True)
+class Choice:
+    """The job that a worker gets."""
+
+    job: Waiting | None = None
+    for_others: bool = False  #: one was left, as long as the others are what they are
+
+
 def choose(
     waiting: Iterable[Waiting],
     worker: Member,
     others: Callable[[], Sequence[Member]],
     order: Order,
-) -> Waiting | None:
+) -> Choice:
     """The job that ``worker`` gets, of those ``waiting``, most urgent first.
 
     A job goes back to the worker that lost it only if no other online worker fits. A full worker
     that has batch jobs make room gets live jobs only; so does one that keeps room for a big job.
     ``others`` is asked only if it matters who else there is.
     """
-    full = len(worker.running) >= worker.machine.max_concurrent_jobs
+    full = _is_full(worker)
     if worker.draining or worker.held_back or (full and not worker.machine.preempts):
-        return None
-    live_only = full
+        return Choice()
+    live_only, for_others = full, False
     for job in waiting:
-        if (live_only and not job.live) or not _may_go(job, worker, others):
+        if (live_only and not job.live) or not fits(job.needs, worker.machine):
+            continue
+        if job.avoid_worker == worker.name and any(_could(job, other) for other in others()):
+            for_others = True
             continue
         give_way = job.live and worker.machine.preempts
         if has_room(job.needs, worker, others_give_way=give_way):
-            return job
+            return Choice(job)
         waited_seconds = order.now_seconds - job.since_seconds
         if waited_seconds >= order.aging_seconds and _keeps_room(job, worker, others()):
-            live_only = True
-    return None
+            live_only = for_others = True
+    return Choice(None, for_others)
 
 
-def _may_go(job: Waiting, worker: Member, others: Callable[[], Sequence[Member]]) -> bool:
-    if not fits(job.needs, worker.machine):
-        return False
-    return job.avoid_worker != worker.name or not any(_could(job, other) for other in others())
+def _is_full(worker: Member) -> bool:
+    if worker.places is not None:  # who asks knows best
+        return worker.places <= 0
+    return len(worker.running) >= worker.machine.max_concurrent_jobs
 
 
 def _could(job: Waiting, worker: Member) -> bool:

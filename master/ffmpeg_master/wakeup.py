@@ -10,9 +10,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from enum import Enum
+from typing import Final, TypeVar
 
 Found = TypeVar("Found")
+
+#: How soon a claim looks again that was left out for reasons that nobody tells of.
+AGAIN_SECONDS: Final = 1.0
+
+
+class Look(Enum):
+    """What a claim that found nothing waits for, beside being woken."""
+
+    AGAIN = "again"  #: a job was left for other workers, and they come and go
 
 
 class _Waiter:
@@ -46,9 +56,10 @@ class Wakeup:
         return self._closed
 
     def wait_for(
-        self, worker: str, wait_seconds: float, attempt: Callable[[], Found | None]
+        self, worker: str, wait_seconds: float, attempt: Callable[[], Found | Look | None]
     ) -> Found | None:
-        """The first result of ``attempt`` that is not None, tried now and whenever woken.
+        """The first that ``attempt`` finds, tried now, whenever woken, and after ``Look.AGAIN``
+        within AGAIN_SECONDS too.
 
         None after ``wait_seconds``, at ``close`` and at ``dismiss``.
         """
@@ -69,18 +80,20 @@ class Wakeup:
                     self._wake_next()
 
     def _wait(
-        self, waiter: _Waiter, deadline: float, attempt: Callable[[], Found | None]
+        self, waiter: _Waiter, deadline: float, attempt: Callable[[], Found | Look | None]
     ) -> Found | None:
         while not (self._closed or waiter.dismissed):
             with self._lock:
                 waiter.tried_at = self._generation
                 waiter.event.clear()
             found = attempt()
-            if found is not None:
+            if found is not None and not isinstance(found, Look):
                 return found
             with self._lock:
                 self._wake_next()
-            if not waiter.event.wait(max(deadline - time.monotonic(), 0)):
+            left_seconds = max(deadline - time.monotonic(), 0)
+            pause_seconds = left_seconds if found is None else min(left_seconds, AGAIN_SECONDS)
+            if not waiter.event.wait(pause_seconds) and pause_seconds == left_seconds:
                 return None
         return None
 

@@ -45,7 +45,7 @@ class Batches(RuleBasedStateMachine):
             status, _ = intake.submit(self.store, intake.Submission(Job(), Needs(), 4, "digest"))
             self.model[status.id] = Expected(status.job.max_attempts, self.clock())
         results = tuple(Result(c.job_id, c.attempt, c.token, outcome) for c, outcome in told)
-        asked = store_claims.Asked(worker, LEASE, RETRY, most, None, results)
+        asked = store_claims.Asked(worker, LEASE, RETRY, most, results=results)
         given = store_claims.claim(self.store, asked, self.choices(worker, most))
 
         # Of two results of one attempt the last counts.
@@ -73,6 +73,7 @@ class Batches(RuleBasedStateMachine):
         while room > 0 and waiting:
             got = yield waiting[:room]
             waiting, room = waiting[room:], room - len(got)
+        return False
 
     def hears_result(self, claim: Claim, outcome: Outcome, worker: str) -> bool | None:
         """Whether it ends the attempt; False: it is a repeat, None: it comes too late, or from

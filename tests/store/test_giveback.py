@@ -16,7 +16,7 @@ from tests.store.test_queue import DONE, LEASE, NETWORK, beat, claim, claimed, f
 
 
 def release(store: Store, held: Claim, token: str = "") -> JobStatus | None:
-    return giveback.release(
+    given = giveback.release(
         store,
         held.job_id,
         held.attempt,
@@ -24,6 +24,11 @@ def release(store: Store, held: Claim, token: str = "") -> JobStatus | None:
         why="the worker drains",
         retry_seconds=5,
     )
+    if given is None:
+        return None
+    status, worker = given
+    assert worker == "ada"
+    return status
 
 
 def again(store: Store, job_id: str, worker: str = "ada") -> Claim:

@@ -180,7 +180,7 @@ class Life(Batches):
         report = Report(
             claim.job_id, claim.attempt, claim.token, in_force=Terms(stands_still, None, 1)
         )
-        (order,) = queue.heartbeat(self.store, worker, Heartbeat((report,)), LEASE)
+        (order,) = queue.heartbeat(self.store, worker, Heartbeat((report,)), LEASE).orders
         if not expected.live(claim) or expected.worker != worker:
             assert order.order is Order.LOST
             return
@@ -217,7 +217,7 @@ class Life(Batches):
     def give_back(self, claim: Claim) -> None:
         expected = self.model[claim.job_id]
 
-        def release() -> JobStatus | None:
+        def release() -> tuple[JobStatus, str] | None:
             return giveback.release(
                 self.store,
                 claim.job_id,
@@ -290,7 +290,7 @@ class Life(Batches):
     def expire(self) -> None:
         now = self.clock()
         late = {i for i, j in self.model.items() if j.state in LIVE and j.lease_until < now}
-        assert {status.id for status in queue.expire(self.store, LEASE, RETRY)} == late
+        assert {status.id for status, _ in queue.expire(self.store, LEASE, RETRY)} == late
         for job_id in late:
             self.model[job_id].ends(Outcome(State.FAILED, Reason.WORKER_LOST), now)
         fold(self.store)

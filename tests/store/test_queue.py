@@ -61,12 +61,12 @@ def finish(store: Store, held: Claim, outcome: Outcome = DONE, token: str = "") 
 
 def beat(store: Store, held: Claim, worker: str = "ada", **more: Any) -> Order:
     report = Report(held.job_id, held.attempt, more.pop("token", held.token), **more)
-    (answer,) = queue.heartbeat(store, worker, Heartbeat((report,)), LEASE)
+    (answer,) = queue.heartbeat(store, worker, Heartbeat((report,)), LEASE).orders
     return answer.order
 
 
 def expire(store: Store) -> list[JobStatus]:
-    return queue.expire(store, LEASE, retry_seconds=5)
+    return [status for status, _ in queue.expire(store, LEASE, retry_seconds=5)]
 
 
 def test_a_claim_carries_the_whole_job(store: Store) -> None:

@@ -27,7 +27,7 @@ def beat(
     store: Store, held: Claim, in_force: Terms | None = None, unmet: str | None = None
 ) -> HeartbeatOrder:
     report = Report(held.job_id, held.attempt, held.token, in_force=in_force, unmet=unmet)
-    (answer,) = queue.heartbeat(store, "ada", Heartbeat((report,)), LEASE)
+    (answer,) = queue.heartbeat(store, "ada", Heartbeat((report,)), LEASE).orders
     return answer
 
 

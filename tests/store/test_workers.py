@@ -52,6 +52,7 @@ def claiming(store: Store) -> Iterator[None]:
         looked.set()
         go_on.wait(30)
         yield [job_id]
+        return False
 
     with ThreadPoolExecutor() as pool:
         asked = claims.Asked("ada", lease_seconds=60, retry_seconds=5)

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from ffmpeg_jobs.model import Claim, Heartbeat, Job, Machine, Outcome, Report, Result, State
 from ffmpeg_master import choosing, scheduling
 from ffmpeg_master.config import Config, read
+from ffmpeg_master.model import Room
 from ffmpeg_master.store import claims, intake, jobs, queue, workers
 from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.statistics import FARM
@@ -68,7 +69,7 @@ def dialogue(store: Store, config: Config, told: tuple[Claim, ...]) -> tuple[lis
         costs.append(cost())
     done = Outcome(State.COMPLETED)
     results = tuple(Result(one.job_id, one.attempt, one.token, done) for one in told)
-    asked = claims.Asked("eve", 60, 5, MOST, 1, results)
+    asked = claims.Asked("eve", 60, 5, MOST, Room(1), results)
     with effort(store) as cost:
         given = claims.claim(store, asked, choosing.choices(store, config, "eve", MOST))
         jobs.show(store, given.claims[0].job_id)

@@ -19,7 +19,7 @@ HOUR = 3600.0
 
 def chosen_id(*args: Any) -> str | None:
     """The id of the job that is chosen."""
-    job = scheduling.choose(*args)
+    job = scheduling.choose(*args).job
     return None if job is None else job.job_id
 
 

@@ -6,7 +6,6 @@ from ffmpeg_jobs.bounds import CLAIM_MAX_JOBS, CLAIM_WAIT_MAX_SECONDS
 from ffmpeg_jobs.contract.job import JOB, of_limits
 from ffmpeg_jobs.contract.words import (
     ATTEMPT,
-    CLAIM_SERIAL,
     COUNT,
     EXIT_STATUS,
     FLAG,
@@ -14,6 +13,7 @@ from ffmpeg_jobs.contract.words import (
     LOG_LINE,
     NUMBER,
     SENTENCE,
+    SERIAL,
     SHORT,
     TIME,
     TOKEN,
@@ -98,8 +98,14 @@ CLAIM_REQUEST = fields(
     {
         "worker": WORKER_NAME,
         "wait_seconds": number(0, CLAIM_WAIT_MAX_SECONDS, "seconds"),
-        "serial": CLAIM_SERIAL,
+        "serial": SERIAL,
         "most": whole(1, CLAIM_MAX_JOBS, "jobs"),
+        "places": whole(0, 10000, "jobs"),
+        "leaving": items(
+            fields({"job_id": JOB_ID, "attempt": ATTEMPT}, needs="job_id attempt"),
+            10000,
+            "the attempts that hold no place any more",
+        ),
         "results": items(
             fields(
                 {"job_id": JOB_ID, "attempt": ATTEMPT, "token": TOKEN, "outcome": OUTCOME},

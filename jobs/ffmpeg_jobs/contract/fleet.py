@@ -7,11 +7,11 @@ from ffmpeg_jobs.contract.attempt import PROGRESS, TERMS, USAGE
 from ffmpeg_jobs.contract.job import LABELS
 from ffmpeg_jobs.contract.words import (
     ATTEMPT,
-    CLAIM_SERIAL,
     FLAG,
     JOB_ID,
     NUMBER,
     SENTENCE,
+    SERIAL,
     TIME,
     TOKEN,
     WORKER_NAME,
@@ -71,7 +71,8 @@ HEARTBEAT = fields(
         "draining": FLAG,
         "free": FREE,
         "held_back": SENTENCE,
-        "claim_serial": CLAIM_SERIAL,
+        "claim_serial": SERIAL,
+        "serial": SERIAL,
     }
 )
 
@@ -94,6 +95,7 @@ HEARTBEAT_ANSWER = fields(
         "heartbeat_seconds": NUMBER,
         "drain": FLAG,
         "drain_seconds": NUMBER,
+        "serial": SERIAL,
     },
     needs="orders lease_seconds heartbeat_seconds",
 )

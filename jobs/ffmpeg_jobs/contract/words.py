@@ -47,7 +47,7 @@ GROUP_NAME = text(
 )
 ATTEMPT = whole(1, 1000, "attempts")
 #: A worker numbers its claims, upwards over restarts too: Unix time in milliseconds will do.
-CLAIM_SERIAL = whole(0, (1 << 53) - 1, "the number of a claim")
+SERIAL = whole(0, (1 << 53) - 1, "the number of a claim or a heartbeat")
 PLACE = text(INPUT_PATTERN, 4096, "an http, https, rtmp or rtmps URL, or an absolute path")
 CALLBACK = text(
     r"^https?://[^\s\x00-\x1f\x7f]+$",

@@ -93,8 +93,9 @@ class Heartbeat:
     disk_free_mb: int = 0
     draining: bool = False
     free: Free | None = None
-    held_back: str | None = None  #: why it takes no new job now; None: it does
+    held_back: str | None = None  #: why it takes no new job now; to be full is no reason
     claim_serial: int | None = None  #: every claim with a smaller serial was heard, or is lost
+    serial: int | None = None  #: counts with the claims': what was said later counts
 
 
 @dataclass(frozen=True)
@@ -116,3 +117,4 @@ class HeartbeatAnswer:
     heartbeat_seconds: float  #: ask again this soon
     drain: bool = False  #: somebody asked at the master that it takes no new jobs
     drain_seconds: float | None = None  #: what still runs then is given back; None: it may end
+    serial: int | None = None  #: a later word of the worker's is known, with this one; None: none

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from itertools import count
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -15,8 +16,10 @@ from ffmpeg_jobs.schema import from_json
 from ffmpeg_master import choosing
 from ffmpeg_master.api.call import Answer, Call
 from ffmpeg_master.master import Master
+from ffmpeg_master.model import Room
 from ffmpeg_master.store import claims, giveback, logs, queue, waiting
 from ffmpeg_master.store.claims import Asked, Given
+from ffmpeg_master.wakeup import Look
 
 #: Somebody was at the job for a transaction's time, and did not take it: nobody else is woken
 #: for it. So often, and after so long, it is looked at again.
@@ -37,7 +40,7 @@ def claim(call: Call) -> Answer:
         master.config.lease_seconds,
         master.config.retry_seconds,
         asked.get("most", 1),
-        asked.get("serial"),
+        _room(asked),
         tuple(from_json(Result, result) for result in results),
     )
     # Who brings results is to know soon that they arrived.
@@ -57,25 +60,32 @@ def claim(call: Call) -> Answer:
     return Answer(body=Claimed(given.claims, given.refused))
 
 
-def _try_claim(master: Master, asked: Asked, looks: int) -> Given | None:
+def _room(asked: Mapping[str, Any]) -> Room:
+    leaving = frozenset((one["job_id"], one["attempt"]) for one in asked.get("leaving", ()))
+    return Room(asked.get("serial"), asked.get("places"), leaving)
+
+
+def _try_claim(master: Master, asked: Asked, looks: int) -> Given | Look | None:
     # Thousands wait where nothing does: they ask again and again, and need no transaction. Who
     # looked before was woken because there is something now.
     if looks == 0 and not asked.results and waiting.none_for(master.store, asked.worker):
         return None
     for _ in range(_LOOKS_MOST):
-        choices = choosing.choices(master.store, master.config, asked.worker, asked.most)
+        choices = choosing.choices(
+            master.store, master.config, asked.worker, asked.most, asked.room
+        )
         given = claims.claim(master.store, asked, choices)
         if given.claims or asked.results:
             return given
         if not given.passed:
-            return None
+            return Look.AGAIN if given.for_others else None
         time.sleep(_LOOK_SECONDS)
-    return None
+    return Look.AGAIN
 
 
 def _tell(call: Call, given: Given) -> None:
     """Log what came of a claim, and tell those who wait for what ended."""
-    for status in given.ended:
+    for status in given.ended:  # its worker is just looking
         _ended(call, status)
     for refused in given.refused:
         log.warning("result_refused", job=refused.job_id, attempt=refused.attempt, by=call.by)
@@ -84,10 +94,10 @@ def _tell(call: Call, given: Given) -> None:
         log.info("job_claimed", job=found.job_id, attempt=found.attempt, worker=worker, by=call.by)
 
 
-def _ended(call: Call, status: JobStatus) -> None:
+def _ended(call: Call, status: JobStatus, worker: str | None = None) -> None:
     state = status.state.value
     log.info("attempt_ended", job=status.id, attempt=status.attempt, by=call.by, state=state)
-    call.master.ended(status)
+    call.master.ended(status, worker)
 
 
 def finish(call: Call) -> Answer:
@@ -101,10 +111,7 @@ def finish(call: Call) -> Answer:
         log.warning("result_refused", job=job_id, attempt=number, by=call.by)
         raise
     if ended is not None:
-        status, worker = ended
-        _ended(call, status)
-        # A claim of its own that waits, for live jobs only while it was full.
-        master.wakeup.wake_worker(worker)
+        _ended(call, *ended)
     return Answer(204)
 
 
@@ -112,7 +119,7 @@ def release(call: Call) -> Answer:
     """POST /jobs/{job_id}/attempts/{attempt}/release"""
     master, job_id, number = call.master, call.path["job_id"], call.path["attempt"]
     why = call.body["why"]
-    status = giveback.release(
+    given = giveback.release(
         master.store,
         job_id,
         number,
@@ -120,9 +127,10 @@ def release(call: Call) -> Answer:
         why=why,
         retry_seconds=master.config.retry_seconds,
     )
-    if status is not None:
+    if given is not None:
+        status, worker = given
         log.info("attempt_given_back", job=job_id, attempt=number, by=call.by, why=why)
-        master.given_back([status])
+        master.given_back([status], worker)
     return Answer(204)
 
 

@@ -166,6 +166,8 @@ def set_limits(call: Call) -> Answer:
     if changed:
         log.info("job_limits_changed", job=status.id, by=call.by, **limits)
         call.master.wakeup.wake()  # it may fit a worker now that it did not fit
+        if status.worker is not None:
+            call.master.wakeup.wake_worker(status.worker)  # beside it more may fit
     return Answer(body=views.show(status))
 
 

@@ -10,7 +10,7 @@ from ffmpeg_jobs.model import Heartbeat, HeartbeatAnswer, HeartbeatOrder, Machin
 from ffmpeg_jobs.schema import from_json
 from ffmpeg_master.api.call import Answer, Call
 from ffmpeg_master.master import Master
-from ffmpeg_master.store import giveback, queue, workers
+from ffmpeg_master.store import giveback, queue, word, workers
 
 log = structlog.get_logger()
 
@@ -25,7 +25,7 @@ def register(call: Call) -> Answer:
     workers.register(master.store, name, machine, call.key)
     master.wakeup.dismiss(name)
     log.info("worker_registered", worker=name, by=call.by, version=machine.version)
-    return Answer(body=_answer(master, name, ()))
+    return Answer(body=_answer(master, word.Word(word.asked(master.store, name))))
 
 
 def heartbeat(call: Call) -> Answer:
@@ -34,17 +34,18 @@ def heartbeat(call: Call) -> Answer:
     told = from_json(Heartbeat, call.body)
     # One transaction for what most requests are. What an idle worker says is soon said again.
     with master.store.write(durable=bool(told.running)):
-        orders = queue.heartbeat(master.store, name, told, master.config.lease_seconds)
+        heard = queue.heartbeat(master.store, name, told, master.config.lease_seconds)
         reported = {(report.job_id, report.attempt) for report in told.running}
         unheard = told.claim_serial is not None and giveback.any_unheard(
             master.store, name, told.claim_serial, reported
         )
-        answer = _answer(master, name, orders)
     if unheard:
         _take_back_unheard(master, name, told.claim_serial or 0, reported)
-    if told.draining:
+    if heard.word.lifted:
+        master.wakeup.wake_worker(name)
+    elif told.draining and heard.word.newer is None:
         master.wakeup.dismiss(name)
-    return Answer(body=answer)
+    return Answer(body=_answer(master, heard.word, heard.orders))
 
 
 def cordon(call: Call) -> Answer:
@@ -101,16 +102,19 @@ def _take_back_unheard(
     lost = giveback.unheard(master.store, name, serial, reported, master.config.retry_seconds)
     for status in lost:
         log.warning("claim_unheard", job=status.id, attempt=status.attempt, worker=name)
-    master.given_back(lost)
-    if lost:
-        master.wakeup.wake_worker(name)  # it has room for others than these
+    master.given_back(lost, name)
 
 
-def _answer(master: Master, name: str, orders: tuple[HeartbeatOrder, ...]) -> HeartbeatAnswer:
-    config = master.config
-    seconds = config.heartbeat_seconds if orders else _idle_seconds(master)
-    drain, drain_seconds = workers.drained(master.store, name)
-    return HeartbeatAnswer(orders, config.lease_seconds, seconds, drain, drain_seconds)
+def _answer(
+    master: Master, heard: word.Word, orders: tuple[HeartbeatOrder, ...] = ()
+) -> HeartbeatAnswer:
+    config, asked = master.config, heard.asked
+    # Who is drained holds no claim: its heartbeat is where it hears that it may go on.
+    soon = orders or asked.drain
+    seconds = config.heartbeat_seconds if soon else _idle_seconds(master)
+    return HeartbeatAnswer(
+        orders, config.lease_seconds, seconds, asked.drain, asked.drain_seconds, heard.newer
+    )
 
 
 def _idle_seconds(master: Master) -> float:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Generator, Sequence, Set
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ from sqlalchemy import bindparam, insert, select
 
 from ffmpeg_jobs.model import Claim, JobStatus, Refused, Result, State
 from ffmpeg_jobs.problems import StaleAttempt
+from ffmpeg_master.model import ANY_ROOM, Room
 from ffmpeg_master.store import endings, fence, moves, outbox
 from ffmpeg_master.store.engine import Connection, Store
 from ffmpeg_master.store.jobs import get, read
@@ -42,7 +42,7 @@ class Asked:
     lease_seconds: float
     retry_seconds: float
     most: int = 1  #: jobs
-    serial: int | None = None  #: the worker's own number of this claim
+    room: Room = ANY_ROOM
     results: tuple[Result, ...] = ()  #: of its last attempts
 
 
@@ -64,11 +64,12 @@ class Given:
     ended: tuple[JobStatus, ...] = ()  #: by the results, as they stand now
     refused: tuple[Refused, ...] = ()  #: results that changed nothing
     passed: bool = False  #: somebody else was at a job that suits, and may have left it there
+    for_others: bool = False  #: one that suits was left, as long as the others are what they are
 
 
 #: The ids of the jobs to be handed out next, and is sent which were: another claim may just be at
-#: one. Then who is next instead.
-Choices = Generator[Sequence[str], Set[str], None]
+#: one. Then who is next instead. At the end whether one that suits was left for others.
+Choices = Generator[Sequence[str], Set[str], bool]
 
 
 def claim(store: Store, asked: Asked, choices: Choices) -> Given:
@@ -83,15 +84,17 @@ def claim(store: Store, asked: Asked, choices: Choices) -> Given:
         ended, refused = _hear(connection, now, asked)
         taken: list[_Taken] = []
         passed = False
-        with suppress(StopIteration):
+        try:
             ids = next(choices)
             while True:
                 found = _take(connection, ids, now)
                 taken += found
                 passed = passed or len(found) < len(ids)
                 ids = choices.send({one.job_id for one in found})
+        except StopIteration as end:
+            for_others = bool(end.value)
         claims = _hand_out(connection, now, asked, taken)
-    return Given(tuple(claims), tuple(ended), tuple(refused), passed)
+    return Given(tuple(claims), tuple(ended), tuple(refused), passed, for_others)
 
 
 def _hear(
@@ -136,7 +139,7 @@ def _hand_out(
     at = {one.job_id: one.attempt - 1 for one in taken}
     moves.hand_out(connection, at, asked.worker, now, now + asked.lease_seconds)
     attempt = {"worker": asked.worker, "started_at": now, "reported": False}
-    attempt |= {"claim_serial": asked.serial}
+    attempt |= {"claim_serial": asked.room.serial}
     connection.execute(
         _BEGIN_ATTEMPT,
         [

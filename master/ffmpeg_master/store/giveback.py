@@ -28,8 +28,9 @@ _HOLD_OF_EARLIER_CLAIMS: Final = _OF_EARLIER_CLAIMS.with_for_update()
 
 def release(
     store: Store, job_id: str, number: int, *, token: str, why: str, retry_seconds: float
-) -> JobStatus | None:
-    """Put the job of an attempt that its worker hands back in the queue again; None: it had been.
+) -> tuple[JobStatus, str] | None:
+    """Put the job of an attempt that its worker hands back in the queue again: the job, as it
+    stands now, and the worker's name; None: it had been.
 
     Raises StaleAttempt, and then nothing was changed.
     """
@@ -37,7 +38,8 @@ def release(
         found = fence.held(connection, job_id, number, token)
         if found.ended_at is None:
             now = store.now()
-            return _give_back(connection, now, found, why, retry_seconds, reported=True)
+            given = _give_back(connection, now, found, why, retry_seconds, reported=True)
+            return given, found.worker
         if found.told is not None:  # it was told how it ended
             raise fence.stale(job_id, number)
         return None

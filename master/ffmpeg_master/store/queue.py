@@ -7,6 +7,7 @@ comes late changes nothing. ``attempt`` and the token that belongs to it are the
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import bindparam, select, update
@@ -29,9 +30,8 @@ from ffmpeg_master.model import Act
 from ffmpeg_master.store import audit, endings, fence, moves, outbox, transitions
 from ffmpeg_master.store.engine import Connection, Store
 from ffmpeg_master.store.jobs import dump, get, read
-from ffmpeg_master.store.plans import planned_once
-from ffmpeg_master.store.tables import is_live, is_queued, jobs, workers
-from ffmpeg_master.store.workers import unknown
+from ffmpeg_master.store.tables import is_live, is_queued, jobs
+from ffmpeg_master.store.word import Word, hear
 
 _LIVE: Final = (State.RUNNING.value, State.PAUSED.value)
 #: Jobs that ``expire`` or ``overdue`` end at once.
@@ -56,22 +56,17 @@ _OVERDUE: Final = (
     .with_for_update(skip_locked=True)
 )
 _ASK_END: Final = update(jobs).where(jobs.c.id == bindparam("job_id"), is_live)
-#: What a worker says of itself.
-_HEARD: Final = planned_once(
-    update(workers)
-    .where(workers.c.name == bindparam("by"))
-    .values(
-        last_heartbeat_at=bindparam("now"),
-        draining=bindparam("drains"),
-        free=bindparam("left"),
-        held_back=bindparam("why"),
-    )
-)
 
 
-def heartbeat(
-    store: Store, worker: str, heartbeat: Heartbeat, lease_seconds: float
-) -> tuple[HeartbeatOrder, ...]:
+@dataclass(frozen=True)
+class Heard:
+    """What a heartbeat changed, and what its answer is made of."""
+
+    orders: tuple[HeartbeatOrder, ...]
+    word: Word
+
+
+def heartbeat(store: Store, worker: str, heartbeat: Heartbeat, lease_seconds: float) -> Heard:
     """Extend the leases of what ``worker`` reports; an order for each. Raises NotFound.
 
     A job that it holds and does not report keeps its lease until that runs out, or
@@ -79,15 +74,13 @@ def heartbeat(
     """
     with store.write() as connection:
         now = store.now()
-        told = {"by": worker, "now": now, "drains": heartbeat.draining}
-        told["left"] = None if heartbeat.free is None else dump(heartbeat.free)
-        if connection.execute(_HEARD, told | {"why": heartbeat.held_back}).rowcount == 0:
-            raise unknown(worker)
+        word = hear(connection, now, worker, heartbeat)
         rows = fence.latest(connection, map(fence.said, heartbeat.running))
         found = {report: rows.get(fence.said(report)) for report in heartbeat.running}
         held = {report: row for report, row in found.items() if _holds(worker, row)}
         moves.hear(connection, [_heard(report, now, now + lease_seconds) for report in held])
-        return tuple(_order(report, held.get(report)) for report in heartbeat.running)
+        orders = tuple(_order(report, held.get(report)) for report in heartbeat.running)
+    return Heard(orders, word)
 
 
 def _holds(worker: str, row: Any) -> bool:
@@ -174,8 +167,9 @@ def _cancel(connection: Connection, status: JobStatus, now: float, act: Act | No
     return outbox.tell(connection, now, after) if after.state is State.CANCELED else after
 
 
-def expire(store: Store, lease_seconds: float, retry_seconds: float) -> list[JobStatus]:
-    """End up to ENDED_MOST attempts whose lease ran out; their jobs, as they stand now."""
+def expire(store: Store, lease_seconds: float, retry_seconds: float) -> list[tuple[JobStatus, str]]:
+    """End up to ENDED_MOST attempts whose lease ran out; their jobs, as they stand now, and who
+    held them."""
     with store.write() as connection:
         now = store.now()
         late = [
@@ -189,7 +183,8 @@ def expire(store: Store, lease_seconds: float, retry_seconds: float) -> list[Job
             )
             for row in connection.execute(_LATE, {"now": now}).all()
         ]
-        return endings.write(connection, now, late)
+        held_by = [ending.worker for ending in late]
+        return list(zip(endings.write(connection, now, late), held_by, strict=True))
 
 
 def overdue(store: Store) -> list[JobStatus]:

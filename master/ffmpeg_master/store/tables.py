@@ -200,6 +200,7 @@ workers = Table(
     Column("registered_at", Float, nullable=False),
     Column("last_heartbeat_at", Float, nullable=False),
     Column("free", Text),
+    Column("word_serial", BigInteger),  # of the word that told draining and held_back
     Column("held_back", Text),
     Column("cordoned", Boolean, nullable=False, server_default=false()),
     Column("drain", Boolean, nullable=False, server_default=false()),  # somebody asked here

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ from sqlalchemy import and_, bindparam, delete, func, insert, select, update
 from ffmpeg_jobs.model import Free, Machine, WorkerStatus
 from ffmpeg_jobs.problems import Conflict, NotFound
 from ffmpeg_jobs.schema import from_json
-from ffmpeg_master.model import Act, Key, Member, Needs
+from ffmpeg_master.model import ANY_ROOM, Act, Key, Member, Needs, Room
 from ffmpeg_master.store import audit, names
 from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.jobs import NEEDS, dump, needs, timestamp
@@ -25,16 +26,13 @@ _MACHINES_MOST: Final = 8192
 _HOLD_BY_NAME: Final = planned_once(
     select(workers).where(workers.c.name == bindparam("by")).with_for_update()
 )
-_DRAIN: Final = planned_once(
-    select(workers.c.drain, workers.c.drain_until).where(workers.c.name == bindparam("by"))
-)
 _ONLINE: Final = select(func.count()).where(workers.c.last_heartbeat_at >= bindparam("since"))
 #: What a worker's jobs were promised, and what all were.
 _RUNNING: Final = select(jobs.c.worker, *NEEDS).where(is_live)
 _RUNNING_ON: Final = planned_once(_RUNNING.where(jobs.c.worker == bindparam("by")))
 #: A worker beside each of its jobs, or beside nothing.
 _WITH_RUNNING: Final = planned_once(
-    select(workers, jobs.c.id.label("runs"), *NEEDS)
+    select(workers, jobs.c.id.label("runs"), jobs.c.attempt, *NEEDS)
     .select_from(workers.outerjoin(jobs, and_(jobs.c.worker == workers.c.name, is_live)))
     .where(workers.c.name == bindparam("by"))
 )
@@ -59,7 +57,7 @@ def register(store: Store, name: str, machine: Machine, key: Key | None = None) 
     with store.write() as connection:
         now = store.now()
         values = {"machine": dump(machine), "draining": False, "last_heartbeat_at": now}
-        values |= {"free": None, "held_back": None}
+        values |= {"free": None, "held_back": None, "word_serial": None}
         known = connection.execute(update(workers).where(workers.c.name == name).values(values))
         if known.rowcount == 0:
             connection.execute(insert(workers).values(name=name, registered_at=now, **values))
@@ -85,14 +83,20 @@ def online(store: Store, online_seconds: float) -> int:
         return int(connection.execute(_ONLINE, {"since": since}).scalar_one())
 
 
-def member(store: Store, name: str, online_seconds: float) -> Member:
-    """One worker. Raises NotFound."""
+def member(store: Store, name: str, online_seconds: float, room: Room = ANY_ROOM) -> Member:
+    """One worker, which says with a claim what ``room`` it has. Raises NotFound."""
     with store.read() as connection:
         rows = connection.execute(_WITH_RUNNING, {"by": name}).all()
     if not rows:
         raise unknown(name)
-    running = [needs(row) for row in rows if row.runs is not None]
-    return _member(rows[0], store.now() - online_seconds, running)
+    held = [row for row in rows if row.runs is not None]
+    running = [needs(row) for row in held if (row.runs, row.attempt) not in room.leaving]
+    row = rows[0]
+    found = _member(row, store.now() - online_seconds, running)
+    if room.serial is not None and row.word_serial is not None and row.word_serial < room.serial:
+        # It asks for jobs now, whatever it said before.
+        found = replace(found, draining=row.drain, held_back=row.cordoned)
+    return replace(found, places=room.places)
 
 
 @lru_cache(_MACHINES_MOST)
@@ -144,15 +148,6 @@ def _change(
         if connection.execute(change).rowcount == 0:
             raise unknown(name)
         audit.note(connection, store.now(), act, name, **detail)
-
-
-def drained(store: Store, name: str) -> tuple[bool, float | None]:
-    """Whether a worker is to drain, and the seconds until what runs is given back."""
-    with store.read() as connection:
-        row = connection.execute(_DRAIN, {"by": name}).first()
-    if row is None or not row.drain:
-        return False, None
-    return True, None if row.drain_until is None else max(0.0, row.drain_until - store.now())
 
 
 def remove(store: Store, name: str, online_seconds: float, act: Act | None = None) -> None:
