@@ -57,7 +57,14 @@ class Worker:
         self.results = Results(client())
         self.results.freed = self.changed.set
         voice = Voice(
-            self._machine, self._heartbeat, self._room, self._take, self._obey, lambda: None
+            self._machine,
+            self._heartbeat,
+            lambda: (False, None),
+            self._room,
+            lambda: (),
+            self._take,
+            self._obey,
+            lambda: None,
         )
         self.dialogue = Dialogue(self.results, "bench", voice)
 

@@ -8,6 +8,8 @@ from typing import Final
 CLAIM_MAX_JOBS: Final = 16
 #: An attempt's log, whole: the worker keeps its first 4 MiB (about 40,000 lines) and its end.
 LOG_MAX_BYTES: Final = 5 << 20
+#: A log of so many bytes goes with its result; with 16 results all of it fits into a body.
+LOG_SHORT_BYTES: Final = 8 << 10
 #: A request's body; a job is under 8 KiB, a heartbeat of 100 attempts under 64 KiB.
 BODY_MAX_BYTES: Final = 1 << 20
 #: How deep a body may be nested; a batch of jobs with labels is 5 deep.

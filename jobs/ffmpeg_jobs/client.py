@@ -227,9 +227,13 @@ class MasterClient:
         path = f"/workers/{_quote(worker)}/heartbeat"
         return self._noun(HeartbeatAnswer, self._call("POST", path, json=to_json(heartbeat)))
 
-    def finish(self, job_id: str, attempt: int, token: str, outcome: Outcome) -> None:
+    def finish(
+        self, job_id: str, attempt: int, token: str, outcome: Outcome, log: str | None = None
+    ) -> None:
         """Report how an attempt ended. A repeat changes nothing. Raises StaleAttempt."""
         body = {"token": token, "outcome": to_json(outcome)}
+        if log is not None:
+            body["log"] = log
         self._call("POST", f"/jobs/{job_id}/attempts/{attempt}/result", json=body)
 
     def release(self, job_id: str, attempt: int, token: str, why: str) -> None:

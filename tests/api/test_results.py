@@ -217,11 +217,13 @@ def test_a_figure_that_the_master_does_not_take_costs_no_lease(inside: Inside) -
     voice = Voice(
         machine=lambda: MACHINE,
         heartbeat=lambda: Heartbeat((odd,)),
+        holds=lambda: (False, None),
         room=lambda: asyncio.sleep(0, 1),
+        leaving=lambda: (),
         take=lambda claim, lease: None,
         obey=lambda answer, sent_at: None,
         changed=lambda: None,
     )
     dialogue = Dialogue(Results(client), "ada", voice)
-    (order,) = dialogue._beat().orders
+    (order,) = dialogue._beat()().orders
     assert (order.job_id, order.order) == (claim.job_id, Order.CONTINUE)

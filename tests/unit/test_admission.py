@@ -7,14 +7,22 @@ from dataclasses import replace
 import pytest
 
 from ffmpeg_jobs.model import Free
-from ffmpeg_worker.admission import Taken, Thresholds, Vitals, Volume, free, held_back, pressed
+from ffmpeg_worker.admission import (
+    Taken,
+    Thresholds,
+    Vitals,
+    Volume,
+    free,
+    full,
+    held_back,
+    pressed,
+)
 from ffmpeg_worker.capacity import Share
 
 SHARE = Share(cpu_percent=400, memory_mb=8000, disk_mb=50000)
 CALM = {"cpu": 99.0, "memory": 0.0, "io": 12.5}
 UNKNOWN = {"cpu": None, "memory": None, "io": None}
 WELL = Vitals(
-    slots=3,
     free=Free(400, 8000, 50000, 3),
     share=SHARE,
     volume=Volume("/var/lib/ffmpeg-worker", 40.0, 5.0),
@@ -40,18 +48,9 @@ def test_more_promised_than_there_is_leaves_nothing() -> None:
         (WELL, None),
         (replace(WELL, pressure=UNKNOWN), None),
         (replace(WELL, free=Free(0, 1, 1, 1)), None),
-        (replace(WELL, free=Free(400, 8000, 50000, 0)), "3 of 3 jobs run (max_concurrent_jobs)"),
         (
             replace(WELL, volume=Volume("/srv", 4.94, 5.0)),
             "the volume of /srv has 4.9 % free; 5 % are needed",
-        ),
-        (
-            replace(WELL, free=Free(1, 1, 0, 1)),
-            "the jobs that run may fill the volume of /var/lib/ffmpeg-worker (max_disk_mb)",
-        ),
-        (
-            replace(WELL, free=Free(1, 0, 1, 1)),
-            "the jobs that run may use all 8000 MB of memory for jobs",
         ),
         (
             replace(WELL, pressure=CALM | {"io": 91.2}, pressed=frozenset({"io"})),
@@ -61,6 +60,24 @@ def test_more_promised_than_there_is_leaves_nothing() -> None:
 )
 def test_the_reason(vitals: Vitals, why: str | None) -> None:
     assert held_back(vitals) == why
+
+
+@pytest.mark.parametrize(
+    ("free_now", "why"),
+    [
+        (Free(0, 1, 1, 0), None),
+        (
+            Free(1, 1, 0, 1),
+            "the jobs that run may fill the volume of /var/lib/ffmpeg-worker (max_disk_mb)",
+        ),
+        (Free(1, 0, 1, 1), "the jobs that run may use all 8000 MB of memory for jobs"),
+    ],
+)
+def test_what_leaves_no_room_is_no_reason_that_the_master_keeps(
+    free_now: Free, why: str | None
+) -> None:
+    vitals = replace(WELL, free=free_now)
+    assert (full(vitals), held_back(vitals)) == (why, None)
 
 
 @pytest.mark.parametrize(

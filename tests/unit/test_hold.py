@@ -57,7 +57,7 @@ def check(plan: Plan, held: Held) -> None:
     while jobdir.holder_pid(plan) != held.pid:
         time.sleep(0.01)
     assert os.getsid(held.pid) == held.pid
-    os.close(held.gate)
+    held.gate.close()
     ended = os.waitid(os.P_PIDFD, held.pidfd, os.WEXITED)
     assert ended is not None
     assert (ended.si_code, ended.si_status) == (os.CLD_EXITED, 0)

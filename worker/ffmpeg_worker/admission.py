@@ -1,6 +1,7 @@
 """May this machine take one more job? Yes, or the reason why not. Pure.
 
-``RULES`` is read from the top; the first that holds is the reason.
+``HOLDS`` are reasons that the master is told. ``FULL`` are none of those: room comes with the end
+of a job, and then the worker asks. Each is read from the top; the first that holds is the reason.
 """
 
 from __future__ import annotations
@@ -48,7 +49,6 @@ class Volume:
 class Vitals:
     """How the machine is."""
 
-    slots: int
     free: Free
     share: Share
     volume: Volume
@@ -81,8 +81,17 @@ def pressed(
 
 
 def held_back(vitals: Vitals) -> str | None:
-    """Why the machine takes no new job now; None: it does."""
-    return next((said for rule in RULES if (said := rule(vitals)) is not None), None)
+    """Why the machine takes no new job, whatever runs there; None: it does."""
+    return _first(HOLDS, vitals)
+
+
+def full(vitals: Vitals) -> str | None:
+    """Why there is no room beside what runs, if there were a free slot; None: there is."""
+    return _first(FULL, vitals)
+
+
+def _first(rules: Iterable[Callable[[Vitals], str | None]], vitals: Vitals) -> str | None:
+    return next((said for rule in rules if (said := rule(vitals)) is not None), None)
 
 
 def _bound(name: str, thresholds: Thresholds, before: frozenset[str]) -> float:
@@ -90,22 +99,25 @@ def _bound(name: str, thresholds: Thresholds, before: frozenset[str]) -> float:
     return threshold * (RELEASE_PERCENT / 100 if name in before else 1.0)
 
 
-def _no_slot(vitals: Vitals) -> str | None:
-    if vitals.free.slots:
+def no_slot(slots: int) -> str:
+    """Why there is no room where all slots are taken."""
+    return f"{slots} of {slots} jobs run (max_concurrent_jobs)"
+
+
+def _low_disk(vitals: Vitals) -> str | None:
+    volume = vitals.volume
+    if volume.free_percent >= volume.least_free_percent:
         return None
-    return f"{vitals.slots} of {vitals.slots} jobs run (max_concurrent_jobs)"
+    return (
+        f"the volume of {volume.directory} has {volume.free_percent:.1f} % free; "
+        f"{volume.least_free_percent:.0f} % are needed"
+    )
 
 
 def _no_disk(vitals: Vitals) -> str | None:
-    volume = vitals.volume
-    if volume.free_percent < volume.least_free_percent:
-        return (
-            f"the volume of {volume.directory} has {volume.free_percent:.1f} % free; "
-            f"{volume.least_free_percent:.0f} % are needed"
-        )
-    if vitals.free.disk_mb == 0:
-        return f"the jobs that run may fill the volume of {volume.directory} (max_disk_mb)"
-    return None
+    if vitals.free.disk_mb:
+        return None
+    return f"the jobs that run may fill the volume of {vitals.volume.directory} (max_disk_mb)"
 
 
 def _no_memory(vitals: Vitals) -> str | None:
@@ -125,9 +137,5 @@ def _under_pressure(vitals: Vitals) -> str | None:
     )
 
 
-RULES: Final[tuple[Callable[[Vitals], str | None], ...]] = (
-    _no_slot,
-    _no_disk,
-    _no_memory,
-    _under_pressure,
-)
+HOLDS: Final[tuple[Callable[[Vitals], str | None], ...]] = (_low_disk, _under_pressure)
+FULL: Final[tuple[Callable[[Vitals], str | None], ...]] = (_no_disk, _no_memory)

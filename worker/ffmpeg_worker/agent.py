@@ -19,6 +19,7 @@ from ffmpeg_jobs import __version__
 from ffmpeg_jobs.daemon import feed_watchdog, tell_systemd
 from ffmpeg_jobs.model import Heartbeat, Machine
 from ffmpeg_worker import metrics
+from ffmpeg_worker.admission import no_slot
 from ffmpeg_worker.attempt import Station
 from ffmpeg_worker.clean import keep_clean
 from ffmpeg_worker.crew import Crew
@@ -55,15 +56,19 @@ class Agent:
         voice = Voice(
             self.machine,
             self.heartbeat,
+            lambda: (self.drains.now is not None, self.held_back),
             self._room,
+            self.crew.leaving,
             self.crew.take,
             self.crew.obey,
             self._tell_status,
         )
         self.dialogue = Dialogue(station.results, station.config.name, voice)
         station.results.freed = self.changed.set
-        station.results.ended = self._preempt
+        station.results.soon = lambda: not self.dialogue.asking and self._takes_jobs()
+        station.results.ended = self._left
         self.seen = unseen("the machine was not looked at yet")
+        self._seen_at = float("-inf")  #: by time.monotonic()
 
     async def run(self) -> None:
         """Work until told to stop. Scopes that run then go on; the next worker adopts them.
@@ -111,18 +116,30 @@ class Agent:
         enforced = self.station.placement.enforced()
         missing = [name for name in ("cpu", "memory", "pids") if name not in enforced]
         limits = f"NOT ENFORCED: {', '.join(missing)}" if missing else "limits enforced"
-        held_back = f"held back: {self.held_back}" if self.held_back else None
+        held_back = f"held back: {self.takes_none}" if self.takes_none else None
         jobs = f"{len(self.crew)} of {self.config.max_concurrent_jobs} jobs"
         parts = (jobs, limits, self.seen.warning, held_back, self.dialogue.trouble)
         return "; ".join(filter(None, parts))
 
     @property
     def held_back(self) -> str | None:
-        """Why no new job is taken now; None: it is, if only a live one."""
+        """Why no new job is taken, whatever runs here: what the master is told."""
         drain = self.drains.now
         if drain is not None:
             return f"{'draining' if len(self.crew) else 'drained'}: {drain.why}"
-        return None if self._makes_room() else self.seen.held_back
+        return self.seen.held_back
+
+    @property
+    def full(self) -> str | None:
+        """Why there is no room beside what runs; None: there is, if only for a live job."""
+        if self._places > 0:
+            return self.seen.full
+        return None if self._makes_room() else no_slot(self.config.max_concurrent_jobs)
+
+    @property
+    def takes_none(self) -> str | None:
+        """Why no job is asked for now, for people."""
+        return self.held_back or self.full
 
     def health(self) -> dict[str, Any]:
         """What ``/health`` shows."""
@@ -135,7 +152,7 @@ class Agent:
             "master": self.dialogue.trouble or "ok",
             "draining": self.drains.now is not None,
             **in_words(self.seen),
-            "held_back": self.held_back,
+            "held_back": self.takes_none,
         }
 
     def machine(self) -> Machine:
@@ -158,20 +175,33 @@ class Agent:
         )
 
     async def _room(self) -> int:
-        """Wait until a job may be taken; how many may."""
-        await self._look_after()
-        while self.held_back is not None:
+        """Wait until a job may be taken; how many places are free for others than live ones."""
+        await self._look_before_asking()
+        while not self._takes_jobs():
             self.changed.clear()
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self.changed.wait(), LOOK_SECONDS)
-            await self._look_after()
-        return max(1, self.config.max_concurrent_jobs - self.crew.at_work)
+            await self._look_before_asking()
+        return self._places
+
+    def _takes_jobs(self) -> bool:
+        return self.takes_none is None
+
+    @property
+    def _places(self) -> int:
+        return max(0, self.config.max_concurrent_jobs - self.crew.places_taken)
 
     def _makes_room(self) -> bool:
         """Whether a batch job would give way to a live one, which is all that the master gives
         to a full machine that preempts."""
-        preempts = self.config.live_preempts_batch and self.seen.beside_slots is None
+        preempts = self.config.live_preempts_batch and self.seen.full is None
         return preempts and takes_live(self.crew.queues(), self.config.max_concurrent_jobs)
+
+    async def _look_before_asking(self) -> None:
+        """A look that let jobs in counts for its time; one that kept them out may be outdated."""
+        outdated = time.monotonic() - self._seen_at >= LOOK_SECONDS
+        if outdated or self.seen.held_back is not None or self.seen.full is not None:
+            await self._look_after()
 
     async def _upkeep(self) -> None:
         """Look after the machine, as long as we run; less often while nothing does."""
@@ -183,7 +213,9 @@ class Agent:
     async def _look_after(self) -> None:
         """Look at the machine, and stop the jobs that fill its disk."""
         before, plans = self.seen, tuple(self.station.plans.values())
-        self.seen = await asyncio.to_thread(look, self.config, plans, self.crew.at_work, before)
+        taken = self.crew.places_taken
+        self.seen = await asyncio.to_thread(look, self.config, plans, taken, before)
+        self._seen_at = time.monotonic()
         part_mb = self.seen.share.disk_mb // self.config.max_concurrent_jobs
         self.crew.disk_part_mb = max(1, part_mb)
         metrics.set_seen(self.seen)
@@ -199,6 +231,11 @@ class Agent:
         self._tell_status()
         self.changed.set()
         self.dialogue.news.set()
+
+    def _left(self) -> None:
+        """An attempt's ffmpeg runs no more: its place is another's."""
+        self._preempt()
+        self.changed.set()
 
     def _preempt(self) -> None:
         if self.config.live_preempts_batch:
@@ -216,7 +253,5 @@ class Agent:
         return Heartbeat(
             self.crew.reports(),
             free_mb(self.config.state_directory),
-            draining=self.drains.now is not None,
             free=self.seen.free,
-            held_back=self.held_back,
         )

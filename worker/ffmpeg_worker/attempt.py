@@ -12,6 +12,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,8 @@ async def finish(running: Running, lease: Lease, station: Station) -> None:
     plan = running.plan
     steering = asyncio.ensure_future(steer(plan, lease, station.placement, station.config))
     try:
-        facts = await watch(running, lease, station.placement)
+        left = partial(_leave_place, lease, station)
+        facts = await watch(running, lease, station.placement, left)
     finally:
         steering.cancel()
     _leave_place(lease, station)

@@ -54,9 +54,16 @@ class Crew:
         return len(self.live)
 
     @property
-    def at_work(self) -> int:
-        """Those that hold a place: who only tells how it ended holds none."""
-        return len(self.live) - len(self.station.results)
+    def places_taken(self) -> int:
+        """Places that are taken: by those whose ffmpeg runs, or will; and of those that do what
+        comes after it, by as many as are more than there are places."""
+        at_work = sum(live.lease.at_work for live in self.live.values())
+        return at_work + max(0, len(self.live) - at_work - self.station.config.max_concurrent_jobs)
+
+    def leaving(self) -> tuple[tuple[str, int], ...]:
+        """Job and number of each attempt whose ffmpeg runs no more."""
+        rows = (live for live in self.live.values() if not live.lease.at_work)
+        return tuple((live.claim.job_id, live.claim.attempt) for live in rows)
 
     async def adopt(self) -> None:
         """Take up every attempt that has a directory; stop scopes that have none."""
@@ -183,6 +190,7 @@ class Crew:
             await asyncio.wait(list(self.live), timeout=within_seconds)
 
     def _begin(self, live: Live, story: Coroutine[Any, Any, None]) -> None:
+        live.lease.at_work = live.lease.at_work and live.plan is not None
         task = asyncio.ensure_future(story)
         self.live[task] = live
         if live.plan is not None:

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -40,7 +40,9 @@ class Voice:
 
     machine: Callable[[], Machine]
     heartbeat: Callable[[], Heartbeat]  #: called in a thread
-    room: Callable[[], Awaitable[int]]  #: waits until there is room for so many jobs
+    holds: Callable[[], tuple[bool, str | None]]  #: whether it drains, and why it takes no jobs
+    room: Callable[[], Awaitable[int]]  #: waits until a job may be taken; how many places are free
+    leaving: Callable[[], Sequence[tuple[str, int]]]  #: the attempts that run no more
     take: Callable[[Claim, Lease], None]
     obey: Callable[[HeartbeatAnswer, float], None]
     changed: Callable[[], None]  #: the master went away, or is back
@@ -59,18 +61,21 @@ class Dialogue:
         self.news = asyncio.Event()  #: something is to be told before the next heartbeat is due
         self.heartbeat_seconds = HEARTBEAT_SECONDS
         self.trouble: str | None = None  #: why the master could not be asked last time
-        # Above that of any claim that an earlier process of ours made.
-        self.claim_serial = time.time_ns() // 1_000_000
+        self.asking = False  #: a claim is at the master
+        # Above that of any word that an earlier process of ours said.
+        self.serial = time.time_ns() // 1_000_000
+        self.claim_serial = self.serial
+        self._lost = False  #: the last claim's answer; what came with it is nobody's
 
     async def claims(self) -> None:
         """Ask for work whenever there is room; the master holds the question open."""
         backoff = Backoff()
         await self.registered.wait()
         while True:
-            most = min(await self.voice.room(), CLAIM_MAX_JOBS)
+            places = await self.voice.room()
             asked_at = boot_seconds()
             try:
-                found = await self._claim(most)
+                found = await self._claim(places)
             except NotFound:  # a master that does not know us
                 self.register_anew()
                 await self.registered.wait()
@@ -82,19 +87,39 @@ class Dialogue:
                 for claim in found.claims:
                     self.voice.take(claim, Lease(asked_at + claim.lease_seconds))
 
-    async def _claim(self, most: int) -> Claimed:
+    async def _claim(self, places: int) -> Claimed:
         """Ask for work; how the last jobs ended goes along."""
-        self.claim_serial += 1
+        self.claim_serial = self._next_serial()
+        if self._lost:
+            self._lost = False
+            self.news.set()  # what an answer brought that was lost goes back to the queue
         taken = self.results.take()
-        asked = (self.name, CLAIM_WAIT_SECONDS, self.claim_serial)
-        claim = partial(self.client.claims, *asked, most=most, results=tuple(taken.values()))
+        ended = {(result.job_id, result.attempt) for result in taken.values()}
+        claim = partial(
+            self.client.claims,
+            self.name,
+            CLAIM_WAIT_SECONDS,
+            self.claim_serial,
+            most=min(max(places, 1), CLAIM_MAX_JOBS),
+            results=tuple(taken.values()),
+            places=places,
+            leaving=[one for one in self.voice.leaving() if one not in ended],
+        )
+        self.asking = True
         try:
             found = await asyncio.to_thread(claim)
         except (MasterUnreachable, Problem):
             self.results.unheard(taken)
+            self._lost = True
             raise
+        finally:
+            self.asking = False
         self.results.heard(taken, found.refused)
         return found
+
+    def _next_serial(self) -> int:
+        self.serial += 1
+        return self.serial
 
     async def heartbeats(self) -> None:
         """Tell the master how it goes, and do what it says."""
@@ -106,7 +131,7 @@ class Dialogue:
                 if not self.registered.is_set():
                     await self._say(self._register)
                     self.registered.set()
-                await self._say(self._beat)
+                await self._say(self._beat())
                 backoff.reset()
                 pause = self.heartbeat_seconds
             except NotFound:
@@ -130,15 +155,21 @@ class Dialogue:
         answer = await asyncio.to_thread(words)
         self._note(None)
         self.heartbeat_seconds = answer.heartbeat_seconds
+        self.serial = max(self.serial, answer.serial or 0)
         self.voice.obey(answer, sent_at)
 
     def _register(self) -> HeartbeatAnswer:
         return self.client.register(self.name, self.voice.machine())
 
-    def _beat(self) -> HeartbeatAnswer:
-        # Read first: what earlier claims brought is among the reports that are made then.
-        serial = self.claim_serial
-        heartbeat = replace(self.voice.heartbeat(), claim_serial=serial)
+    def _beat(self) -> Callable[[], HeartbeatAnswer]:
+        # In one moment: a claim that is made later knows more of what holds it back. And before
+        # the reports: what earlier claims brought is among them.
+        draining, held_back = self.voice.holds()
+        said = {"draining": draining, "held_back": held_back, "claim_serial": self.claim_serial}
+        return partial(self._tell, {**said, "serial": self._next_serial()})
+
+    def _tell(self, said: dict[str, Any]) -> HeartbeatAnswer:
+        heartbeat = replace(self.voice.heartbeat(), **said)
         try:
             return self.client.heartbeat(self.name, heartbeat)
         except InvalidField as refusal:

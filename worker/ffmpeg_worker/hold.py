@@ -37,7 +37,7 @@ class Held:
 
     pid: int
     pidfd: int
-    gate: int
+    gate: socket.socket  #: its command goes in; its end of file comes when the command has ended
 
 
 class Nursery:
@@ -100,15 +100,15 @@ _ENDED: Final = os.WEXITED | os.WNOHANG | os.WNOWAIT
 def hold(plan: Plan, nursery: Nursery) -> Held:
     """Start the holder. Raises OSError."""
     arguments = [plan.directory, *filter(None, [plan.staged])]
-    reading, gate = os.pipe()
+    its, gate = socket.socketpair()
     try:
-        pid = nursery.fork(arguments, reading) or _spawn(HOLDER, arguments, reading)
+        pid = nursery.fork(arguments, its.fileno()) or _spawn(HOLDER, arguments, its.fileno())
         return Held(pid, os.pidfd_open(pid), gate)
     except OSError:
-        os.close(gate)  # a holder that was started all the same ends by that
+        gate.close()  # a holder that was started all the same ends by that
         raise
     finally:
-        os.close(reading)
+        its.close()
 
 
 def _spawn(program: Path, arguments: list[str], standard_input: int) -> int:

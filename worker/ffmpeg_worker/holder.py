@@ -1,8 +1,9 @@
 """The holder: a tiny process that waits at a pipe, is put into the scope, then runs the job.
 
 It stands alone: standard library only, started as ``python3 -I -S holder.py DIRECTORY [OUTPUT]``
-with SIGTERM blocked. Standard input is the gate: the whole command opens it (see ``command``), end
-of file before that (the worker died) closes it for good. Because it is inside the scope before
+with SIGTERM blocked. Standard input is the gate, a socket: the whole command opens it (see
+``command``), end of file before that (the worker died) closes it for good; our end is closed when
+the command has ended, whose place is then free. Because it is inside the scope before
 it starts anything, the job is limited from its first instruction; because it outlives the
 worker, the exit status and the kernel's last counters are on disk whoever else is gone. It
 writes in DIRECTORY: ``holder.json`` (who it is), ``released`` (the gate opened), ``log``,
@@ -59,6 +60,7 @@ def main(directory: str, *outputs: str) -> int:
         become_reaper()
     started = time.monotonic()
     status = run(run_argv, directory)
+    leave()
     wall_seconds = round(time.monotonic() - started, 3)
     if status == 0 and outputs:
         status = store(outputs[0], directory)
@@ -97,6 +99,13 @@ def read_all(source: int) -> bytes:
     while part := posix.read(source, 65536):
         parts.append(part)
     return b"".join(parts)
+
+
+def leave() -> None:
+    """Tell the worker that the job's place is free: what is left needs no core for long."""
+    nothing = posix.open("/dev/null", posix.O_RDONLY)
+    posix.dup2(nothing, 0)
+    posix.close(nothing)
 
 
 def terminated() -> bool:

@@ -193,8 +193,12 @@ def scope_result(plan: Plan) -> str | None:
 
 
 def keep_outcome(plan: Plan, outcome: Outcome) -> None:
-    """Write the outcome down, so that it is reported even by the next worker."""
-    _note(plan, "outcome.json", to_json(outcome))
+    """Write the outcome down, so that it is reported even by the next worker.
+
+    What follows from the holder's facts, which are on disk, follows from them again.
+    """
+    follows = (Path(plan.directory) / "facts.json").exists()
+    _note(plan, "outcome.json", to_json(outcome), durable=not follows)
 
 
 def note_delivery(plan: Plan) -> None:

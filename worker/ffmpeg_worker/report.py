@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-from ffmpeg_jobs.bounds import LOG_MAX_BYTES
+from ffmpeg_jobs.bounds import LOG_MAX_BYTES, LOG_SHORT_BYTES
 from ffmpeg_jobs.client import MasterClient
 from ffmpeg_jobs.model import Claim, Outcome, Result, Usage
 from ffmpeg_jobs.problems import (
@@ -33,18 +33,22 @@ log = structlog.get_logger()
 async def report(claim: Claim, outcome: Outcome, text: str, results: Results) -> None:
     """Deliver ffmpeg's log and the outcome. Returns when the master has them, or knows better."""
 
-    log_body = text.replace("\0", "").encode()[-LOG_MAX_BYTES:]
+    text = text.replace("\0", "")
+    log_body = text.encode()[-LOG_MAX_BYTES:]
+    told = Result(claim.job_id, claim.attempt, claim.token, outcome)
+    if len(log_body) <= LOG_SHORT_BYTES:
+        told, log_body = replace(told, log=text or None), b""
 
     async def deliver() -> None:
         if log_body:
             await asyncio.to_thread(_put_log, claim, log_body, results.client)
         try:
-            await results.tell(Result(claim.job_id, claim.attempt, claim.token, outcome))
+            await results.tell(told)
         except InvalidField as refusal:
             # A master of another version, or a fault of ours: the job must end all the same.
             log.error("result_cut_down", job=claim.job_id, reason=str(refusal))
             least = replace(outcome, log_tail=(), usage=Usage(), media=None)
-            await results.tell(Result(claim.job_id, claim.attempt, claim.token, least))
+            await results.tell(replace(told, outcome=least))
 
     await _until_told(claim, deliver)
 

@@ -24,10 +24,12 @@ class Results:
 
     def __init__(self, client: MasterClient) -> None:
         """``ended`` and ``freed`` are to be set: they are called when an attempt's ffmpeg runs no
-        more, and when its result may go along with the claim that the free place leads to."""
+        more, and when its result may go along with a claim; ``soon`` tells whether one is about
+        to be made."""
         self.client = client
         self.ended: Callable[[], None] = lambda: None
         self.freed: Callable[[], None] = lambda: None
+        self.soon: Callable[[], bool] = lambda: True
         self._waiting: dict[Fate, Result] = {}
         self._told = 0
 
@@ -41,11 +43,11 @@ class Results:
         self._told += 1
         try:
             self.freed()
-            await asyncio.wait({fate}, timeout=SOON_SECONDS)
+            await asyncio.wait({fate}, timeout=SOON_SECONDS if self.soon() else 0)
             travels = self._waiting.pop(fate, None) is None
             if travels and await fate:
                 return
-            what = (result.job_id, result.attempt, result.token, result.outcome)
+            what = (result.job_id, result.attempt, result.token, result.outcome, result.log)
             await asyncio.to_thread(self.client.finish, *what)
         finally:
             self._told -= 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import socket
 from contextlib import suppress
 from pathlib import Path
 
@@ -33,16 +33,16 @@ async def start(plan: Plan, placement: Placement, nursery: Nursery) -> Running:
         await _place(plan, held, placement)
         scope = cgroup_of(held.pid) if placement.confines else None
         enforced = verify(plan, scope, confined=placement.confines)
-        os.write(held.gate, opening(plan))
+        held.gate.sendall(opening(plan))
+        held.gate.shutdown(socket.SHUT_WR)
     except (ScopeError, AttemptError, OSError) as error:
         died = has_ended(held.pidfd)
-        os.close(held.gate)
+        held.gate.close()
         await exited(held.pidfd)
         await clear_away(plan, placement)
         raise _trouble(error, died=died) from None
-    os.close(held.gate)
     log.info("started", job=plan.claim.job_id, attempt=plan.claim.attempt, unit=plan.unit)
-    return Running(plan, held.pidfd, enforced, scope)
+    return Running(plan, held.pidfd, enforced, scope, held.gate)
 
 
 def _trouble(error: Exception, *, died: bool) -> AttemptError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from ffmpeg_jobs.model import Free
@@ -29,9 +29,9 @@ class Look:
 
     share: Share
     free: Free
-    held_back: str | None
+    held_back: str | None  #: why no job is taken, whatever runs
     pressure: Pressure
-    beside_slots: str | None = None  #: why no job would be taken if there were a free slot
+    full: str | None = None  #: why there is no room beside what runs, for all its slots
     pressed: frozenset[str] = frozenset()
     overuse: tuple[Overuse, ...] = ()
     disk_used_percent: float | None = None  #: of the state directory's volume
@@ -83,7 +83,6 @@ def _look(config: Config, plans: Collection[Plan], held: int, before: Look) -> L
     pressure = read_pressure(cgroup)
     pressed = admission.pressed(pressure.percent, config.pressure, before.pressed)
     vitals = Vitals(
-        config.max_concurrent_jobs,
         free,
         of_jobs,
         volume,
@@ -91,10 +90,9 @@ def _look(config: Config, plans: Collection[Plan], held: int, before: Look) -> L
         config.pressure,
         pressed,
     )
-    why = admission.held_back(vitals)
-    beside = admission.held_back(replace(vitals, free=replace(free, slots=1)))
+    why, full = admission.held_back(vitals), admission.full(vitals)
     used_percent = round(100 - volume.free_percent, 1)
-    return Look(of_jobs, free, why, pressure, beside, pressed, tuple(overuse(plans)), used_percent)
+    return Look(of_jobs, free, why, pressure, full, pressed, tuple(overuse(plans)), used_percent)
 
 
 def _disk(config: Config, plans: Collection[Plan]) -> tuple[Volume, int]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from contextlib import suppress
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -48,10 +50,24 @@ class Running:
     pidfd: int | None  #: None: the holder had ended when we came
     enforced: bool = True
     scope: Path | None = None  #: its cgroup; None: it has none, or had ended when we came
+    gate: socket.socket | None = None  #: ends when ffmpeg has; None: the holder is another's child
 
 
-async def watch(running: Running, lease: Lease, placement: Placement) -> Facts:
-    """Wait for the end, or bring it about when asked; what is known of it then."""
+async def watch(
+    running: Running,
+    lease: Lease,
+    placement: Placement,
+    encoded: Callable[[], None] = lambda: None,
+) -> Facts:
+    """Wait for the end, or bring it about when asked; what is known of it then.
+
+    ``encoded`` is called when ffmpeg has ended, which its holder may outlive for a while.
+    """
+    with _told_of_end(running, encoded):
+        return await _watch(running, lease, placement)
+
+
+async def _watch(running: Running, lease: Lease, placement: Placement) -> Facts:
     plan = running.plan
     job_id = plan.claim.job_id
     stopped_by = jobdir.stop_noted(plan)
@@ -147,6 +163,25 @@ def _longest_seconds(plan: Plan, placement: Placement) -> float:
     if placement.confines:
         return plan.held.timeout_seconds + TIMEOUT_GRACE_SECONDS
     return max(0.0, plan.held.timeout_seconds - jobdir.holder_age_seconds(plan))
+
+
+@contextmanager
+def _told_of_end(running: Running, then: Callable[[], None]) -> Iterator[None]:
+    if running.gate is None:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    with running.gate as gate:
+
+        def ended() -> None:
+            loop.remove_reader(gate)
+            then()
+
+        loop.add_reader(gate, ended)
+        try:
+            yield
+        finally:
+            loop.remove_reader(gate)
 
 
 async def exited(pidfd: int) -> None:

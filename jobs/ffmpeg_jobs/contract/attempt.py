@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ffmpeg_jobs.bounds import CLAIM_MAX_JOBS, CLAIM_WAIT_MAX_SECONDS
+from ffmpeg_jobs.bounds import CLAIM_MAX_JOBS, CLAIM_WAIT_MAX_SECONDS, LOG_SHORT_BYTES
 from ffmpeg_jobs.contract.job import JOB, of_limits
 from ffmpeg_jobs.contract.words import (
     ATTEMPT,
@@ -20,7 +20,7 @@ from ffmpeg_jobs.contract.words import (
     WORKER_NAME,
 )
 from ffmpeg_jobs.model import CallbackState, Reason, State
-from ffmpeg_jobs.shapes import choice, fields, items, number, whole
+from ffmpeg_jobs.shapes import choice, fields, items, number, text, whole
 
 #: How an attempt is held, wanted or in force.
 TERMS = fields({"paused": FLAG} | of_limits("max_cpu_percent", "max_memory_mb"))
@@ -79,7 +79,9 @@ OUTCOME = fields(
     needs="state",
 )
 
-RESULT = fields({"token": TOKEN, "outcome": OUTCOME}, needs="token outcome")
+SHORT_LOG = text(r"^[^\x00]*$", LOG_SHORT_BYTES, "ffmpeg's log, if it is short")
+
+RESULT = fields({"token": TOKEN, "outcome": OUTCOME, "log": SHORT_LOG}, needs="token outcome")
 
 RELEASE = fields({"token": TOKEN, "why": SENTENCE}, needs="token why")
 
@@ -108,7 +110,13 @@ CLAIM_REQUEST = fields(
         ),
         "results": items(
             fields(
-                {"job_id": JOB_ID, "attempt": ATTEMPT, "token": TOKEN, "outcome": OUTCOME},
+                {
+                    "job_id": JOB_ID,
+                    "attempt": ATTEMPT,
+                    "token": TOKEN,
+                    "outcome": OUTCOME,
+                    "log": SHORT_LOG,
+                },
                 needs="job_id attempt token outcome",
             ),
             CLAIM_MAX_JOBS,

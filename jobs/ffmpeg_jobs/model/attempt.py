@@ -93,6 +93,7 @@ class Result:
     attempt: int
     token: str
     outcome: Outcome
+    log: str | None = None  #: ffmpeg's, if it is short; a long one is sent before
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ def finish(call: Call) -> Answer:
     """POST /jobs/{job_id}/attempts/{attempt}/result"""
     job_id, number, master = call.path["job_id"], call.path["attempt"], call.master
     outcome = from_json(Outcome, call.body["outcome"])
-    result = Result(job_id, number, call.body["token"], outcome)
+    result = Result(job_id, number, call.body["token"], outcome, call.body.get("log"))
     try:
         ended = queue.finish(master.store, result, master.config.retry_seconds)
     except StaleAttempt:

@@ -16,7 +16,7 @@ from sqlalchemy import bindparam, insert, select
 from ffmpeg_jobs.model import Claim, JobStatus, Refused, Result, State
 from ffmpeg_jobs.problems import StaleAttempt
 from ffmpeg_master.model import ANY_ROOM, Room
-from ffmpeg_master.store import endings, fence, moves, outbox
+from ffmpeg_master.store import endings, fence, logs, moves, outbox
 from ffmpeg_master.store.engine import Connection, Store
 from ffmpeg_master.store.jobs import get, read
 from ffmpeg_master.store.plans import padded, planned_once
@@ -100,7 +100,7 @@ def claim(store: Store, asked: Asked, choices: Choices) -> Given:
 def _hear(
     connection: Connection, now: float, asked: Asked
 ) -> tuple[list[JobStatus], list[Refused]]:
-    found, refused = [], []
+    found, heard, refused = [], [], []
     results = {(r.job_id, r.attempt): r for r in asked.results}.values()  # each once
     rows = fence.latest(connection, map(fence.said, results))
     how: dict[str, Any] = {"retry_seconds": asked.retry_seconds, "worker": asked.worker}
@@ -113,6 +113,8 @@ def _hear(
         else:
             if ending is not None:
                 found.append(ending)
+                heard.append(result)
+    logs.keep(connection, heard)
     return endings.write(connection, now, found), refused
 
 

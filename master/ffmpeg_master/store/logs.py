@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
-from sqlalchemy import insert, select, update
+from collections.abc import Iterable
+from typing import Final
 
-from ffmpeg_jobs.model import Job
+from sqlalchemy import bindparam, delete, insert, select, update
+
+from ffmpeg_jobs.model import Job, Result
 from ffmpeg_jobs.problems import NotFound
 from ffmpeg_master.store import fence, jobs
-from ffmpeg_master.store.engine import Store
+from ffmpeg_master.store.engine import Connection, Store
+from ffmpeg_master.store.plans import planned_once
+from ffmpeg_master.store.psycopg import unread
 from ffmpeg_master.store.tables import attempts, logs
+
+#: One that was sent before goes: what is told with the end counts.
+_FORGET: Final = unread(
+    planned_once(
+        delete(logs).where(logs.c.job_id == bindparam("of_job"), logs.c.attempt == bindparam("at"))
+    )
+)
+_KEEP: Final = unread(
+    planned_once(
+        insert(logs).values(
+            job_id=bindparam("of_job"), attempt=bindparam("at"), content=bindparam("log")
+        )
+    )
+)
 
 
 def put(store: Store, job_id: str, number: int, token: str, content: bytes) -> None:
@@ -18,6 +37,16 @@ def put(store: Store, job_id: str, number: int, token: str, content: bytes) -> N
         same = (logs.c.job_id == job_id, logs.c.attempt == number)
         if connection.execute(update(logs).where(*same).values(content=content)).rowcount == 0:
             connection.execute(insert(logs).values(job_id=job_id, attempt=number, content=content))
+
+
+def keep(connection: Connection, results: Iterable[Result]) -> None:
+    """Keep the logs that came with results whose attempts end."""
+    found = [one for one in results if one.log]
+    if found:
+        keys = [{"of_job": one.job_id, "at": one.attempt} for one in found]
+        connection.execute(_FORGET, keys)
+        logs_of = zip(keys, found, strict=True)
+        connection.execute(_KEEP, [key | {"log": str(one.log).encode()} for key, one in logs_of])
 
 
 def read(store: Store, job_id: str, attempt: int | None) -> tuple[Job, bytes]:

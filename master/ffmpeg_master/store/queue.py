@@ -27,7 +27,7 @@ from ffmpeg_jobs.model import (
 )
 from ffmpeg_jobs.problems import Conflict
 from ffmpeg_master.model import Act
-from ffmpeg_master.store import audit, endings, fence, moves, outbox, transitions
+from ffmpeg_master.store import audit, endings, fence, logs, moves, outbox, transitions
 from ffmpeg_master.store.engine import Connection, Store
 from ffmpeg_master.store.jobs import dump, get, read
 from ffmpeg_master.store.tables import is_live, is_queued, jobs
@@ -126,6 +126,7 @@ def finish(store: Store, result: Result, retry_seconds: float) -> tuple[JobStatu
         ending = endings.of_result(connection, now, row, result, retry_seconds=retry_seconds)
         if ending is None:
             return None
+        logs.keep(connection, [result])
         return endings.write(connection, now, [ending])[0], ending.worker
 
 
