@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from bench import table
@@ -37,14 +38,15 @@ def main() -> None:
     options.add_argument("--places", type=int, default=8, help="of each worker")
     options.add_argument("--seconds", type=float, default=0.05, help="that each encode takes")
     asked = options.parse_args()
-    with tempfile.TemporaryDirectory() as place:
-        with master(Path(place), f"sqlite:///{place}/master.db") as running:
-            client = MasterClient(Endpoint(running.url, running.key))
-            for begun in range(0, asked.jobs, BATCH_MAX_JOBS):
-                client.submit_batch([JOB] * min(BATCH_MAX_JOBS, asked.jobs - begun))
-            before = running.cpu_seconds()
-            spans = _work(running, client, asked.workers, asked.places, asked.seconds)
-            cpu = running.cpu_seconds() - before
+    with ExitStack() as stack:
+        place = stack.enter_context(tempfile.TemporaryDirectory())
+        running = stack.enter_context(master(Path(place), f"sqlite:///{place}/master.db"))
+        client = MasterClient(Endpoint(running.url, running.key))
+        for begun in range(0, asked.jobs, BATCH_MAX_JOBS):
+            client.submit_batch([JOB] * min(BATCH_MAX_JOBS, asked.jobs - begun))
+        before = running.cpu_seconds()
+        spans = _work(running, client, asked.workers, asked.places, asked.seconds)
+        cpu = running.cpu_seconds() - before
     assert len(spans) == asked.jobs, len(spans)
     lasted = max(told for _, _, told in spans) - min(begun for begun, _, _ in spans)
     idle = idle_percent(spans, asked.workers * asked.places)

@@ -27,6 +27,8 @@ ALONE_TIMES = 40
 
 #: What a step of bench/inside/small.py found.
 Found = dict[str, Any]
+#: By the clips' seconds and the places: ours, and the peer's.
+Both = Mapping[tuple[int, int], tuple[Found, Found]]
 
 
 def main() -> None:
@@ -102,12 +104,10 @@ def _alone(machine: Machine, ours: Found) -> dict[str, float]:
     probe = [output if part == "file:/output" else part for part in _bare(ours["probe"])]
     machine.write(f"{farm.INSIDE}/stamp", STAMP, 0o755)
     commands = {"ffprobe": probe, "stamp": [f"{farm.INSIDE}/stamp"]}
-    return {
-        name: _inside(machine, "alone", ALONE_TIMES, *argv) for name, argv in commands.items()
-    }
+    return {name: _inside(machine, "alone", ALONE_TIMES, *argv) for name, argv in commands.items()}
 
 
-def _show_speed(found: Mapping[tuple[int, int], tuple[Found, Found]], clips: dict[int, int]) -> None:
+def _show_speed(found: Both, clips: dict[int, int]) -> None:
     rows = []
     for (seconds, places), (ours, peer) in found.items():
         count = clips[seconds]
@@ -132,7 +132,7 @@ def _cpu(ours: Found) -> float:
 
 
 def _show_cpu(
-    found: Mapping[tuple[int, int], tuple[Found, Found]],
+    found: Both,
     clips: dict[int, int],
     alone: Mapping[str, float],
 ) -> None:
@@ -156,7 +156,7 @@ def _parts(cpu: Mapping[str, float], count: int, alone: Mapping[str, float]) -> 
 
 
 def _show_starts(waits: Sequence[float]) -> None:
-    parts = statistics.quantiles(waits, n=100)
+    parts = statistics.quantiles(waits, n=100, method="inclusive")
     table.show(
         f"From submit to ffmpeg's first act on an idle farm, ms, {len(waits)} times",
         ("least", "p50", "p90", "p99", "most", "aim"),

@@ -138,8 +138,8 @@ def start(times: str) -> dict[str, Any]:
     nothing else to do; and the CPU seconds of its scope."""
     master = client()
     rest()
-    waits = []
-    before = {}
+    waits: list[float] = []
+    before: dict[str, float] = {}
     for number in range(int(times) + 1):  # the first one starts the launcher and the nursery
         time.sleep(PAUSE_SECONDS)
         before = before or (snapshot() if number else {})
