@@ -40,14 +40,21 @@ def farm(suite: str, backend: str, slots: int) -> Iterator[Machine]:
         edits = [*(f"1i {line}" for line in settings), *(f"/^.capacity.$/a {r}" for r in ROOM)]
         for edit in edits:
             machine.run(["sed", "-i", edit, CONFIG], check=True)
-        machine.run("systemctl restart ffmpeg-worker", check=True)
         machine.push(CLIP, INPUT)
         machine.run(["chmod", "0644", INPUT], check=True)
         machine.run(["mkdir", "-p", INSIDE], check=True)
-        room = f".online and .machine.max_concurrent_jobs == {slots}"
-        online = f"ffmpeg-jobs workers --json | jq -e 'any(.[]; {room})'"
-        machine.wait_until(online, timeout=300, interval=1)
+        restart_worker(machine, slots)
         yield machine
+
+
+def restart_worker(machine: Machine, slots: int) -> None:
+    """Have it run ``slots`` jobs at a time; it is online when this returns."""
+    edit = f"s/^max_concurrent_jobs = .*/max_concurrent_jobs = {slots}/"
+    machine.run(["sed", "-i", edit, CONFIG], check=True)
+    machine.run("systemctl restart ffmpeg-worker", check=True)
+    room = f".online and .machine.max_concurrent_jobs == {slots}"
+    online = f"ffmpeg-jobs workers --json | jq -e 'any(.[]; {room})'"
+    machine.wait_until(online, timeout=300, interval=1)
 
 
 def push_inside(machine: Machine, name: str) -> str:

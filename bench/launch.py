@@ -38,7 +38,7 @@ def main() -> None:
     asked = options.parse_args()
     with farm.farm(asked.suite, asked.backend, slots=8) as machine:
         farm.in_place_of_ffmpeg(machine, STAMP)
-        for shared in ("held.py", "pid1.py"):
+        for shared in ("held.py", "pid1.py", "cgroups.py"):
             farm.push_inside(machine, shared)
         program = farm.push_inside(machine, "launch_ours.py")
         ours = json.loads(farm.in_place_of_worker(machine, f"{program} {asked.launches}"))

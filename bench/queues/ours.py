@@ -46,11 +46,13 @@ def submit_hundreds(count: int) -> float:
 class Worker:
     """A worker whose jobs do nothing; what it says to the master is all that a real one says."""
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, name: str = "bench", job_seconds: float = 0.0) -> None:
         """Nothing is said before ``begin``."""
         self.slots = slots
+        self.job_seconds = job_seconds
         self.live: dict[asyncio.Task[None], Claim] = {}
         self.started: list[tuple[int, Claim]] = []  #: Unix time in nanoseconds, and what
+        self.spans: list[tuple[float, float, float]] = []  #: Unix times: begun, over, told
         self.ended = 0
         self.changed = asyncio.Event()
         self.loops: list[asyncio.Future[None]] = []
@@ -66,7 +68,7 @@ class Worker:
             self._obey,
             lambda: None,
         )
-        self.dialogue = Dialogue(self.results, "bench", voice)
+        self.dialogue = Dialogue(self.results, name, voice)
 
     async def begin(self) -> None:
         """Register, and from now on ask for jobs."""
@@ -98,10 +100,18 @@ class Worker:
 
     def _take(self, claim: Claim, _lease: Lease) -> None:
         self.started.append((time.time_ns(), claim))
-        task = asyncio.ensure_future(report(claim, DONE, "", self.results))
+        task = asyncio.ensure_future(self._run(claim))
         self.live[task] = claim
         task.add_done_callback(self._over)
         self._tell()
+
+    async def _run(self, claim: Claim) -> None:
+        begun = time.time()
+        if self.job_seconds:
+            await asyncio.sleep(self.job_seconds)
+        over = time.time()
+        await report(claim, DONE, "", self.results)
+        self.spans.append((begun, over, time.time()))
 
     def _over(self, task: "asyncio.Task[None]") -> None:
         del self.live[task]
@@ -124,6 +134,14 @@ async def work(count: int, slots: int) -> float:
     begun = time.monotonic()
     await worker.until(lambda: worker.ended == count)
     return count / (time.monotonic() - begun)
+
+
+async def crew(number: int, slots: int, job_seconds: float) -> list[tuple[float, float, float]]:
+    """One worker of several, until the end of its standard input."""
+    worker = Worker(slots, f"bench-{number}", job_seconds)
+    await worker.begin()
+    await asyncio.to_thread(sys.stdin.read)
+    return worker.spans
 
 
 async def wait(count: int) -> list[float]:
@@ -155,7 +173,7 @@ async def tell(found: Awaitable[Any]) -> None:
     os._exit(0)
 
 
-numbers = [int(word) for word in sys.argv[2:]]
+numbers = [int(word) if word.isdecimal() else float(word) for word in sys.argv[2:]]
 if sys.argv[1].startswith("submit"):
     print(json.dumps(globals()[sys.argv[1]](*numbers)))
 else:
