@@ -156,6 +156,22 @@ def test_the_longest_results_fit(inside: Inside) -> None:
     assert {client.job(claim.job_id).state for claim in claims} == {State.FAILED}
 
 
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_short_log_comes_with_the_result(inside: Inside, alone: bool) -> None:
+    client = inside.client()
+    client.register("ada", MACHINE)
+    job_id = client.submit(JOB).id
+    (held,) = client.claims("ada", 0).claims
+    if alone:
+        client.put_log(held.job_id, 1, held.token, b"sent before")
+        client.finish(held.job_id, 1, held.token, DONE, "frame ü\n")
+        client.finish(held.job_id, 1, held.token, DONE, "frame ü\n")
+    else:
+        told = replace(result(held), log="frame ü\n")
+        assert client.claims("ada", 0, results=[told, told]).refused == ()
+    assert client.log(job_id) == "frame ü\n"
+
+
 def test_a_worker_s_result_goes_with_a_claim_or_alone(inside: Inside) -> None:
     client = inside.client()
     client.register("ada", MACHINE)

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler
 
 import pytest
 
+from ffmpeg_jobs.bounds import LOG_SHORT_BYTES
 from ffmpeg_jobs.client import MasterClient
 from ffmpeg_jobs.line import Endpoint
 from ffmpeg_jobs.model import Claim, Job, Outcome, State
@@ -55,12 +56,15 @@ def master() -> Iterator[Master]:
         yield Handler.master
 
 
-def told(master: Master, *of_logs: int) -> list[str]:
+LONG = "a line of a log\n" * LOG_SHORT_BYTES
+
+
+def told(master: Master, *of_logs: int, log: str = LONG) -> list[str]:
     master.of_logs.extend(of_logs)
 
     async def story() -> None:
         client = MasterClient(Endpoint(master.url, "key"))
-        telling = report(CLAIM, Outcome(State.COMPLETED), "a log\n", Results(client))
+        telling = report(CLAIM, Outcome(State.COMPLETED), log, Results(client))
         await asyncio.wait_for(telling, 30)
         client.close()
 
@@ -76,3 +80,7 @@ def test_a_refused_log_keeps_no_result_back(master: Master, status: int) -> None
 @pytest.mark.parametrize("status", [429, 500, 403])
 def test_what_may_be_mended_is_tried_again(master: Master, status: int) -> None:
     assert told(master, status, 204) == [f"log {status}", "log 204", "result 204"]
+
+
+def test_a_short_log_goes_with_the_result(master: Master) -> None:
+    assert told(master, 500, log="a log\n") == ["result 204"]
