@@ -29,7 +29,7 @@ HEARTBEAT_SECONDS: Final = 2.0
 HEARTBEAT_RETRY_MAX_SECONDS: Final = 4.0
 
 #: What happens within this time is told together: of many short jobs each would be news.
-TOGETHER_SECONDS: Final = 0.25
+TOGETHER_SECONDS: Final = 1.0
 
 log = structlog.get_logger()
 
