@@ -32,6 +32,7 @@ class _Waiter:
         self.worker = worker
         self.tried_at = -1  #: the generation that it last looked at
         self.dismissed = False
+        self.left_one = False  #: at that look, ``Look.AGAIN``
         self.event = threading.Event()
 
 
@@ -75,8 +76,9 @@ class Wakeup:
         finally:
             with self._lock:
                 self._waiters.remove(waiter)
-                # Woken for a job and gone without a whole look: someone else must look.
-                if waiter.event.is_set() or not looked:
+                # Woken for a job and gone without a whole look, or maybe with the one that it had
+                # left before: someone else must look.
+                if waiter.event.is_set() or not looked or waiter.left_one:
                     self._wake_next()
 
     def _wait(
@@ -89,6 +91,7 @@ class Wakeup:
             found = attempt()
             if found is not None and not isinstance(found, Look):
                 return found
+            waiter.left_one = found is not None
             with self._lock:
                 self._wake_next()
             left_seconds = max(deadline - time.monotonic(), 0)
@@ -128,6 +131,9 @@ class Wakeup:
             for waiter in self._waiters:
                 if waiter.worker == worker:
                     waiter.event.set()
+            # It may take, or have taken, what it can take now, and leave the job that it was
+            # woken for.
+            self._wake_next()
 
     def dismiss(self, worker: str) -> None:
         """End the claims that ``worker`` holds: it started anew and does not hear them."""
