@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from ffmpeg_master import scheduling
 from ffmpeg_master.config import Config
-from ffmpeg_master.model import ANY_ROOM, Member, Room, Waiting
+from ffmpeg_master.model import ANY_ROOM, Left, Member, Room, Waiting
 from ffmpeg_master.scheduling import Choice
 from ffmpeg_master.store import workers
 from ffmpeg_master.store.claims import Choices
@@ -34,7 +34,7 @@ class _Taken:
 def choices(store: Store, config: Config, name: str, most: int, room: Room = ANY_ROOM) -> Choices:
     """The jobs that suit the worker, most urgent first, beside what it runs; ``most`` in all.
 
-    Returns whether one more would, were the others not what they are. Raises NotFound.
+    Returns what waits beside them. Raises NotFound.
     """
     lines = Lines(store)
     # One alone has nobody to share with.
@@ -70,10 +70,10 @@ def choices(store: Store, config: Config, name: str, most: int, room: Room = ANY
             chosen.append(choice.job)
             hoped = hoped.with_job(choice.job)
         if not chosen:
-            return choice.for_others
+            return Left.FOR_OTHERS if choice.for_others else lines.left
         got = yield [job.job_id for job in chosen]
         for job in chosen:
             if job.job_id in got:
                 taken = taken.with_job(job)
         most -= len(got)
-    return False
+    return lines.left

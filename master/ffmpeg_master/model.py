@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 
 from ffmpeg_jobs.model import Action, JobStatus, Machine, Role
@@ -41,6 +42,14 @@ class Waiting:
     since_seconds: float = 0.0  #: Unix time since when it can be handed out
     submitter: str = ""
     number: int = 0  #: the order of acceptance
+
+
+class Left(Enum):
+    """What waits beside what a claim got."""
+
+    NOTHING = "nothing"  #: no job, for anybody
+    SOME = "some"  #: maybe jobs, but none for this worker
+    FOR_OTHERS = "for others"  #: one for it too, were the other workers not what they are
 
 
 @dataclass(frozen=True)

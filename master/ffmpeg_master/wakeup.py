@@ -23,6 +23,7 @@ class Look(Enum):
     """What a claim that found nothing waits for, beside being woken."""
 
     AGAIN = "again"  #: a job was left for other workers, and they come and go
+    NOTHING = "nothing"  #: no job waits, so that nobody else need look
 
 
 class _Waiter:
@@ -91,11 +92,14 @@ class Wakeup:
             found = attempt()
             if found is not None and not isinstance(found, Look):
                 return found
-            waiter.left_one = found is not None
+            waiter.left_one = found is Look.AGAIN
             with self._lock:
+                if found is Look.NOTHING and waiter.tried_at == self._generation:
+                    self._settled = self._generation
                 self._wake_next()
             left_seconds = max(deadline - time.monotonic(), 0)
-            pause_seconds = left_seconds if found is None else min(left_seconds, AGAIN_SECONDS)
+            again_seconds = AGAIN_SECONDS if waiter.left_one else left_seconds
+            pause_seconds = min(left_seconds, again_seconds)
             if not waiter.event.wait(pause_seconds) and pause_seconds == left_seconds:
                 return None
         return None

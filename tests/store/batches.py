@@ -9,7 +9,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, multiple, rule
 from sqlalchemy import func, select
 
 from ffmpeg_jobs.model import Claim, Job, Outcome, Result, State
-from ffmpeg_master.model import Needs
+from ffmpeg_master.model import Left, Needs
 from ffmpeg_master.store import claims as store_claims
 from ffmpeg_master.store import intake
 from ffmpeg_master.store.engine import Store
@@ -73,7 +73,7 @@ class Batches(RuleBasedStateMachine):
         while room > 0 and waiting:
             got = yield waiting[:room]
             waiting, room = waiting[room:], room - len(got)
-        return False
+        return Left.SOME
 
     def hears_result(self, claim: Claim, outcome: Outcome, worker: str) -> bool | None:
         """Whether it ends the attempt; False: it is a repeat, None: it comes too late, or from

@@ -15,7 +15,7 @@ from sqlalchemy import bindparam, insert, select
 
 from ffmpeg_jobs.model import Claim, JobStatus, Refused, Result, State
 from ffmpeg_jobs.problems import StaleAttempt
-from ffmpeg_master.model import ANY_ROOM, Room
+from ffmpeg_master.model import ANY_ROOM, Left, Room
 from ffmpeg_master.store import endings, fence, logs, moves, outbox
 from ffmpeg_master.store.engine import Connection, Store
 from ffmpeg_master.store.jobs import get, read
@@ -64,12 +64,12 @@ class Given:
     ended: tuple[JobStatus, ...] = ()  #: by the results, as they stand now
     refused: tuple[Refused, ...] = ()  #: results that changed nothing
     passed: bool = False  #: somebody else was at a job that suits, and may have left it there
-    for_others: bool = False  #: one that suits was left, as long as the others are what they are
+    left: Left = Left.SOME
 
 
 #: The ids of the jobs to be handed out next, and is sent which were: another claim may just be at
-#: one. Then who is next instead. At the end whether one that suits was left for others.
-Choices = Generator[Sequence[str], Set[str], bool]
+#: one. Then who is next instead. At the end what waits beside them.
+Choices = Generator[Sequence[str], Set[str], Left]
 
 
 def claim(store: Store, asked: Asked, choices: Choices) -> Given:
@@ -92,9 +92,9 @@ def claim(store: Store, asked: Asked, choices: Choices) -> Given:
                 passed = passed or len(found) < len(ids)
                 ids = choices.send({one.job_id for one in found})
         except StopIteration as end:
-            for_others = bool(end.value)
+            left = end.value
         claims = _hand_out(connection, now, asked, taken)
-    return Given(tuple(claims), tuple(ended), tuple(refused), passed, for_others)
+    return Given(tuple(claims), tuple(ended), tuple(refused), passed, left)
 
 
 def _hear(

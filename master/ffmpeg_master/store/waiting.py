@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import bindparam, exists, func, literal_column, or_, select, tuple_
 
 from ffmpeg_jobs.model import Queue
-from ffmpeg_master.model import Waiting
+from ffmpeg_master.model import Left, Waiting
 from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.jobs import NEEDS, needs
 from ffmpeg_master.store.plans import planned_once
@@ -102,6 +102,11 @@ class Lines:
             heads = connection.execute(_HEADS, {"now": self.now}).all()
         self._seen = {row.line: [_waiting(row)] for row in heads}
         self._rest = {row.line: self._fetch(row.line, row) for row in heads}
+
+    @property
+    def left(self) -> Left:
+        """Whether any job waits whose time has come."""
+        return Left.SOME if self._seen else Left.NOTHING
 
     @property
     def submitters(self) -> set[str]:
