@@ -8,6 +8,10 @@ from typing import Final
 from ffmpeg_jobs.model import Action, JobStatus, Machine, Role
 
 
+#: What a job counts as that did not ask for CPU: one core.
+UNASKED_CPU_PERCENT: Final = 100
+
+
 @dataclass(frozen=True)
 class Needs:
     """What a job asks of a machine."""
@@ -41,6 +45,7 @@ class Waiting:
     since_seconds: float = 0.0  #: Unix time since when it can be handed out
     submitter: str = ""
     number: int = 0  #: the order of acceptance
+    tenant: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,7 @@ class Member:
     draining: bool
     running: tuple[Needs, ...] = ()  #: of the jobs that it holds
     held_back: bool = False  #: it, or somebody, said that it gets no new job
+    serves: str | None = None  #: the tenant whose jobs it gets; None: everybody's
 
 
 #: Whose jobs and keys are that name no tenant.
@@ -68,6 +74,7 @@ class Grant:
     worker: str | None = None  #: a worker's: it acts as this one alone; None: as any
     expires_at_seconds: float | None = None  #: Unix time; None: it does not
     replaces: str | None = None  #: a worker's: the key whose names it may take over
+    serves: str | None = None  #: a worker's: the tenant whose jobs it gets; None: everybody's
 
 
 @dataclass(frozen=True)

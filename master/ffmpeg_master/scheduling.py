@@ -195,7 +195,8 @@ def _may_go(job: Waiting, worker: Member, others: Callable[[], Sequence[Member]]
 
 
 def _could(job: Waiting, worker: Member) -> bool:
-    return _takes_jobs(worker) and fits(job.needs, worker.machine)
+    serves = worker.serves in (None, job.tenant)
+    return serves and _takes_jobs(worker) and fits(job.needs, worker.machine)
 
 
 def _takes_jobs(worker: Member) -> bool:

@@ -15,6 +15,7 @@ from ffmpeg_jobs.contract.words import (
     NUMBER,
     SENTENCE,
     SHORT,
+    TENANT_NAME,
     TIME,
     TOKEN,
     WORKER_NAME,
@@ -90,6 +91,7 @@ CLAIM = fields(
         "token": TOKEN,
         "lease_seconds": NUMBER,
         "job": JOB,
+        "tenant": TENANT_NAME,
     },
     needs="job_id attempt token lease_seconds job",
 )
@@ -180,6 +182,7 @@ JOB_STATUS = fields(
         "max_attempts": whole(1, 1000, "attempts"),
         "awaited": FLAG,
         "callback": CALLBACK_STATUS,
+        "tenant": TENANT_NAME,
     },
     needs="id state job created_at updated_at",
 )

@@ -144,4 +144,5 @@ def status_of(row: Any, job: Job | None = None) -> JobStatus:
         given_back=row.given_back,
         max_attempts=row.max_attempts,
         awaited=row.awaited,
+        tenant=row.tenant,
     )
