@@ -80,6 +80,7 @@ class Housekeeping:
         master, now = self._master, self._master.store.now()
         self._leave_what_is_newer()
         self._offer(now)
+        master.tenant_room.look()
         self._attend()
         self._expire()
         for status in _all(partial(queue.overdue, master.store)):

@@ -7,7 +7,6 @@ from typing import Final
 
 from ffmpeg_jobs.model import Action, JobStatus, Machine, Role
 
-
 #: What a job counts as that did not ask for CPU: one core.
 UNASKED_CPU_PERCENT: Final = 100
 

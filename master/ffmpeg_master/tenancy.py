@@ -25,7 +25,6 @@ class Held:
         """The same, and one more."""
         return Held(self.jobs + 1, self.cpu_percent + counts(asked.cpu_percent))
 
-
     def without(self, cpu_percent: int | None) -> Held:
         """The same without a job that asked for so much CPU."""
         return Held(self.jobs - 1, self.cpu_percent - counts(cpu_percent))
@@ -69,7 +68,8 @@ def holds_back(tenant: str, limits: TenantLimits, held: Held, asked: Needs) -> s
         return f"room: tenant {tenant} runs {held.jobs} of {most_jobs} jobs"
     asks = counts(asked.cpu_percent)
     if most_cpu is not None and percent + asks > most_cpu:
-        return f"room: tenant {tenant} uses {percent} % of {most_cpu} % CPU, and this job asks {asks} %"
+        used = f"tenant {tenant} uses {percent} % of {most_cpu} % CPU"
+        return f"room: {used}, and this job asks {asks} %"
     return None
 
 

@@ -48,9 +48,9 @@ def command_audit(
 ) -> None:
     """List who did what, newest first.
 
-    Each line is one thing that somebody did to a job, a worker, a key or a tenant: with which key, or as
-    which account of the master's machine, and from which address. It needs a key of the role
-    admin.
+    Each line is one thing that somebody did to a job, a worker, a key or a tenant: with which
+    key, or as which account of the master's machine, and from which address. It needs a key of
+    the role admin.
     """
     given = {name: value for name, value in filters.items() if value is not None}
     entries = list(connect(context).audit(limit, **given))

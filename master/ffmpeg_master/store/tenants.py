@@ -42,13 +42,9 @@ _HELD: Final = (
     .where(is_live)
     .group_by(jobs.c.tenant)
 )
-_HELD_BY: Final = planned_once(
-    _HELD.where(jobs.c.tenant.in_(bindparam("names", expanding=True)))
-)
+_HELD_BY: Final = planned_once(_HELD.where(jobs.c.tenant.in_(bindparam("names", expanding=True))))
 #: Whoever has a limit, a key or a job.
-_KNOWN: Final = union(
-    select(tenants.c.name), select(keys.c.tenant), select(tallies_table.c.tenant)
-)
+_KNOWN: Final = union(select(tenants.c.name), select(keys.c.tenant), select(tallies_table.c.tenant))
 _QUEUED: Final = (
     select(tallies_table.c.tenant, func.sum(tallies_table.c.more).label("jobs"))
     .where(tallies_table.c.state == State.QUEUED.value)
@@ -174,9 +170,7 @@ def show_all(store: Store) -> list[TenantStatus]:
         names = {row[0] for row in connection.execute(_KNOWN)}
         queued = Counter({row.tenant: int(row.jobs) for row in connection.execute(_QUEUED)})
         limits = {row.name: limits_of(row) for row in connection.execute(select(tenants))}
-        mine = {
-            row.tenant: Held(row.jobs, int(row.percent)) for row in connection.execute(_HELD)
-        }
+        mine = {row.tenant: Held(row.jobs, int(row.percent)) for row in connection.execute(_HELD)}
     return [
         TenantStatus(
             name,

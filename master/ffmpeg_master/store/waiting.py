@@ -115,6 +115,11 @@ class Lines:
         }
 
     @property
+    def heads(self) -> list[Waiting]:
+        """Who stands first in each."""
+        return [line[0] for line in self._seen.values()]
+
+    @property
     def submitters(self) -> set[str]:
         """Whose jobs wait."""
         return {line[0].submitter for line in self._seen.values()}
@@ -128,7 +133,9 @@ class Lines:
         about the same, so that none is looked at for nothing, however many they are.
         """
         lines = map(self._line, self._seen)
-        return iter(merge(*(takewhile(goes, line) if goes else line for line in lines), key=urgency))
+        return iter(
+            merge(*(takewhile(goes, line) if goes else line for line in lines), key=urgency)
+        )
 
     def _line(self, name: str) -> Iterator[Waiting]:
         seen = self._seen[name]
