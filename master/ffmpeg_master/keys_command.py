@@ -42,7 +42,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--role",
         required=True,
         choices=[role.value for role in Role],
-        help="read: look; submit: also submit and cancel; worker: run jobs; admin: everything",
+        help="monitor: figures of all tenants, no job; read: look; submit: also submit and cancel; "
+        "worker: run jobs; admin: everything",
     )
     create.add_argument(
         "--tenant",

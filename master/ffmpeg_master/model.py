@@ -93,8 +93,8 @@ class Key:
 
     @property
     def sees(self) -> str | None:
-        """The tenant whose jobs it sees; None: all."""
-        return None if self.role is Role.ADMIN else self.grant.tenant
+        """The tenant whose jobs and figures it sees; None: those of all."""
+        return None if self.role in (Role.ADMIN, Role.MONITOR) else self.grant.tenant
 
 
 @dataclass(frozen=True)
