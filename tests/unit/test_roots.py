@@ -43,7 +43,7 @@ def test_inputs_are_apart_too() -> None:
     config = replace(CONFIG, input_roots=(Path("/srv/{tenant}/in"),))
     job = Job(input="/srv/ann/in/a.mp4")
     assert make_plan(Claim("a" * 12, 1, "t", 60, job, "ann"), config).source == job.input
-    with pytest.raises(AttemptError, match="input: .* is not in a folder"):
+    with pytest.raises(AttemptError, match=r"input: .* is not in a folder"):
         make_plan(Claim("a" * 12, 1, "t", 60, job, "bob"), config)
 
 

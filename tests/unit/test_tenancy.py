@@ -96,7 +96,7 @@ def test_a_rate_lets_a_minute_s_worth_at_once_and_then_one_by_one() -> None:
 
 
 def test_more_than_ever_fit_are_not_told_to_wait() -> None:
-    with pytest.raises(TenantForbids, match="jobs: 7 is not allowed .* at most 6"):
+    with pytest.raises(TenantForbids, match=r"jobs: 7 is not allowed .* at most 6"):
         tenancy.paid("studio", 6, 0.0, NOW, 7)
 
 

@@ -42,7 +42,10 @@ _HELD: Final = (
     .where(is_live)
     .group_by(jobs.c.tenant)
 )
-_HELD_BY: Final = planned_once(_HELD.where(jobs.c.tenant.in_(bindparam("names", expanding=True))))
+#: The tenant is no column to an index: of those that workers hold there are few, of a tenant's many.
+_HELD_BY: Final = planned_once(
+    _HELD.where(jobs.c.tenant.concat("").in_(bindparam("names", expanding=True)))
+)
 #: Whoever has a limit, a key or a job.
 _KNOWN: Final = union(select(tenants.c.name), select(keys.c.tenant), select(tallies_table.c.tenant))
 _QUEUED: Final = (
