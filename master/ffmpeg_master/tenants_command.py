@@ -64,7 +64,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _word(name: str) -> str:
-    return name.replace("_", "-")
+    """How the command line calls a limit."""
+    return name.removesuffix("_sec").replace("_", "-")
 
 
 def _flag(name: str) -> str:
@@ -90,7 +91,7 @@ def _check_name(options: argparse.Namespace) -> None:
 
 
 def _set(store: Store, options: argparse.Namespace) -> None:
-    given = {name: getattr(options, name) for name in _LIMITS}
+    given = {name: getattr(options, name.removesuffix("_sec")) for name in _LIMITS}
     wanted = {name: _value(name, text) for name, text in given.items() if text is not None}
     if not wanted:
         allowed = "at least one of " + ", ".join(map(_flag, _LIMITS))
@@ -115,10 +116,11 @@ def _value(name: str, text: str) -> Any:
 
 
 def _unset(store: Store, options: argparse.Namespace) -> None:
+    names = {_word(name): name for name in _LIMITS}
     for word in options.limits:
-        if word not in map(_word, _LIMITS):
-            raise InvalidField.of("LIMIT", word, "one of " + ", ".join(map(_word, _LIMITS)))
-    _change(store, options.name, {word.replace("-", "_"): None for word in options.limits})
+        if word not in names:
+            raise InvalidField.of("LIMIT", word, "one of " + ", ".join(names))
+    _change(store, options.name, {names[word]: None for word in options.limits})
 
 
 def _change(store: Store, name: str, values: Mapping[str, Any]) -> None:

@@ -5,18 +5,23 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
+from alembic.config import Config as AlembicConfig
+from sqlalchemy import insert, inspect
 
 from ffmpeg_jobs.model import Claim, Job, Limits, Machine, Outcome, Queue, Role, State, TenantLimits
 from ffmpeg_jobs.problems import NotFound, TenantForbids, TenantFull
 from ffmpeg_master import choosing, scheduling
 from ffmpeg_master.config import Config, read
 from ffmpeg_master.model import Grant
-from ffmpeg_master.store import claims, intake, jobs, keys, queue, tenants, wishes, workers
+from ffmpeg_master.store import claims, intake, jobs, keys, queue, schema, tenants, wishes, workers
 from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.retry import retry
+from ffmpeg_master.store.tables import keys as keys_table
 from tests import handing
 from tests.store.conftest import Clock
 from tests.store.test_young import FEW, MANY, effort
@@ -282,6 +287,32 @@ def test_a_job_goes_back_where_it_failed_if_the_others_serve_another(
     finish(store, held)
     retry(store, job_id)
     assert [held.job_id for held in claim(store, config)] == [job_id]
+
+
+def test_worker_s_keys_of_before_serve_the_tenant_that_was_named(store: Store) -> None:
+    def key(name: str, role: Role, tenant: str) -> None:
+        values = {"name": name, "role": role.value, "tenant": tenant, "hash": name}
+        with store.write() as connection:
+            connection.execute(insert(keys_table).values(created_at=0.0, **values))
+
+    for name, role, tenant in (
+        ("farm", Role.WORKER, "default"),
+        ("studio-farm", Role.WORKER, "studio"),
+        ("ann", Role.SUBMIT, "studio"),
+    ):
+        key(name, role, tenant)
+    config = AlembicConfig()
+    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
+    with store.write() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0021")
+        assert not {"tenants"} & set(inspect(connection).get_table_names())
+    schema.migrate(store)
+    served = {one.name: one.grant.serves for one in keys.show_all(store)}
+    assert served == {"ann": None, "farm": None, "studio-farm": "studio"}
+    limit(store, max_queued=0)
+    with pytest.raises(TenantFull):
+        submit(store)
 
 
 def test_tenants_are_shown_with_what_they_have(store: Store, config: Config) -> None:

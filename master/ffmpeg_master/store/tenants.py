@@ -42,7 +42,7 @@ _HELD: Final = (
     .where(is_live)
     .group_by(jobs.c.tenant)
 )
-#: The tenant is no column to an index: of those that workers hold there are few, of a tenant's many.
+#: The tenant is no column to an index: workers hold few jobs, a tenant may have many.
 _HELD_BY: Final = planned_once(
     _HELD.where(jobs.c.tenant.concat("").in_(bindparam("names", expanding=True)))
 )
