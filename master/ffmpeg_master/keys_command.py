@@ -129,15 +129,23 @@ def _enter(config: Config, options: argparse.Namespace, secret: str) -> None:
     with store_of(config) as store:
         expires_at_seconds = _end(options.expires, store.now())
         bounds = (options.worker, expires_at_seconds, options.replaces)
-        serves = options.tenant if options.role == Role.WORKER.value else None
-        grant = Grant(Role(options.role), options.tenant or DEFAULT_TENANT, *bounds, serves)
+        grant = Grant(
+            Role(options.role), options.tenant or DEFAULT_TENANT, *bounds, _serves(options)
+        )
         done = act(Action.KEY_CREATED)
         keys.create(store, options.name, grant, auth.digest(secret), done)
 
 
+def _serves(options: argparse.Namespace) -> str | None:
+    """Whose jobs a worker with the key gets; None: everybody's, or it is no worker's."""
+    tenant: str | None = options.tenant
+    return tenant if options.role == Role.WORKER.value else None
+
+
 def _granted(options: argparse.Namespace) -> dict[str, str]:
     """What the log says of a new key; the audit log has all of it."""
-    granted = {name: getattr(options, name) for name in ("role", "tenant", "worker", "replaces")}
+    granted = {name: getattr(options, name) for name in ("role", "worker", "replaces")}
+    granted |= {"tenant": options.tenant or DEFAULT_TENANT, "serves": _serves(options)}
     return {name: value for name, value in granted.items() if value is not None}
 
 
