@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from ffmpeg_jobs import __version__
 from ffmpeg_jobs.daemon import set_up_journal, set_up_logging
@@ -38,6 +39,10 @@ Exit status: 0 after a stop by SIGTERM, 1 a refused command, 2 a wrong command l
 """
 
 
+#: What is done in the database, beside a serving master.
+_BESIDE: Final = {"keys": keys_command.run, "tenants": tenants_command.run}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit status."""
     os.umask(0o077)  # jobs hold presigned URLs: the database is the master's alone
@@ -49,10 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return tls_command.run(options)
     try:
         settings = _read(options)
-        if options.command in ("keys", "tenants"):
+        if options.command in _BESIDE:
             set_up_journal()  # not to where the key is printed
-            command = keys_command if options.command == "keys" else tenants_command
-            return command.run(options, settings)
+            return _BESIDE[options.command](options, settings)
         if options.command == "backup":
             return backup_command.run(options.file, settings)
         return _serve(options, settings)

@@ -34,6 +34,11 @@ def limited(client: MasterClient, name: str) -> None:
     client.set_tenant(name, TenantLimits(max_running=2, queues=(Queue.BATCH,)))
 
 
+def removed(client: MasterClient, name: str) -> None:
+    limited(client, name)
+    client.remove_tenant(name)
+
+
 #: What is done, as the last thing, for each action that has a route.
 DONE: dict[Action, Does] = {
     Action.JOB_SUBMITTED: lambda client: client.submit(JOB),
@@ -50,7 +55,7 @@ DONE: dict[Action, Does] = {
     Action.WORKER_UNDRAINED: lambda client: client.ask_worker("bob", "undrain"),
     Action.WORKER_REMOVED: lambda client: client.remove_worker("bob"),
     Action.TENANT_LIMITED: lambda client: limited(client, "bob"),
-    Action.TENANT_REMOVED: lambda client: client.remove_tenant(limited(client, "bob") or "bob"),
+    Action.TENANT_REMOVED: lambda client: removed(client, "bob"),
 }
 DETAILS = {
     Action.JOB_LIMITS_CHANGED: {"max_memory_mb": 512},

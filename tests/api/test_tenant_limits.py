@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -125,17 +126,19 @@ def test_what_one_job_may_not_ask_names_field_value_and_what_is_allowed(
     inside: Inside, studio: MasterClient
 ) -> None:
     limit(inside, max_timeout_sec=60, max_cpu_percent=200, queues=(Queue.DEFAULT, Queue.BATCH))
-    for body, field, value, allowed in (
+    rows: list[tuple[dict[str, Any], str, str, str]] = [
         ({"queue": "live"}, "queue", '"live"', "default, batch"),
         ({"resource_limits": {"timeout_sec": 61}}, "resource_limits.timeout_sec", "61", "at most"),
         ({"resource_limits": {"max_cpu_percent": 201}}, "resource_limits.max", "201", "at most"),
-    ):
-        for refused, prefix in (
-            (lambda body=body: studio.submit(JOB | body), ""),
-            (lambda body=body: studio.submit_batch([JOB, JOB | body]), "jobs[1]."),
-        ):
+    ]
+    for body, field, value, allowed in rows:
+        ways: list[tuple[Callable[[], Any], str]] = [
+            (partial(studio.submit, JOB | body), ""),
+            (partial(studio.submit_batch, [JOB, JOB | body]), "jobs[1]."),
+        ]
+        for submit, prefix in ways:
             with pytest.raises(TenantForbids) as problem:
-                refused()
+                submit()
             (error,) = problem.value.members["errors"]
             assert error["field"].startswith(prefix + field)
             assert error["value"] == value
@@ -254,7 +257,7 @@ def test_the_end_of_one_wakes_all_for_whom_there_is_room(
     names = ("bob", "cyd", "dan")
     for name in names:
         inside.client().register(name, MACHINE)
-    waiting = [in_thread(lambda name=name: inside.client().claim(name, 25)) for name in names]
+    waiting = [in_thread(partial(inside.client().claim, name, 25)) for name in names]
     until(lambda: sum(one.tried_at >= 0 for one in inside.master.wakeup._waiters) == 3)
     time.sleep(0.1)
     tell(inside, held)
@@ -289,11 +292,12 @@ def test_what_it_holds_of_others_it_speaks_no_more_for(
     what = held.job_id, held.attempt, held.token
     lost = own.heartbeat("own", Heartbeat((Report(*what),))).orders
     assert [order.order for order in lost] == [Order.LOST]
-    for tell_it in (
-        lambda: own.finish(*what, DONE),
-        lambda: own.release(*what, "a whim"),
-        lambda: own.put_log(*what, b"log"),
-    ):
+    tellings: list[Callable[[], None]] = [
+        partial(own.finish, *what, DONE),
+        partial(own.release, *what, "a whim"),
+        partial(own.put_log, *what, b"log"),
+    ]
+    for tell_it in tellings:
         with pytest.raises(Forbidden, match="farm-2 serves the tenant studio alone"):
             tell_it()
     (refused,) = own.claims("own", 0, results=[Result(*what, DONE)]).refused

@@ -51,7 +51,7 @@ def limit(store: Store, tenant: str = "studio", **limits: Any) -> None:
     tenants.change(store, tenant, lambda before: replace(before, **limits))
 
 
-def cpu(percent: int) -> dict[str, Limits]:
+def cpu(percent: int) -> dict[str, Any]:
     return {"resource_limits": Limits(max_cpu_percent=percent)}
 
 
@@ -213,7 +213,7 @@ def test_cpu_is_shared_by_what_each_asks(store: Store, config: Config) -> None:
 
 @pytest.mark.parametrize("limits", [{"max_running": 2}, {"max_cpu_percent": 200}])
 def test_claims_at_once_do_not_get_more_than_there_is(
-    store: Store, config: Config, limits: dict[str, int]
+    store: Store, config: Config, limits: dict[str, Any]
 ) -> None:
     names = [f"worker-{number}" for number in range(4)]
     for name in names:
