@@ -24,6 +24,8 @@ from ffmpeg_jobs.model import (
     Machine,
     Outcome,
     Result,
+    TenantLimits,
+    TenantStatus,
     WorkerStatus,
 )
 from ffmpeg_jobs.problems import MasterUnreachable
@@ -176,6 +178,23 @@ class MasterClient:
     def remove_worker(self, name: str) -> None:
         """Forget a worker that is gone."""
         self._call("DELETE", f"/workers/{_quote(name)}")
+
+    def tenants(self) -> list[TenantStatus]:
+        """Every tenant: what it may have, and what it has."""
+        return self._nouns(TenantStatus, self._call("GET", "/tenants"))
+
+    def tenant(self, name: str) -> TenantStatus:
+        """One tenant."""
+        return self._noun(TenantStatus, self._call("GET", f"/tenants/{_quote(name)}"))
+
+    def set_tenant(self, name: str, limits: TenantLimits) -> TenantStatus:
+        """Have these be all limits of a tenant."""
+        path = f"/tenants/{_quote(name)}"
+        return self._noun(TenantStatus, self._call("PUT", path, json=to_json(limits)))
+
+    def remove_tenant(self, name: str) -> None:
+        """Take all limits of a tenant away."""
+        self._call("DELETE", f"/tenants/{_quote(name)}")
 
     def health(self) -> dict[str, Any]:
         """The master's health."""

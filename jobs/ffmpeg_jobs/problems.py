@@ -6,6 +6,7 @@
     ├── InvalidField    422     a field is unknown, missing or out of its range
     ├── Unauthorized    401     no key, or none that is known
     ├── Forbidden       403     the key's role does not allow it
+    │   └── TenantForbids 403   the limits of the tenant never allow it
     ├── NotFound        404     no such job, worker or path
     ├── MethodNotAllowed 405    the path is there, the method is not
     ├── NotAcceptable   406     the client takes no answer of this type
@@ -14,6 +15,7 @@
     ├── TooLarge        413     the body is over its limit
     ├── UnsupportedMedia 415    the body is of another type
     ├── TooManyRequests 429     later
+    │   └── TenantFull  429     the tenant has as much as it may have now
     ├── MasterError     500     a fault of the master's own
     └── Unavailable     503     not now
     MasterUnreachable           no answer of a master's (raised by the client only)
@@ -102,6 +104,24 @@ class Forbidden(Problem):
     remedy = "Use a key of a role that detail names, or one that may act for this worker."
 
 
+class TenantForbids(Forbidden):
+    """The limits of the key's tenant never allow it."""
+
+    kind, title = "tenant-forbids", "The limits of the tenant do not allow this"
+    remedy = (
+        "Ask for what errors names as allowed, or have an admin change the limits: "
+        "ffmpeg-master tenants set."
+    )
+
+    @classmethod
+    def of(cls, tenant: str, field: str, value: object, allowed: str) -> TenantForbids:
+        """The refusal of one field: names it, its value, the tenant and what is allowed."""
+        shown = f'"{value}"' if isinstance(value, str) else str(value)
+        detail = f"{field}: {shown} is not allowed for the tenant {tenant}; allowed is {allowed}"
+        error = {"field": field, "value": shown, "allowed": allowed}
+        return cls(detail, tenant=tenant, errors=[error])
+
+
 class NotFound(Problem):
     """There is no such job, worker or path."""
 
@@ -159,6 +179,16 @@ class TooManyRequests(Problem):
 
     kind, status, title = "too-many-requests", 429, "Too many requests"
     remedy = "Wait retry_after_seconds, and then send a key that is known."
+
+
+class TenantFull(TooManyRequests):
+    """The tenant has as much as its limits let it have now."""
+
+    kind, title = "tenant-full", "The tenant is at its limit"
+    remedy = (
+        "Send it again when jobs of the tenant have started, or after Retry-After where the "
+        "answer has it."
+    )
 
 
 class MasterError(Problem):

@@ -16,6 +16,7 @@ import structlog
 from ffmpeg_jobs import problems
 from ffmpeg_jobs.contract import NESTING_MAX
 from ffmpeg_jobs.problems import (
+    Forbidden,
     InvalidField,
     InvalidJson,
     MalformedRequest,
@@ -94,6 +95,9 @@ def _responder(master: Master, route: Route) -> Any:
         key, authorization = None, req.get_header("Authorization")
         if route.role is not None:
             key = master.gate.admit(authorization, route.role, address)
+        elif route.tells_keys is not None and authorization is not None:
+            with suppress(Forbidden):  # it is told what everybody is
+                key = master.gate.admit(authorization, route.tells_keys, address)
         _tell_log(key, address, route)
         check(PATH, path)
         _check_accepted(req, route)

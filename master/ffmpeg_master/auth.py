@@ -24,6 +24,7 @@ _USE_SECONDS: Final = 60.0
 
 #: Which keys' roles do for a route's role.
 ALLOWED: Final = {
+    Role.MONITOR: frozenset({Role.MONITOR, Role.READ, Role.SUBMIT, Role.ADMIN}),
     Role.READ: frozenset({Role.READ, Role.SUBMIT, Role.ADMIN}),
     Role.SUBMIT: frozenset({Role.SUBMIT, Role.ADMIN}),
     Role.WORKER: frozenset({Role.WORKER, Role.ADMIN}),

@@ -90,6 +90,7 @@ class Housekeeping:
         self._leave_what_is_newer()
         # First, and again until it is done: what else a round does may fail.
         self._offer(min(self._last, now) - _LATE_SECONDS, now)
+        master.tenant_room.look()
         self._attend()
         self._expire()
         for status in _all(partial(queue.overdue, master.store)):

@@ -8,6 +8,9 @@ from typing import Final
 
 from ffmpeg_jobs.model import Action, JobStatus, Machine, Role
 
+#: What a job counts as that did not ask for CPU: one core.
+UNASKED_CPU_PERCENT: Final = 100
+
 
 @dataclass(frozen=True)
 class Needs:
@@ -42,6 +45,7 @@ class Waiting:
     since_seconds: float = 0.0  #: Unix time since when it can be handed out
     submitter: str = ""
     number: int = 0  #: the order of acceptance
+    tenant: str = ""
 
 
 class Left(Enum):
@@ -76,6 +80,7 @@ class Member:
     running: tuple[Needs, ...] = ()  #: of the jobs that it holds
     held_back: bool = False  #: it, or somebody, said that it gets no new job
     places: int | None = None  #: jobs that may begin there; None: as many as it does not run
+    serves: str | None = None  #: the tenant whose jobs it gets; None: everybody's
 
 
 #: Whose jobs and keys are that name no tenant.
@@ -91,6 +96,7 @@ class Grant:
     worker: str | None = None  #: a worker's: it acts as this one alone; None: as any
     expires_at_seconds: float | None = None  #: Unix time; None: it does not
     replaces: str | None = None  #: a worker's: the key whose names it may take over
+    serves: str | None = None  #: a worker's: the tenant whose jobs it gets; None: everybody's
 
 
 @dataclass(frozen=True)
@@ -110,8 +116,8 @@ class Key:
 
     @property
     def sees(self) -> str | None:
-        """The tenant whose jobs it sees; None: all."""
-        return None if self.role is Role.ADMIN else self.grant.tenant
+        """The tenant whose jobs and figures it sees; None: those of all."""
+        return None if self.role in (Role.ADMIN, Role.MONITOR) else self.grant.tenant
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,8 @@ class Serving:
         self._housekeeping.start()
         self._webhooks.start()
         wakeup = self._master.wakeup
-        self._master.relay.start(wakeup.hears, connected=wakeup.wake_all)
+        hears = {**wakeup.hears, **self._master.tenant_room.hears}
+        self._master.relay.start(hears, connected=wakeup.wake_all)
 
     def stop(self) -> None:
         """End held claims, who watches and the housekeeping; requests in flight go on."""

@@ -254,7 +254,7 @@ def test_health_and_metrics(inside: Inside) -> None:
     failed = Outcome(State.FAILED, Reason.TIMEOUT)
     client.finish(second.job_id, 1, second.token, failed)
     client.finish(second.job_id, 1, second.token, failed)  # counted once
-    health = inside.call("GET", "/health", None).json()
+    health = inside.call("GET", "/health", Role.MONITOR).json()
     assert {
         "status": "ok",
         "queued": 1,

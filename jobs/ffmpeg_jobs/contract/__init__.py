@@ -53,12 +53,14 @@ from ffmpeg_jobs.contract.job import (
     NEW_LIMITS,
     PARAMETERS,
 )
+from ffmpeg_jobs.contract.tenant import TENANT_LIMITS, TENANT_STATUS
 from ffmpeg_jobs.contract.words import (
     DEPENDENCY,
     GROUP_NAME,
     INPUT_PATTERN,
     JOB_ID_PATTERN,
     MOMENT,
+    TENANT_NAME,
     WORKER_NAME_PATTERN,
     JsonSchema,
 )
@@ -103,6 +105,9 @@ __all__ = [
     "PROGRESS",
     "RELEASE",
     "RESULT",
+    "TENANT_LIMITS",
+    "TENANT_NAME",
+    "TENANT_STATUS",
     "TERMS",
     "TUNES",
     "USAGE",

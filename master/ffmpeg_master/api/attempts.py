@@ -44,6 +44,7 @@ def claim(call: Call) -> Answer:
         asked.get("most", 1),
         _room(asked),
         tuple(from_json(Result, result) for result in results),
+        None if call.key is None else call.key.grant.serves,
     )
     # Who brings results is to know soon that they arrived.
     wait_seconds = 0 if results else asked.get("wait_seconds", 0)

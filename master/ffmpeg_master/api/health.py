@@ -14,10 +14,14 @@ log = structlog.get_logger()
 
 
 def health(call: Call) -> Answer:
-    """GET /health: 503 while the database does not answer."""
+    """GET /health: 503 while the database does not answer. What there is to do, who has a key is
+    told: of all tenants or its own."""
     store = call.master.store
+    to_do: dict[str, int] = {}
     try:
-        queued, running = jobs.counts(store)
+        if call.key is not None:
+            queued, running = jobs.counts(store, call.sees)
+            to_do = {"queued": queued, "running": running}
         online = workers.online(store, call.master.config.lease_seconds)
     except Unavailable as problem:
         log.error("database_broken", detail=problem.detail)
@@ -27,8 +31,7 @@ def health(call: Call) -> Answer:
             "status": "ok",
             "version": __version__,
             "database": "ok",
-            "queued": queued,
-            "running": running,
+            **to_do,
             "workers_online": online,
         }
     )
@@ -43,4 +46,4 @@ def explain_problem(call: Call) -> Answer:
 
 def show_metrics(call: Call) -> Answer:
     """GET /metrics"""
-    return Answer(body=call.master.metrics.text(), media=metrics.CONTENT_TYPE)
+    return Answer(body=call.master.metrics.text(call.sees), media=metrics.CONTENT_TYPE)

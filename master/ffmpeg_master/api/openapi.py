@@ -44,6 +44,8 @@ _NAMED: Final = {
     "Outcome": contract.OUTCOME,
     "WorkerStatus": contract.WORKER_STATUS,
     "AuditEntry": contract.AUDIT_ENTRY,
+    "TenantLimits": contract.TENANT_LIMITS,
+    "TenantStatus": contract.TENANT_STATUS,
     "Problem": _PROBLEM,
 }
 

@@ -55,11 +55,13 @@ def of_result(
     *,
     retry_seconds: float,
     worker: str | None = None,
+    serves: str | None = None,
 ) -> Ending | None:
     """The end that ``worker`` tells, None: whichever holds the token; None: it had told the same
-    before. ``row``: as ``fence.latest`` found it. Raises StaleAttempt."""
+    before. ``row``: as ``fence.latest`` found it. ``serves``: the tenant that the worker's key is
+    for, None: everybody. Raises StaleAttempt."""
     fence.check_held(row, result.job_id, result.attempt)
-    if worker not in (None, row.made_by):
+    if worker not in (None, row.made_by) or serves not in (None, row.tenant):
         raise fence.stale(result.job_id, result.attempt)
     if row.ended_at is None:
         return of_outcome(connection, now, row, result.outcome, retry_seconds, reported=True)

@@ -66,8 +66,16 @@ class Heard:
     word: Word
 
 
-def heartbeat(store: Store, worker: str, heartbeat: Heartbeat, lease_seconds: float) -> Heard:
+def heartbeat(
+    store: Store,
+    worker: str,
+    heartbeat: Heartbeat,
+    lease_seconds: float,
+    serves: str | None = None,
+) -> Heard:
     """Extend the leases of what ``worker`` reports; an order for each. Raises NotFound.
+
+    ``serves``: the tenant that its key is for, None: everybody.
 
     A job that it holds and does not report keeps its lease until that runs out, or
     ``giveback.unheard`` finds it: a claim may be on its way.
@@ -77,14 +85,16 @@ def heartbeat(store: Store, worker: str, heartbeat: Heartbeat, lease_seconds: fl
         word = hear(connection, now, worker, heartbeat)
         rows = fence.latest(connection, map(fence.said, heartbeat.running))
         found = {report: rows.get(fence.said(report)) for report in heartbeat.running}
-        held = {report: row for report, row in found.items() if _holds(worker, row)}
+        held = {report: row for report, row in found.items() if _holds(worker, row, serves)}
         moves.hear(connection, [_heard(report, now, now + lease_seconds) for report in held])
         orders = tuple(_order(report, held.get(report)) for report in heartbeat.running)
     return Heard(orders, word)
 
 
-def _holds(worker: str, row: Any) -> bool:
-    return row is not None and row.state in _LIVE and row.worker == worker
+def _holds(worker: str, row: Any, serves: str | None) -> bool:
+    if row is None or serves not in (None, row.tenant):
+        return False
+    return row.state in _LIVE and row.worker == worker
 
 
 def _heard(report: Report, now: float, lease_until: float) -> dict[str, Any]:
