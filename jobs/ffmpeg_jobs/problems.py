@@ -10,6 +10,7 @@
     ├── NotFound        404     no such job, worker or path
     ├── MethodNotAllowed 405    the path is there, the method is not
     ├── NotAcceptable   406     the client takes no answer of this type
+    ├── RequestTimeout  408     the body comes too slowly
     ├── Conflict        409     the state of the job does not allow it
     │   └── StaleAttempt 409    the attempt is no longer the current one
     ├── TooLarge        413     the body is over its limit
@@ -26,6 +27,7 @@ The master raises them, ``to_json`` puts them on the wire, the client rebuilds t
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
@@ -83,11 +85,21 @@ class InvalidField(Problem):
     @classmethod
     def of(cls, field: str, value: object, allowed: str, what: str = "") -> InvalidField:
         """The refusal of one field: names it, its value and what is allowed."""
-        shown = repr(value) if not isinstance(value, str) else f'"{value}"'
-        if len(shown) > 120:
-            shown = shown[:117] + "..."
+        shown = _shown(value)
         detail = what or f"{field}: {shown} is not allowed; allowed is {allowed}"
         return cls(detail, errors=[{"field": field, "value": shown, "allowed": allowed}])
+
+
+def _shown(value: object) -> str:
+    """A value in at most 120 characters; of a long one the beginning is looked at alone."""
+    shown = f'"{value[:120]}"' if isinstance(value, str) else _SHORT.repr(value)
+    return shown if len(shown) <= 120 else shown[:117] + "..."
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlist = _SHORT.maxdict = 60
+_SHORT.maxlevel = 40
+_SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 120
 
 
 class Unauthorized(Problem):
@@ -144,6 +156,13 @@ class NotAcceptable(Problem):
 
     kind, status, title = "not-acceptable", 406, "The answer is of a type that is not accepted"
     remedy = "Leave Accept out, or have it take the type that detail names."
+
+
+class RequestTimeout(Problem):
+    """The body did not come in time (RFC 9110, section 15.5.9)."""
+
+    kind, status, title = "request-timeout", 408, "The body did not arrive in time"
+    remedy = "Send it again, at 8 KiB a second or more."
 
 
 class Conflict(Problem):

@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 import structlog
 
 from ffmpeg_jobs.model import JobStatus
+from ffmpeg_jobs.problems import Unavailable
 from ffmpeg_master.master import Master
 from ffmpeg_master.store import attendance, audit, queue, schema, tallies, waiting, workers
 
@@ -50,6 +51,8 @@ def repeat(stopped: threading.Event, wait_seconds: float, work: Callable[[], Non
         # The process's one broad handler: the loop outlives whatever a round meets.
         try:
             work()
+        except Unavailable as problem:  # the store told of it, once
+            log.debug("round_postponed", detail=problem.detail)
         except Exception:
             log.exception("housekeeping_failed")
 

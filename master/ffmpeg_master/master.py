@@ -81,12 +81,14 @@ class Master:
             self.wakeup.wake(len(statuses))
 
 
-def open_master(config: Config, clock: Callable[[], float] | None = None) -> Master:
+def open_master(
+    config: Config, clock: Callable[[], float] | None = None, store: Store | None = None
+) -> Master:
     """Open the store, migrate it, and give every lease its full length if no master was there.
 
-    Raises SchemaTooNew or Unavailable.
+    ``store``: one that is open already. Raises SchemaTooNew or Unavailable.
     """
-    store = Store(config.database, clock)
+    store = store or Store(config.database, clock)
     schema.migrate(store)
     # Alone, nobody was there while this one was not.
     away_seconds = _OTHERS_NOTE_SECONDS if store.shared else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
+from urllib.parse import urlsplit
 
 from ffmpeg_jobs.model import Action, JobStatus, Machine, Role
 
@@ -140,6 +141,13 @@ class Webhook:
     made_at_seconds: float  #: Unix time
     status: JobStatus  #: the job as it stood then
     tries: int  #: with this one
+    tenant: str = DEFAULT_TENANT  #: the job's
+    key: str = ""  #: the name of the key that it came with
+
+    @property
+    def host(self) -> str:
+        """Where it goes."""
+        return urlsplit(self.status.job.callback_url or "").hostname or ""
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,10 @@ from ffmpeg_master.housekeeping import Housekeeping
 from ffmpeg_master.master import Master, open_master
 from ffmpeg_master.model import Grant, Needs
 from ffmpeg_master.store import attendance, intake, keys, queue, workers
-from ffmpeg_master.store.engine import Collision, Store
+from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.jobs import get
 from ffmpeg_master.store.tables import keys as keys_table
+from ffmpeg_master.store.troubles import Collision
 from tests import handing
 from tests.api.conftest import (
     JOB,

@@ -36,9 +36,10 @@ from ffmpeg_jobs.problems import StaleAttempt, TenantForbids, TenantFull
 from ffmpeg_master import scheduling, tenancy
 from ffmpeg_master.config import Config, read
 from ffmpeg_master.store import jobs, queue, tenants, workers
-from ffmpeg_master.store.engine import Collision, Store
+from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.tables import jobs as jobs_table
 from ffmpeg_master.store.tables import tenants as tenants_table
+from ffmpeg_master.store.troubles import Collision
 from tests.store.conftest import Clock
 from tests.store.test_tenants import claim, finish, limit, submit
 

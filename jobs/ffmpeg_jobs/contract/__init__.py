@@ -17,6 +17,7 @@ from ffmpeg_jobs.bounds import (
     FORMATS,
     LOG_MAX_BYTES,
     NESTING_MAX,
+    PARTS_MAX,
     TUNES,
     VIDEO_ENCODERS,
 )
@@ -102,6 +103,7 @@ __all__ = [
     "NEW_LIMITS",
     "OUTCOME",
     "PARAMETERS",
+    "PARTS_MAX",
     "PROGRESS",
     "RELEASE",
     "RESULT",

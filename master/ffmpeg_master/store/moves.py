@@ -12,10 +12,11 @@ from typing import Any, Final
 from sqlalchemy import and_, bindparam, literal_column, update
 
 from ffmpeg_jobs.model import State
-from ffmpeg_master.store.engine import Collision, Connection
+from ffmpeg_master.store.engine import Connection
 from ffmpeg_master.store.plans import padded, planned_once
 from ffmpeg_master.store.psycopg import NOT_READ
 from ffmpeg_master.store.tables import is_live, is_queued, jobs
+from ffmpeg_master.store.troubles import Collision
 
 _THE_ONE: Final = and_(jobs.c.id == bindparam("of_job"), jobs.c.attempt == bindparam("at"))
 # What runs often is built once: building a statement takes longer than running it.

@@ -14,7 +14,7 @@ HEALTH: Final = table(
     {
         "status": {"type": "string", "enum": ["ok", "broken"]},
         "version": {"type": "string"},
-        "database": {"type": "string", "enum": ["ok", "broken"]},
+        "database": {"type": "string", "enum": ["ok", "broken", "locked"]},
         "queued": number(0, 1 << 62, "jobs that wait, of all tenants or the key's"),
         "running": number(0, 1 << 62, "jobs that workers hold, likewise"),
         "workers_online": number(0, 1 << 62, "workers that were heard within a lease"),
