@@ -133,7 +133,7 @@ def run(argv: list[str], directory: str) -> int:
 
 
 def spawn(argv: list[str], directory: str, output: int, errors: int) -> int:
-    """Start a program that hears SIGTERM again, and has its filter open; its pid. Raises OSError."""
+    """Start a program that hears SIGTERM again, its filter open; its pid. Raises OSError."""
     pid = posix.posix_spawnp(
         argv[0],
         argv,
