@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import shutil
+import socket
 import subprocess
 import tracemalloc
 from collections.abc import Awaitable, Callable, Iterator
@@ -214,6 +215,24 @@ def test_a_bus_that_goes_away_is_one_line(
         gc.collect()
     assert [line["event"] for line in lines] == ["bus_gone", "bus_gone"]
     assert caplog.text == ""
+
+
+def test_what_cannot_be_sent_is_no_traceback(private_bus: PrivateBus) -> None:
+    unheard: list[object] = []
+
+    async def told() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: unheard.append(context))
+        cut_off = await private_bus.connect()
+        cut_off._sock.shutdown(socket.SHUT_WR)
+        cut_off.send(signal(":1.1", "Nothing", ""))
+        await asyncio.wait({cut_off.ended})
+        del cut_off
+        gc.collect()
+
+    with capture_logs():
+        story(told)
+    assert unheard == []
 
 
 @pytest.mark.parametrize(
