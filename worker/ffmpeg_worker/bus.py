@@ -70,7 +70,7 @@ class Bus(MessageBus):
     def _create_unmarshaller(self) -> Unmarshaller:
         return _Unmarshaller(self._stream, self._sock if self._negotiate_unix_fd else None)
 
-    def send(self, msg: Message) -> asyncio.Future[None]:  # type: ignore[override]
+    def send(self, msg: Message) -> asyncio.Future[None]:  # type: ignore[override]  # it does
         """See the library. Where nobody waits for it, an error is the connection's end."""
         sent: asyncio.Future[None] = super().send(msg)
         sent.add_done_callback(_error_of)
@@ -86,8 +86,7 @@ async def connected(bus_type: BusType, address: str | None = None) -> Bus:
 
     Raises OSError, EOFError or AuthError.
     """
-    # Without an address the library looks for the usual one, and does so for None alone.
-    bus = Bus(address, bus_type, negotiate_unix_fd=True)  # type: ignore[arg-type]
+    bus = Bus(address, bus_type, negotiate_unix_fd=True)  # type: ignore[arg-type]  # None is usual
     await bus.connect()
     bus.ended = asyncio.ensure_future(bus.wait_for_disconnect())
     bus.ended.add_done_callback(_tell_end)
