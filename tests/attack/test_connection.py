@@ -21,6 +21,7 @@ from dbus_next.message import Message
 from structlog.testing import capture_logs
 
 from ffmpeg_worker import by_system, scopes
+from ffmpeg_worker.authority import ASKED_AT_ONCE, Authority, Refusal
 from ffmpeg_worker.bus import MOST_BYTES, Bus, connected
 from ffmpeg_worker.by_system import LAUNCHER, BySystem
 from ffmpeg_worker.scopes import MANAGER, MANAGER_PATH, SYSTEMD, ScopeError, Scopes, Unanswered
@@ -268,5 +269,32 @@ def test_only_a_refusal_of_what_was_asked_is_the_job_s_fault(
         with pytest.raises(ScopeError, match="it is so") as raised:
             await BySystem().stop("aaaaaaaaaaaa")
         assert raised.type is fault
+
+    story(told)
+
+
+def test_strangers_keep_no_more_questions_open_than_polkit_should_have(
+    private_bus: PrivateBus,
+) -> None:
+    """Each waits for a password; a bus lets a launcher have so many, systemd's among them."""
+
+    async def told() -> None:
+        await private_bus.owner(SYSTEMD)
+        polkit = await private_bus.owner("org.freedesktop.PolicyKit1")
+        polkit.add_message_handler(lambda _: True)  # which waits
+        victim = await Scopes.connect(BusType.SYSTEM, private_bus.address)
+        authority = Authority(victim, worker_uid=1, worker_unit="ffmpeg-worker.service")
+        authority._uids[":1.99"] = 1000
+        call = Message(path="/", member="Freeze", signature="s", body=["a"], sender=":1.99")
+        asked = [
+            asyncio.create_task(authority.authorize(call, "org.ffmpeg_worker.freeze-job"))
+            for _ in range(ASKED_AT_ONCE + 5)
+        ]
+        over, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+        assert [error.kind for task in over if isinstance(error := task.exception(), Refusal)] == [
+            "Busy"
+        ] * 5
+        authority._uids[call.sender] = 1  # the worker's own is not asked about
+        assert await authority.authorize(call, None) == 1
 
     story(told)
