@@ -1,4 +1,5 @@
-"""Attacks over HTTP, with ordinary keys or none, against a real master process."""
+"""Attacks over HTTP, with ordinary keys or none, against a real master process; and containers that
+have the packages installed, with accounts that wish them ill."""
 
 from __future__ import annotations
 
@@ -11,8 +12,9 @@ import pytest
 
 from ffmpeg_jobs.model import Role
 from tests.api.conftest import PATIENCE_SECONDS, Outside, home, launch, start
+from tests.system.conftest import container, debs, explain
 
-__all__ = ["home", "launch"]
+__all__ = ["container", "debs", "explain", "home", "launch"]
 
 
 @pytest.fixture(scope="module")

@@ -103,6 +103,7 @@ def test_the_launcher_knows_little_of_us() -> None:
     assert seen - {"ffmpeg_worker", "ffmpeg_jobs"} == {
         "ffmpeg_worker.launcher",
         "ffmpeg_worker.authority",
+        "ffmpeg_worker.bus",
         "ffmpeg_worker.limits",
         "ffmpeg_worker.pidfd",
         "ffmpeg_worker.scopes",
