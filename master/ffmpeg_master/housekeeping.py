@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 import structlog
 
-from ffmpeg_jobs.model import JobStatus
+from ffmpeg_jobs.model import JobStatus, State
 from ffmpeg_master.master import Master
 from ffmpeg_master.store import attendance, audit, queue, schema, tallies, waiting, workers
 
@@ -130,12 +130,12 @@ class Housekeeping:
         return min(_AWAY_SECONDS, max(lease_seconds / 2, _ROUNDS_AWAY * ROUND_SECONDS))
 
     def _expire_some(self) -> list[tuple[JobStatus, str]]:
-        config, store = self._master.config, self._master.store
+        store = self._master.store
         with store.write():
             # The machine may have slept since it was noted that we are here.
             if attendance.absent_seconds(store) >= self._away_seconds:
                 return []
-            return queue.expire(store, config.lease_seconds, config.retry_seconds)
+            return queue.expire(store, self._master.config.lease_seconds)
 
     def _expire(self) -> None:
         for status, worker in _all(self._expire_some):
@@ -143,6 +143,8 @@ class Housekeeping:
                 "lease_expired", job=status.id, attempt=status.attempt, now=status.state.value
             )
             self._master.ended(status, worker)
+            if status.state is State.QUEUED:
+                self._master.wakeup.wake()
 
     def _forget(self, now: float) -> None:
         before = now - self._master.config.retain_days * 86400

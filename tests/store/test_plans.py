@@ -70,7 +70,7 @@ def test_no_statement_reads_all_jobs(store: Store, steps: list[str]) -> None:
     workers.show_all(store, 60)
     workers.member(store, "ada", 60)
     workers.held(store)
-    queue.expire(store, 60, 5)
+    queue.expire(store, 60)
     queue.overdue(store)
     attendance.attend(store, 0, 60)
     jobs.counts(store)

@@ -217,6 +217,12 @@ def was_delivered(plan: Plan) -> bool:
     return (Path(plan.directory) / "delivered").exists()
 
 
+def was_published(plan: Plan) -> bool:
+    """Whether the output certainly got its name, also by an earlier worker."""
+    gone = plan.publish_to is not None and not Path(str(plan.staged)).exists()
+    return gone and was_delivered(plan)
+
+
 def is_concluded(plan: Plan) -> bool:
     """Whether nothing of the attempt is written any more: ffmpeg has ended, its outcome is known,
     or all of it goes away (``remove``)."""

@@ -122,7 +122,7 @@ def publish_file(plan: Plan, sure: Callable[[], bool]) -> bool:
     """
     staged, final = Path(str(plan.staged)), Path(str(plan.publish_to))
     try:
-        if not staged.exists() and jobdir.was_delivered(plan):
+        if jobdir.was_published(plan):
             return True  # an earlier worker came this far
         jobdir.note_delivery(plan)
         _disarm(staged)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import structlog
@@ -31,13 +33,14 @@ log = structlog.get_logger()
 
 
 async def report(claim: Claim, outcome: Outcome, text: str, results: Results) -> None:
-    """Deliver ffmpeg's log and the outcome. Returns when the master has them, or knows better."""
-
-    log_body = text.replace("\0", "").encode()[-LOG_MAX_BYTES:]
+    """Deliver ffmpeg's log, if there is one to tell, and the outcome. Returns when the master has
+    them, or knows better."""
+    log_body = _body(text)
 
     async def deliver() -> None:
         if log_body:
-            await asyncio.to_thread(_put_log, claim, log_body, results.client)
+            with suppress(StaleAttempt, NotFound):  # the result hears the same, and says so
+                await asyncio.to_thread(_put_log, claim, log_body, results.client)
         try:
             await results.tell(Result(claim.job_id, claim.attempt, claim.token, outcome))
         except InvalidField as refusal:
@@ -47,6 +50,22 @@ async def report(claim: Claim, outcome: Outcome, text: str, results: Results) ->
             await results.tell(Result(claim.job_id, claim.attempt, claim.token, least))
 
     await _until_told(claim, deliver)
+
+
+async def announce(claim: Claim, text: str, client: MasterClient) -> None:
+    """Tell the master that the output is about to be put in its place, with ffmpeg's log, which it
+    would get next anyway: it waits longer for who says so.
+
+    Raises StaleAttempt or NotFound if the attempt is not ours any more; MasterUnreachable or
+    another Problem that another try may mend.
+    """
+    put = partial(_put_log, claim, client=client, publishing=True)
+    if not await asyncio.to_thread(put, _body(text)):
+        await asyncio.to_thread(put, b"")
+
+
+def _body(text: str) -> bytes:
+    return text.replace("\0", "").encode()[-LOG_MAX_BYTES:]
 
 
 async def give_back(claim: Claim, why: str, client: MasterClient) -> None:
@@ -71,11 +90,18 @@ async def _until_told(claim: Claim, tell: Callable[[], Awaitable[None]]) -> None
             return
 
 
-def _put_log(claim: Claim, body: bytes, client: MasterClient) -> None:
-    """Raises what another try may mend; how the job ended does not wait for the rest."""
+def _put_log(
+    claim: Claim, body: bytes, client: MasterClient, *, publishing: bool = False
+) -> bool:
+    """Whether the master took it. Raises what another try may mend, and StaleAttempt or NotFound;
+    how the job ended does not wait for the rest."""
     try:
-        client.put_log(claim.job_id, claim.attempt, claim.token, body)
+        client.put_log(claim.job_id, claim.attempt, claim.token, body, publishing=publishing)
+    except (StaleAttempt, NotFound):
+        raise
     except Problem as refusal:
         if refusal.status >= 500 or refusal.status in PASSING:
             raise
-        log.error("log_refused", job=claim.job_id, bytes=len(body), reason=str(refusal))
+        log.warning("log_refused", job=claim.job_id, bytes=len(body), reason=str(refusal))
+        return False
+    return True

@@ -136,6 +136,8 @@ def release(call: Call) -> Answer:
 
 def put_log(call: Call) -> Answer:
     """PUT /jobs/{job_id}/attempts/{attempt}/log"""
-    store, path = call.master.store, call.path
-    logs.put(store, path["job_id"], path["attempt"], call.headers[TOKEN_HEADER], call.body)
+    master, path = call.master, call.path
+    lease_seconds = master.config.lease_seconds if call.query.get("publishing") else None
+    what = (call.headers[TOKEN_HEADER], call.body, lease_seconds)
+    logs.put(master.store, path["job_id"], path["attempt"], *what)
     return Answer(204)

@@ -6,15 +6,28 @@ from sqlalchemy import insert, select, update
 
 from ffmpeg_jobs.model import Job
 from ffmpeg_jobs.problems import NotFound
-from ffmpeg_master.store import fence, jobs
+from ffmpeg_master.store import fence, jobs, queue
 from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.tables import attempts, logs
 
 
-def put(store: Store, job_id: str, number: int, token: str, content: bytes) -> None:
-    """Keep ffmpeg's log of an attempt, in the place of one sent before. Raises StaleAttempt."""
+def put(
+    store: Store,
+    job_id: str,
+    number: int,
+    token: str,
+    content: bytes,
+    publishing_lease_seconds: float | None = None,
+) -> None:
+    """Keep ffmpeg's log of an attempt, in the place of one sent before. Raises StaleAttempt.
+
+    ``publishing_lease_seconds``: a lease, of an attempt that is about to publish its output; None:
+    it says nothing of that.
+    """
     with store.write() as connection:
-        fence.held(connection, job_id, number, token)
+        row = fence.held(connection, job_id, number, token)
+        if publishing_lease_seconds is not None:
+            queue.wait_longer(connection, store.now(), row, publishing_lease_seconds)
         same = (logs.c.job_id == job_id, logs.c.attempt == number)
         if connection.execute(update(logs).where(*same).values(content=content)).rowcount == 0:
             connection.execute(insert(logs).values(job_id=job_id, attempt=number, content=content))

@@ -36,6 +36,9 @@ from ffmpeg_master.store.word import Word, hear
 _LIVE: Final = (State.RUNNING.value, State.PAUSED.value)
 #: Jobs that ``expire`` or ``overdue`` end at once.
 ENDED_MOST: Final = 100
+#: An attempt that is about to publish its output is waited for so many leases: its work is done,
+#: and is not to be done again because it was cut off at that moment.
+PUBLISHING_LEASES: Final = 5
 _STILL_BLOCKED: Final = "jobs that it depends on had not completed in time"
 
 
@@ -78,13 +81,33 @@ def heartbeat(store: Store, worker: str, heartbeat: Heartbeat, lease_seconds: fl
         rows = fence.latest(connection, map(fence.said, heartbeat.running))
         found = {report: rows.get(fence.said(report)) for report in heartbeat.running}
         held = {report: row for report, row in found.items() if _holds(worker, row)}
-        moves.hear(connection, [_heard(report, now, now + lease_seconds) for report in held])
+        moves.hear(
+            connection,
+            [_heard(report, now, _longer(row, now + lease_seconds)) for report, row in held.items()],
+        )
         orders = tuple(_order(report, held.get(report)) for report in heartbeat.running)
     return Heard(orders, word)
 
 
 def _holds(worker: str, row: Any) -> bool:
     return row is not None and row.state in _LIVE and row.worker == worker
+
+
+def wait_longer(connection: Connection, now: float, row: Any, lease_seconds: float) -> None:
+    """Give the attempt of a row of ``fence`` the lease of one that publishes its output.
+
+    Raises StaleAttempt if it was given up: the job may be handed out at any moment.
+    """
+    if row.ended_at is not None:
+        raise fence.stale(row.id, row.attempt)
+    until = _longer(row, now + PUBLISHING_LEASES * lease_seconds)
+    move = {"of_job": row.id, "at": row.attempt, "lease_until": until, "updated_at": now}
+    moves.hear(connection, [move])
+
+
+def _longer(row: Any, lease_until: float) -> float:
+    """Until when a lease lasts that is extended; who publishes has a longer one already."""
+    return max(lease_until, row.lease_until)
 
 
 def _heard(report: Report, now: float, lease_until: float) -> dict[str, Any]:
@@ -167,9 +190,12 @@ def _cancel(connection: Connection, status: JobStatus, now: float, act: Act | No
     return outbox.tell(connection, now, after) if after.state is State.CANCELED else after
 
 
-def expire(store: Store, lease_seconds: float, retry_seconds: float) -> list[tuple[JobStatus, str]]:
+def expire(store: Store, lease_seconds: float) -> list[tuple[JobStatus, str]]:
     """End up to ENDED_MOST attempts whose lease ran out; their jobs, as they stand now, and who
-    held them."""
+    held them.
+
+    A job waited as long as the lease for what was no fault of its own: it is not kept waiting.
+    """
     with store.write() as connection:
         now = store.now()
         late = [
@@ -177,14 +203,18 @@ def expire(store: Store, lease_seconds: float, retry_seconds: float) -> list[tup
                 connection,
                 now,
                 row,
-                transitions.lost(row.worker, now - row.lease_until + lease_seconds),
-                retry_seconds,
+                transitions.lost(row.worker, _silent_seconds(row, now, lease_seconds)),
+                retry_seconds=0,
                 reported=False,
             )
             for row in connection.execute(_LATE, {"now": now}).all()
         ]
         held_by = [ending.worker for ending in late]
         return list(zip(endings.write(connection, now, late), held_by, strict=True))
+
+
+def _silent_seconds(row: Any, now: float, lease_seconds: float) -> float:
+    return float(max(now - row.lease_until + lease_seconds, now - row.updated_at))
 
 
 def overdue(store: Store) -> list[JobStatus]:
