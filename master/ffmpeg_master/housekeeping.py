@@ -142,7 +142,9 @@ class Housekeeping:
             log.warning(
                 "lease_expired", job=status.id, attempt=status.attempt, now=status.state.value
             )
-            self._master.ended(status, worker)
+            # What it holds open may be heard by nobody.
+            self._master.wakeup.dismiss(worker)
+            self._master.ended(status)
             if status.state is State.QUEUED:
                 self._master.wakeup.wake()
 

@@ -22,7 +22,7 @@ from ffmpeg_jobs.bounds import LOG_MAX_BYTES
 from ffmpeg_jobs.client import MasterClient
 from ffmpeg_jobs.model import Claim, Media, Outcome, Reason, State
 from ffmpeg_jobs.problems import MasterUnreachable, NotFound, Problem, StaleAttempt
-from ffmpeg_worker import jobdir
+from ffmpeg_worker import jobdir, taking
 from ffmpeg_worker.backoff import Backoff
 from ffmpeg_worker.config import Config
 from ffmpeg_worker.drain import Drains
@@ -72,6 +72,7 @@ class Station:
 async def run(plan: Plan, lease: Lease, station: Station) -> None:
     """First door: from a recorded plan to its reported outcome."""
     try:
+        plan = await asyncio.to_thread(taking.made_before, plan)
         await _prepare(plan, lease, station)
         running = await start(plan, station.placement, station.nursery)
     except AttemptError as error:
@@ -122,6 +123,9 @@ async def finish(running: Running, lease: Lease, station: Station) -> None:
             outcome = replace(outcome, media=await publish(plan, lease, station.client))
         except AttemptError as error:
             outcome, stopped_by = given_up(facts, error), error.stopped_by
+    if plan.takes and outcome.state is State.FAILED and stopped_by is None:
+        taking.refuse(plan)
+        stopped_by = taking.UNTAKEN
     await end(plan, outcome, stopped_by, lease, station)
 
 
@@ -170,9 +174,11 @@ async def settle(plan: Plan, outcome: Outcome, lease: Lease, station: Station) -
 async def _prepare(plan: Plan, lease: Lease, station: Station) -> None:
     """In a thread, so that a slow disk or server holds up nobody else."""
     # Who came before has its disk reserved; of two that come at once, the first.
-    earlier = tuple(takewhile(lambda other: other != plan, station.plans.values()))
+    earlier = tuple(takewhile(lambda other: other.directory != plan.directory, station.plans.values()))
     async with _stoppable(lease) as stop:
         await asyncio.to_thread(prepare, plan, station.config, stop, earlier)
+        if plan.takes:
+            taking.stage(plan)
     if lease.stop_asked_by is not None:
         raise stopped(lease.stop_asked_by)
     if plan.streams and not lease.sure:
@@ -231,7 +237,7 @@ async def _announced(plan: Plan, lease: Lease, client: MasterClient) -> bool:
     """Whether the master knows that the output is about to be published, if it is anybody's to
     see; False: it could not be told now, or the attempt is not ours any more, which the lease says.
     """
-    if lease.announced or not (plan.publish_to or plan.upload_to):
+    if not (plan.publish_to or plan.upload_to):
         return True
     sent_at = boot_seconds()
     try:
@@ -265,5 +271,6 @@ async def _forget(plan: Plan) -> None:
     """In a thread: a job may have left a million files."""
     if plan.staged:
         with suppress(OSError):  # the timer's cleaning tries again
+            jobdir.withdraw_delivery(plan)
             Path(plan.staged).unlink(missing_ok=True)
     await asyncio.to_thread(jobdir.remove, Path(plan.directory))

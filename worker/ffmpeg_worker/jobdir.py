@@ -60,6 +60,11 @@ def record(plan: Plan) -> None:
     _write(directory, "plan.json", to_json(plan), durable=False)
 
 
+def record_anew(plan: Plan) -> None:
+    """Write down that it is carried out so, and not as it was recorded. Raises OSError."""
+    _write(Path(plan.directory), "plan.json", to_json(plan), durable=False)
+
+
 def bring_to_disk(plan: Plan) -> None:
     """Have the plan outlive a loss of power. Takes as long as the disk does; raises OSError."""
     directory = Path(plan.directory)
@@ -221,6 +226,14 @@ def was_published(plan: Plan) -> bool:
     """Whether the output certainly got its name, also by an earlier worker."""
     gone = plan.publish_to is not None and not Path(str(plan.staged)).exists()
     return gone and was_delivered(plan)
+
+
+def withdraw_delivery(plan: Plan) -> None:
+    """Remember that the staged output, which goes away, did not get its name. Raises OSError."""
+    directory = Path(plan.directory)
+    if was_delivered(plan) and Path(str(plan.staged)).exists():
+        (directory / "delivered").unlink()
+        sync(directory)
 
 
 def is_concluded(plan: Plan) -> bool:
