@@ -6,14 +6,16 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from functools import partial
+from math import isinf
 from typing import Final, TypeVar
 
 import structlog
 
 from ffmpeg_jobs.model import JobStatus, State
 from ffmpeg_master.master import Master
-from ffmpeg_master.store import attendance, audit, queue, schema, tallies, waiting, workers
+from ffmpeg_master.store import attendance, audit, clock, queue, schema, tallies, waiting, workers
 
 Ended = TypeVar("Ended")
 
@@ -70,6 +72,7 @@ class Housekeeping:
         self._master = master
         self._stopped = threading.Event()
         self._last = master.store.now()
+        self._ahead = float("inf")  #: of the time since boot; at first, it may have been anything
 
     def start(self) -> None:
         """Begin."""
@@ -88,6 +91,7 @@ class Housekeeping:
         """One round, by the store's clock."""
         master, now = self._master, self._master.store.now()
         self._leave_what_is_newer()
+        self._watch_clock()
         # First, and again until it is done: what else a round does may fail.
         self._offer(min(self._last, now) - _LATE_SECONDS, now)
         self._attend()
@@ -109,9 +113,22 @@ class Housekeeping:
 
     def offer(self) -> None:
         """Offer what became due: retries, and what waited for its time."""
+        self._watch_clock()
         now = self._master.store.now()
         self._offer(self._last, now)
         self._last = now
+
+    def _watch_clock(self) -> None:
+        """Bring back what was written ahead of the time, when the clock was set back."""
+        before, self._ahead = self._ahead, clock.ahead(self._master.store)
+        if before - self._ahead < clock.STEP_SECONDS:
+            return
+        righted = clock.set_right(self._master.store)
+        if righted.jobs or righted.leases:
+            seconds = None if isinf(before) else round(before - self._ahead, 1)
+            log.warning("clock_set_back", seconds=seconds, **asdict(righted))
+        if righted.jobs:
+            self._master.wakeup.wake(righted.jobs)
 
     def _offer(self, since: float, until: float) -> None:
         self._master.wakeup.wake_here(waiting.due(self._master.store, since, until))

@@ -21,7 +21,7 @@ import structlog
 from ffmpeg_jobs.bounds import LOG_MAX_BYTES
 from ffmpeg_jobs.client import MasterClient
 from ffmpeg_jobs.model import Claim, Media, Outcome, Reason, State
-from ffmpeg_jobs.problems import MasterUnreachable, NotFound, Problem, StaleAttempt
+from ffmpeg_jobs.problems import MasterUnreachable, Problem, StaleAttempt
 from ffmpeg_worker import jobdir, taking
 from ffmpeg_worker.backoff import Backoff
 from ffmpeg_worker.config import Config
@@ -242,7 +242,7 @@ async def _announced(plan: Plan, lease: Lease, client: MasterClient) -> bool:
     sent_at = boot_seconds()
     try:
         await announce(plan.claim, jobdir.tail(plan, "log", LOG_MAX_BYTES), client)
-    except (StaleAttempt, NotFound):
+    except StaleAttempt:
         lease.ask_stop("lost")
         return False
     except (MasterUnreachable, Problem) as trouble:

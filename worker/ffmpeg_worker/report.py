@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -39,8 +38,7 @@ async def report(claim: Claim, outcome: Outcome, text: str, results: Results) ->
 
     async def deliver() -> None:
         if log_body:
-            with suppress(StaleAttempt, NotFound):  # the result hears the same, and says so
-                await asyncio.to_thread(_put_log, claim, log_body, results.client)
+            await asyncio.to_thread(_put_log, claim, log_body, results.client)
         try:
             await results.tell(Result(claim.job_id, claim.attempt, claim.token, outcome))
         except InvalidField as refusal:
@@ -56,8 +54,8 @@ async def announce(claim: Claim, text: str, client: MasterClient) -> None:
     """Tell the master that the output is about to be put in its place, with ffmpeg's log, which it
     would get next anyway: it waits longer for who says so.
 
-    Raises StaleAttempt or NotFound if the attempt is not ours any more; MasterUnreachable or
-    another Problem that another try may mend.
+    Raises StaleAttempt if the attempt is not ours any more; MasterUnreachable or another Problem
+    that another try may mend.
     """
     put = partial(_put_log, claim, client=client, publishing=True)
     if not await asyncio.to_thread(put, _body(text)):
@@ -93,15 +91,15 @@ async def _until_told(claim: Claim, tell: Callable[[], Awaitable[None]]) -> None
 def _put_log(
     claim: Claim, body: bytes, client: MasterClient, *, publishing: bool = False
 ) -> bool:
-    """Whether the master took it. Raises what another try may mend, and StaleAttempt or NotFound;
-    how the job ended does not wait for the rest."""
+    """Whether the master took it; how the job ended does not wait for that. Raises what another
+    try may mend, and StaleAttempt if what is to be published is not ours any more."""
     try:
         client.put_log(claim.job_id, claim.attempt, claim.token, body, publishing=publishing)
-    except (StaleAttempt, NotFound):
-        raise
     except Problem as refusal:
         if refusal.status >= 500 or refusal.status in PASSING:
             raise
+        if publishing and refusal.status in (NotFound.status, StaleAttempt.status):
+            raise StaleAttempt(refusal.detail) from None
         log.warning("log_refused", job=claim.job_id, bytes=len(body), reason=str(refusal))
         return False
     return True

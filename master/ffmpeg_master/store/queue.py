@@ -231,9 +231,10 @@ def overdue(store: Store) -> list[JobStatus]:
         return [outbox.tell(connection, now, get(connection, row.id)) for row in rows]
 
 
-def renew(connection: Connection, until: float) -> int:
-    """Let every lease last until that Unix time; how many there are."""
-    return int(connection.execute(update(jobs).where(is_live).values(lease_until=until)).rowcount)
+def renew(connection: Connection, now: float, lease_seconds: float) -> int:
+    """Let every lease last as long as one that is given now; how many there are."""
+    lasts = {"lease_until": now + lease_seconds, "updated_at": now}
+    return int(connection.execute(update(jobs).where(is_live).values(lasts)).rowcount)
 
 
 def forget(store: Store, ended_before: float, most: int) -> int:
