@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
+import structlog
 from dbus_next.errors import AuthError
 
 from ffmpeg_worker.scopes import Scopes, Unanswered
+
+log = structlog.get_logger()
 
 
 class Connection:
@@ -17,6 +21,7 @@ class Connection:
         self._connect = connect
         self._bus = bus
         self._scopes: Scopes | None = None
+        self._end: asyncio.Future[None] | None = None
 
     async def scopes(self) -> Scopes:
         """Raises ScopeError; Unanswered where there is no bus."""
@@ -25,4 +30,12 @@ class Connection:
                 self._scopes = await self._connect()
             except (OSError, EOFError, AuthError) as error:
                 raise Unanswered(f"no connection to {self._bus}: {error}") from None
+            self._end = asyncio.ensure_future(self._scopes.until_disconnected())
+            self._end.add_done_callback(self._ended)
         return self._scopes
+
+    def _ended(self, end: asyncio.Future[None]) -> None:
+        """Hear how it ended: of what nobody hears, asyncio logs a traceback."""
+        if not end.cancelled():
+            error = end.exception()
+            log.warning("bus_gone", bus=self._bus, reason=str(error) or type(error).__name__)

@@ -52,12 +52,16 @@ class HolderFacts:
 
 
 def record(plan: Plan) -> None:
-    """Write the plan down, for the next worker. Raises OSError."""
+    """Write the plan down, for the next worker. Raises OSError, and then nothing is left of it."""
     directory = Path(plan.directory)
     directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.mkdir(mode=0o700)
-    (directory / "work").mkdir(mode=0o700)
-    _write(directory, "plan.json", to_json(plan), durable=False)
+    try:
+        (directory / "work").mkdir(mode=0o700)
+        _write(directory, "plan.json", to_json(plan), durable=False)
+    except OSError:
+        remove(directory)
+        raise
 
 
 def record_anew(plan: Plan) -> None:
