@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from sqlalchemy import select
 
@@ -9,7 +11,6 @@ from ffmpeg_jobs.model import Claim, Heartbeat, Job, Outcome, Reason, Report, St
 from ffmpeg_master.model import Needs
 from ffmpeg_master.store import (
     attendance,
-    clock as clocks,
     giveback,
     intake,
     jobs,
@@ -18,6 +19,9 @@ from ffmpeg_master.store import (
     queue,
     wishes,
     workers,
+)
+from ffmpeg_master.store import (
+    clock as clocks,
 )
 from ffmpeg_master.store.clock import Righted, set_right
 from ffmpeg_master.store.engine import Store
@@ -30,8 +34,8 @@ STEP = 900.0
 NETWORK = Outcome(State.FAILED, Reason.NETWORK_ERROR, "the server broke off")
 
 
-def submit(store: Store, **fields: object) -> str:
-    job = Job(**fields)  # type: ignore[arg-type]
+def submit(store: Store, **fields: Any) -> str:
+    job = Job(**fields)
     return intake.submit(store, intake.Submission(job, Needs(), 4, "digest"))[0].id
 
 
@@ -111,7 +115,8 @@ def test_a_lease_lasts_its_own_time(store: Store, clock: Clock) -> None:
     attendance.attend(store, 10, LEASE)  # as who comes back: nobody could extend one meanwhile
     report = Report(heard.job_id, heard.attempt, heard.token)
     queue.heartbeat(store, "ada", Heartbeat((report,)), LEASE)
-    logs.put(store, publishes.job_id, 1, publishes.token, b"", LEASE)
+    put = (publishes.job_id, 1, publishes.token, b"")
+    logs.put(store, *put, publishing_lease_seconds=LEASE)
     wishes.set_paused(store, renewed.job_id, True)
     clock.forward(-STEP)
     assert lease_seconds(store, clock, silent.job_id) == STEP + LEASE

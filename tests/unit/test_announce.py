@@ -138,17 +138,13 @@ def test_what_an_earlier_worker_published_is_told_of_without_a_lease(
 
 
 def test_what_was_given_up_at_the_last_moment_is_not_taken_for_published(
-    master: Master, plan: Plan, tmp_path: Path
+    master: Master, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worker dies while it takes the attempt's files away."""
     assert not publish_file(plan, lambda: False)
     at, lease = master.station(tmp_path), Lease()
     lease.ask_stop("lost")
-    kept = jobdir.remove
-    try:
-        jobdir.remove = lambda _directory: None  # type: ignore[assignment]
-        asyncio.run(end(plan, Outcome(State.CANCELED), "lost", lease, at))
-    finally:
-        jobdir.remove = kept
+    monkeypatch.setattr(jobdir, "remove", lambda _directory: None)
+    asyncio.run(end(plan, Outcome(State.CANCELED), "lost", lease, at))
     assert not Path(str(plan.staged)).exists()
     assert not jobdir.was_published(plan)

@@ -56,7 +56,10 @@ class Line:
                 master = socket.create_connection(("127.0.0.1", self._master_port))
                 self._open += [worker, master]
                 announcing = threading.Event()
-                for ends in ((worker, master, announcing, False), (master, worker, announcing, True)):
+                for ends in (
+                    (worker, master, announcing, False),
+                    (master, worker, announcing, True),
+                ):
                     threading.Thread(target=self._pass, args=ends, daemon=True).start()
 
     def _pass(
@@ -146,6 +149,16 @@ def test_what_was_published_is_told_of_though_the_job_was_lost_on_its_last_attem
     assert "Output #0" in farm.client.log(job_id)
 
 
+def marks(folder: Path) -> bool:
+    """Whether files can be marked there."""
+    try:
+        os.setxattr(folder, MARK, b"")
+        os.removexattr(folder, MARK)
+    except OSError:
+        return False
+    return True
+
+
 @pytest.mark.parametrize("whole", [True, False])
 def test_who_gets_the_job_next_takes_what_is_there_if_it_is_whole(
     farm: Farm, line: Line, whole: bool
@@ -153,8 +166,9 @@ def test_who_gets_the_job_next_takes_what_is_there_if_it_is_whole(
     """The machine is gone, with all that it had written down."""
     job_id, output = published(farm, f"taken-{whole}.mp4", max_attempts=2)
     made = output.stat()
-    if os.getxattr(output, MARK) != job_id.encode():
-        pytest.fail("it is not marked")
+    if not marks(output.parent):
+        pytest.skip("no user.* attributes on this file system")
+    assert os.getxattr(output, MARK) == job_id.encode()
     farm.stop(signal.SIGKILL)
     shutil.rmtree(farm.directory / "state" / "jobs")
     if not whole:
@@ -168,8 +182,7 @@ def test_who_gets_the_job_next_takes_what_is_there_if_it_is_whole(
     assert status.media.size_bytes == output.stat().st_size == made.st_size
     assert (status.attempt, status.given_back) == ((2, 0) if whole else (3, 1))
     assert (output.stat().st_ino == made.st_ino) is whole
-    assert os.listdir(output.parent).count(output.name) == 1
-    assert not [name for name in os.listdir(output.parent) if name.endswith(".part")]
+    assert list(output.parent.glob("*.part")) == []
 
 
 def test_who_is_back_in_time_is_heard(farm: Farm, line: Line) -> None:

@@ -174,7 +174,9 @@ async def settle(plan: Plan, outcome: Outcome, lease: Lease, station: Station) -
 async def _prepare(plan: Plan, lease: Lease, station: Station) -> None:
     """In a thread, so that a slow disk or server holds up nobody else."""
     # Who came before has its disk reserved; of two that come at once, the first.
-    earlier = tuple(takewhile(lambda other: other.directory != plan.directory, station.plans.values()))
+    earlier = tuple(
+        takewhile(lambda other: other.directory != plan.directory, station.plans.values())
+    )
     async with _stoppable(lease) as stop:
         await asyncio.to_thread(prepare, plan, station.config, stop, earlier)
         if plan.takes:

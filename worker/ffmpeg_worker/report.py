@@ -88,9 +88,7 @@ async def _until_told(claim: Claim, tell: Callable[[], Awaitable[None]]) -> None
             return
 
 
-def _put_log(
-    claim: Claim, body: bytes, client: MasterClient, *, publishing: bool = False
-) -> bool:
+def _put_log(claim: Claim, body: bytes, client: MasterClient, *, publishing: bool = False) -> bool:
     """Whether the master took it; how the job ended does not wait for that. Raises what another
     try may mend, and StaleAttempt if what is to be published is not ours any more."""
     try:

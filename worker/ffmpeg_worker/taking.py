@@ -1,7 +1,7 @@
 """What an earlier attempt of the same job has put in the output's place is read, not made again.
 
 A worker that is gone may have come that far without telling anybody. Who publishes marks the file
-with the job's id (an extended attribute, xattr(7)); a file system that keeps none has it made again.
+with the job's id (an extended attribute, xattr(7)); where none can be kept, it is made again.
 """
 
 from __future__ import annotations

@@ -138,6 +138,6 @@ def put_log(call: Call) -> Answer:
     """PUT /jobs/{job_id}/attempts/{attempt}/log"""
     master, path = call.master, call.path
     lease_seconds = master.config.lease_seconds if call.query.get("publishing") else None
-    what = (call.headers[TOKEN_HEADER], call.body, lease_seconds)
-    logs.put(master.store, path["job_id"], path["attempt"], *what)
+    said = (path["job_id"], path["attempt"], call.headers[TOKEN_HEADER])
+    logs.put(master.store, *said, call.body, publishing_lease_seconds=lease_seconds)
     return Answer(204)

@@ -17,6 +17,7 @@ def put(
     number: int,
     token: str,
     content: bytes,
+    *,
     publishing_lease_seconds: float | None = None,
 ) -> None:
     """Keep ffmpeg's log of an attempt, in the place of one sent before. Raises StaleAttempt.

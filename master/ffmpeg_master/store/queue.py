@@ -81,10 +81,8 @@ def heartbeat(store: Store, worker: str, heartbeat: Heartbeat, lease_seconds: fl
         rows = fence.latest(connection, map(fence.said, heartbeat.running))
         found = {report: rows.get(fence.said(report)) for report in heartbeat.running}
         held = {report: row for report, row in found.items() if _holds(worker, row)}
-        moves.hear(
-            connection,
-            [_heard(report, now, _longer(row, now + lease_seconds)) for report, row in held.items()],
-        )
+        until = {report: _longer(row, now + lease_seconds) for report, row in held.items()}
+        moves.hear(connection, [_heard(report, now, until[report]) for report in held])
         orders = tuple(_order(report, held.get(report)) for report in heartbeat.running)
     return Heard(orders, word)
 
@@ -107,7 +105,7 @@ def wait_longer(connection: Connection, now: float, row: Any, lease_seconds: flo
 
 def _longer(row: Any, lease_until: float) -> float:
     """Until when a lease lasts that is extended; who publishes has a longer one already."""
-    return max(lease_until, row.lease_until)
+    return max(lease_until, float(row.lease_until))
 
 
 def _heard(report: Report, now: float, lease_until: float) -> dict[str, Any]:
