@@ -260,10 +260,15 @@ class MasterClient:
         body = {"token": token, "why": why}
         self._call("POST", f"/jobs/{job_id}/attempts/{attempt}/release", json=body)
 
-    def put_log(self, job_id: str, attempt: int, token: str, log: bytes) -> None:
-        """Store ffmpeg's log of an attempt, at most bounds.LOG_MAX_BYTES. Raises StaleAttempt."""
+    def put_log(
+        self, job_id: str, attempt: int, token: str, log: bytes, *, publishing: bool = False
+    ) -> None:
+        """Store ffmpeg's log of an attempt, at most bounds.LOG_MAX_BYTES; ``publishing``: it is
+        about to put its output in its place. Raises StaleAttempt."""
         headers = {TOKEN_HEADER: token, "Content-Type": "text/plain; charset=utf-8"}
-        self._call("PUT", f"/jobs/{job_id}/attempts/{attempt}/log", data=log, headers=headers)
+        path, params = f"/jobs/{job_id}/attempts/{attempt}/log", {"publishing": "true"}
+        more = {"params": params} if publishing else {}
+        self._call("PUT", path, data=log, headers=headers, **more)
 
     def close(self) -> None:
         """Hang up."""

@@ -102,7 +102,8 @@ SETTINGS: Final = (
         "lease_seconds",
         whole(1, 3600, "seconds"),
         60,
-        "a running job whose worker is silent this long is given to another",
+        "a running job whose worker is silent this long is given to another; a request that nobody "
+        "answers takes 30 of it, and a stream is ended 5 before its end",
     ),
     Setting(
         "leases",

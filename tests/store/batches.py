@@ -81,11 +81,12 @@ class Batches(RuleBasedStateMachine):
         expected = self.model[claim.job_id]
         if expected.worker != worker:
             return None
-        if expected.live(claim):
+        latest = expected.attempt == claim.attempt
+        if expected.live(claim) or (latest and expected.counts_late(outcome)):
             expected.ends(outcome, self.clock())
-            expected.told = outcome
+            expected.told, expected.silent = outcome, False
             return True
-        repeats = expected.attempt == claim.attempt and expected.told == outcome
+        repeats = latest and expected.told == outcome
         return False if repeats else None
 
     def holds(self, worker: str) -> int:
@@ -105,5 +106,5 @@ class Batches(RuleBasedStateMachine):
         expected.attempt += 1
         expected.tries += 1
         expected.state, expected.worker, expected.told = State.RUNNING, worker, None
-        expected.lease_until = self.clock() + LEASE
+        expected.lease_until, expected.silent = self.clock() + LEASE, False
         assert claim.attempt == expected.attempt

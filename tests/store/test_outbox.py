@@ -78,7 +78,7 @@ def never_hear_of_what_is_canceled(line: Queue) -> None:
 def lose_the_worker(line: Queue) -> None:
     line.started()
     line.clock.forward(100)
-    queue.expire(line.store, 60, 0)
+    queue.expire(line.store, 60)
 
 
 def pass_the_deadline(line: Queue) -> None:

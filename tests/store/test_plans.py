@@ -75,7 +75,7 @@ def test_no_statement_reads_all_jobs(store: Store, steps: list[str]) -> None:
     tenants.holds_back(store, "default", Needs())
     with store.read() as connection:
         tenants.held(connection, ["default"])
-    queue.expire(store, 60, 5)
+    queue.expire(store, 60)
     queue.overdue(store)
     attendance.attend(store, 0, 60)
     jobs.counts(store)

@@ -61,6 +61,7 @@ class Plan:
     staged: str | None = None  #: output file on this machine while it is written
     publish_to: str | None = None  #: path that ``staged`` is renamed to
     upload_to: str | None = None  #: URL that ``staged`` is put to
+    takes: bool = False  #: an earlier attempt made it; ``run`` only reads it
 
     @property
     def streams(self) -> bool:

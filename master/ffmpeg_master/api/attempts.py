@@ -139,6 +139,8 @@ def release(call: Call) -> Answer:
 
 def put_log(call: Call) -> Answer:
     """PUT /jobs/{job_id}/attempts/{attempt}/log"""
-    store, path = call.master.store, call.path
-    logs.put(store, path["job_id"], path["attempt"], call.headers[TOKEN_HEADER], call.body)
+    master, path = call.master, call.path
+    lease_seconds = master.config.lease_seconds if call.query.get("publishing") else None
+    said = (path["job_id"], path["attempt"], call.headers[TOKEN_HEADER])
+    logs.put(master.store, *said, call.body, publishing_lease_seconds=lease_seconds)
     return Answer(204)

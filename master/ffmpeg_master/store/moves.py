@@ -34,6 +34,11 @@ _HAND_OUT: Final = planned_once(
     )
 )
 _FROM_LIVE: Final = planned_once(update(jobs).where(_THE_ONE, is_live))
+#: An attempt was given up, and there was no other since.
+_FROM_GIVEN_UP: Final = update(jobs).where(
+    _THE_ONE,
+    jobs.c.state.in_([literal_column(f"'{state}'") for state in ("queued", "failed", "canceled")]),
+)
 _ENDED_BADLY: Final = jobs.c.state.in_(
     [literal_column("'failed'"), literal_column("'canceled'")]  # what can be tried again
 )
@@ -77,6 +82,11 @@ def hear(connection: Connection, moves: Sequence[Move]) -> None:
 def end_attempts(connection: Connection, moves: Sequence[Move]) -> None:
     """Live jobs end, or are queued again."""
     _move(connection, _FROM_LIVE, moves)
+
+
+def end_late(connection: Connection, moves: Sequence[Move]) -> None:
+    """Jobs whose attempt was given up end, or are queued, as its worker tells after all."""
+    _move(connection, _FROM_GIVEN_UP, moves)
 
 
 def queue_again(connection: Connection, move: Move) -> None:

@@ -78,6 +78,7 @@ AUDIT_QUERY: Final = table(
     }
 )
 LOG_QUERY: Final = table({"attempt": ATTEMPT})
+PUBLISHING_QUERY: Final = table({"publishing": choice("true")})
 #: What leads from a page of a list to the next.
 NEXT_PAGE: Final = {"Link": "where the next page is, unless this is the last (RFC 8288)"}
 NO_QUERY: Final = table({})
