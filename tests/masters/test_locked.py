@@ -7,6 +7,7 @@ from sqlalchemy import update
 
 from ffmpeg_jobs.model import Claim, Heartbeat, Order, Report, State
 from ffmpeg_jobs.problems import Unavailable
+from ffmpeg_master.store import attendance
 from ffmpeg_master.store.jobs import get
 from ffmpeg_master.store.tables import attempts, jobs
 from tests.api.conftest import JOB, MACHINE, PATIENCE_SECONDS, in_thread, until
@@ -26,6 +27,8 @@ def test_a_master_whose_start_met_another_begins_anew(farm: Farm) -> None:
     farm.lose(1)
     with farm.store.write() as connection:
         connection.exec_driver_sql(GIVES_WAY)
+    # Until the other's note is so old that a start writes it anew.
+    until(lambda: attendance.absent_seconds(farm.store) > attendance.NOTE_SECONDS)
     late = farm.launch(1)
     until(lambda: "deadlock detected" in late.log)
     with farm.store.write() as connection:
