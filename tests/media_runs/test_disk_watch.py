@@ -20,8 +20,9 @@ from ffmpeg_jobs.model import Claim, Free, Outcome, Reason, State
 from ffmpeg_jobs.schema import parse_job
 from ffmpeg_worker import holder, jobdir
 from ffmpeg_worker.config import Config
+from ffmpeg_worker.facts import Facts
 from ffmpeg_worker.machine import resources
-from ffmpeg_worker.outcome import AttemptError, Facts, conclude
+from ffmpeg_worker.outcome import AttemptError, conclude
 from ffmpeg_worker.plan import Plan, make_plan, opening
 from ffmpeg_worker.prepare import prepare
 from ffmpeg_worker.reservation import Overuse, overuse

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -60,6 +62,21 @@ def test_an_encode_that_fills_its_volume(volume: Path) -> None:
     ended = encode(volume, duration=5, preset="ultrafast", crf=5)
     outcome = conclude(ended.facts())
     assert (outcome.reason, outcome.error) == (Reason.DISK_FULL, "the disk is full")
+
+
+@pytest.mark.parametrize("name", ["mp4", "matroska", "mpegts", "flv"])
+def test_the_last_bytes_of_an_output_find_no_room(
+    tmp_path: Path, small: Callable[[int], Path], name: str
+) -> None:
+    """ffmpeg 5.1 ends with 0 all the same."""
+    how: dict[str, Any] = {"duration": 2, "preset": "ultrafast", "width": 320, "format": name}
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    pages = -(-encode(whole, **how).output.stat().st_size // 4096)
+    # Beside the output there is the progress file, of a page.
+    ended = encode(small(pages), **how)
+    outcome = conclude(ended.facts())
+    assert (outcome.reason, outcome.final) == (Reason.DISK_FULL, None), ended.log[-2000:]
 
 
 @pytest.mark.parametrize("status", [0, 7])

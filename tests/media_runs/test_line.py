@@ -18,8 +18,9 @@ from ffmpeg_jobs.model import Claim, Media, Outcome, Reason, State
 from ffmpeg_jobs.schema import parse_job
 from ffmpeg_worker import attempt, holder, jobdir
 from ffmpeg_worker.config import Config
+from ffmpeg_worker.facts import Facts
 from ffmpeg_worker.lease import Lease, boot_seconds
-from ffmpeg_worker.outcome import AttemptError, Facts, conclude
+from ffmpeg_worker.outcome import AttemptError, conclude
 from ffmpeg_worker.plan import Plan, make_plan, opening
 from ffmpeg_worker.prepare import prepare
 from ffmpeg_worker.publish import deliver, verified

@@ -16,7 +16,8 @@ import pytest
 from ffmpeg_jobs.contract import LOG_MAX_BYTES
 from ffmpeg_jobs.model import Reason
 from ffmpeg_worker import holder
-from ffmpeg_worker.outcome import Facts, conclude
+from ffmpeg_worker.facts import Facts
+from ffmpeg_worker.outcome import conclude
 
 
 class Started:
@@ -198,7 +199,7 @@ def test_an_output_that_cannot_be_brought_to_the_disk_is_no_success(tmp_path: Pa
     assert lines == ["encoded", "[error] output: No such file or directory"]
     assert not (tmp_path / "probe.json").exists()
     outcome = conclude(Facts(holder.NOT_STORED, "success", stderr_tail=tuple(lines)))
-    assert outcome.reason is Reason.INTERNAL_ERROR
+    assert outcome.reason is Reason.OUTPUT_ERROR
 
 
 def test_an_endless_log_keeps_its_beginning_and_its_end(tmp_path: Path) -> None:

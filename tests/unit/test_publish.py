@@ -198,5 +198,5 @@ def test_a_place_that_cannot_be_written_is_the_machine_s_trouble(
     gone = replace(plan, publish_to=str(tmp_path / "gone" / "out.mp4"))
     with pytest.raises(AttemptError, match=r"could not be put at .*No such file") as refusal:
         publish_file(gone, surely)
-    assert refusal.value.reason is Reason.INTERNAL_ERROR
+    assert refusal.value.reason is Reason.OUTPUT_ERROR
     assert (tmp_path / ".out.part").exists()

@@ -26,7 +26,6 @@ from ffmpeg_worker.config import Config
 from ffmpeg_worker.drain import Drains
 from ffmpeg_worker.hold import Nursery
 from ffmpeg_worker.lease import Lease
-from ffmpeg_worker.limits import CONTROLLERS
 from ffmpeg_worker.outcome import (
     HANDED_BACK,
     AttemptError,
@@ -61,11 +60,6 @@ class Station:
     nursery: Nursery = field(default_factory=Nursery)
     plans: dict[str, Plan] = field(default_factory=dict)  #: by job directory, oldest first
 
-    @property
-    def enforces(self) -> bool:
-        """Whether this machine holds jobs to their limits."""
-        return set(CONTROLLERS) <= set(self.placement.enforced())
-
 
 async def run(plan: Plan, lease: Lease, station: Station) -> None:
     """First door: from a recorded plan to its reported outcome."""
@@ -73,7 +67,7 @@ async def run(plan: Plan, lease: Lease, station: Station) -> None:
         await _prepare(plan, lease, station)
         running = await start(plan, station.placement, station.nursery)
     except AttemptError as error:
-        outcome = outcome_of_error(error, enforced=station.enforces)
+        outcome = outcome_of_error(error)
         await end(plan, outcome, error.stopped_by, lease, station)
         return
     await finish(running, lease, station)
@@ -227,7 +221,7 @@ async def fail(plan: Plan, station: Station) -> None:
     """After a fault of ours: nothing of the attempt goes on, and the job is tried elsewhere."""
     await clear_away(plan, station.placement)
     error = AttemptError(Reason.WORKER_LOST, "the worker failed at it; its log says how")
-    await settle(plan, outcome_of_error(error, enforced=station.enforces), station)
+    await settle(plan, outcome_of_error(error), station)
 
 
 async def _forget(plan: Plan) -> None:

@@ -26,6 +26,7 @@ from ffmpeg_jobs.settings import (
 )
 from ffmpeg_worker.admission import Thresholds
 from ffmpeg_worker.capacity import Rules, capacity
+from ffmpeg_worker.key import read_key
 from ffmpeg_worker.machine import cores, memory_mb, resources
 from ffmpeg_worker.rules import CAPACITY_SETTINGS, PRESSURE_SETTINGS
 from ffmpeg_worker.surroundings import manager_for, worker_uid
@@ -243,7 +244,7 @@ def read_config(
     return Config(
         manager=manager,
         master=values["master"],
-        api_key=_read_key(values["api_key_file"], environ) if key_needed else "",
+        api_key=read_key(values["api_key_file"], environ) if key_needed else "",
         ca=str(values["ca"]) if values["ca"] else None,
         client_cert=str(values["client_cert"]) if values["client_cert"] else None,
         client_key=str(values["client_key"]) if values["client_key"] else None,
@@ -279,18 +280,3 @@ def _places(asked: int | None, recommended: int, manager: str) -> int:
             "because nothing keeps jobs from each other's memory and CPU"
         )
     return 1
-
-
-def _read_key(file: Path | None, environ: Mapping[str, str]) -> str:
-    """The API key: from its file, or from systemd's credential (systemd.exec(5))."""
-    credentials = environ.get("CREDENTIALS_DIRECTORY")
-    if file is None and credentials is None:
-        raise ConfigError("api_key_file: not set, and no systemd credential api-key was given")
-    file = file or Path(str(credentials)) / "api-key"
-    try:
-        key = file.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"api_key_file: cannot read {file}: {error}") from None
-    if not key:
-        raise ConfigError(f"api_key_file: {file} is empty; a line with the key is needed")
-    return key

@@ -15,6 +15,7 @@ from ffmpeg_worker.outcome import AttemptError
 from ffmpeg_worker.plan import Plan
 from ffmpeg_worker.reservation import check_room
 from ffmpeg_worker.transfer import fetch
+from ffmpeg_worker.trouble import output_trouble
 
 
 def prepare(plan: Plan, config: Config, stop: threading.Event, others: Sequence[Plan] = ()) -> None:
@@ -61,9 +62,7 @@ def _stage(plan: Plan, roots: Sequence[Path], others: Sequence[Plan]) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK
         os.close(os.open(staged, flags | os.O_CLOEXEC, 0o644))
     except OSError as error:
-        raise AttemptError(
-            Reason.INPUT_ERROR, f"output: cannot write in {staged.parent}: {error.strerror}"
-        ) from None
+        raise output_trouble(error, f"output: cannot write in {staged.parent}") from None
 
 
 def _check_readable(source: str, roots: Sequence[Path]) -> None:

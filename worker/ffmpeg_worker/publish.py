@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
@@ -21,6 +20,7 @@ from ffmpeg_worker.outcome import AttemptError
 from ffmpeg_worker.plan import Plan
 from ffmpeg_worker.progress import input_kinds, input_seconds, parse_progress
 from ffmpeg_worker.transfer import upload
+from ffmpeg_worker.trouble import output_trouble
 
 #: An output may differ from its expected length by this much: a last GOP or audio frame, and
 #: the rounding of containers, on long media a small part of it.
@@ -118,7 +118,7 @@ def publish_file(plan: Plan, sure: Callable[[], bool]) -> bool:
     """Give the staged file its name, then have the name on disk; the holder brought its content
     there. False: the attempt was not ``sure`` to be ours any more, and it has not got it.
 
-    Raises AttemptError (disk_full, else internal_error).
+    Raises AttemptError (disk_full, else output_error).
     """
     staged, final = Path(str(plan.staged)), Path(str(plan.publish_to))
     try:
@@ -132,11 +132,7 @@ def publish_file(plan: Plan, sure: Callable[[], bool]) -> bool:
         staged.replace(final)
         jobdir.sync(final.parent)
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise AttemptError(
-            Reason.DISK_FULL if full else Reason.INTERNAL_ERROR,
-            f"the output could not be put at {final}: {error.strerror}",
-        ) from None
+        raise output_trouble(error, f"the output could not be put at {final}") from None
     return True
 
 

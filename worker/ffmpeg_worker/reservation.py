@@ -81,6 +81,11 @@ def _is_full(path: Path) -> bool:
     return 100 * space.free / space.total < LEAST_FREE_PERCENT
 
 
+def held_mb(plan: Plan) -> int:
+    """What the job's own files take, rounded up."""
+    return -(-_used_bytes(plan) >> 20)
+
+
 def _used_bytes(plan: Plan) -> int:
     return sum(map(used_bytes, _files(plan)))
 

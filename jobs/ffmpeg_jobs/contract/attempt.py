@@ -75,6 +75,7 @@ OUTCOME = fields(
         "usage": USAGE,
         "media": MEDIA,
         "enforced": FLAG,
+        "final": FLAG,
     },
     needs="state",
 )
