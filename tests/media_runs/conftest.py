@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,12 @@ from typing import Any
 import pytest
 
 from ffmpeg_jobs.model import Job, Media, Parameters
+from ffmpeg_worker import holder
 from ffmpeg_worker.command import Places, ffmpeg_argv, needs_network, probe_argv, sink_format
 from ffmpeg_worker.config import Config
 from ffmpeg_worker.facts import Facts
+from ffmpeg_worker.plan import Plan
+from ffmpeg_worker.prepare import Opened
 from ffmpeg_worker.publish import parse_probe
 from ffmpeg_worker.sandbox import JOB, Bind, sandboxed
 
@@ -155,6 +159,19 @@ def encode(
         staged,
         progress.read_text() if progress.exists() else "",
     )
+
+
+def as_held(plan: Plan, opened: Opened) -> dict[str, Any]:
+    """What starts a holder with what was opened for it, as ``subprocess`` takes it."""
+    named = {holder.SOURCE: opened.source, holder.SINK: opened.sink}
+    passed = {number: fd for number, fd in named.items() if fd is not None}
+
+    def place() -> None:
+        for number, fd in passed.items():
+            os.dup2(fd, number)
+
+    command = [sys.executable, "-I", "-S", str(holder.__file__), plan.directory]
+    return {"args": [*command, *map(str, passed)], "preexec_fn": place, "close_fds": False}
 
 
 def make(target: Path, *words: str) -> Path:

@@ -97,7 +97,12 @@ def test_a_full_state_volume_takes_no_job_s_last_words(volume: Path, status: int
 def test_a_full_state_volume_keeps_no_output_from_its_place(volume: Path, tmp_path: Path) -> None:
     plan = planned(replace(CONFIG, state_directory=volume))
     jobdir.record(plan)
-    plan = replace(plan, staged=str(tmp_path / "staged"), publish_to=str(tmp_path / "final"))
+    plan = replace(
+        plan,
+        staged=str(tmp_path / "staged"),
+        publish_to=str(tmp_path / "final"),
+        output_roots=(str(tmp_path),),
+    )
     (tmp_path / "staged").write_text("media")
     with pytest.raises(OSError) as full, (volume / "ballast").open("wb", buffering=0) as ballast:
         while True:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +28,14 @@ class Started:
         directory: Path,
         run: list[str],
         probe: list[str] | None = None,
-        output: Path | None = None,
+        descriptors: Sequence[int] = (),
     ) -> None:
         self.directory = directory
         words = [str(len(run)), *run, *(probe or ()), "go", ""]
         self.opening = "\0".join(words).encode()
         command = ["env", "--block-signal=TERM"]
         command += [sys.executable, "-I", "-S", str(holder.__file__), str(directory)]
-        command += [] if output is None else [str(output)]
+        command += map(str, descriptors)
         with (directory / "journal").open("wb") as journal:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=journal
@@ -192,7 +192,7 @@ def test_a_probe_that_fails_is_a_verdict(tmp_path: Path) -> None:
 
 
 def test_an_output_that_cannot_be_brought_to_the_disk_is_no_success(tmp_path: Path) -> None:
-    one = Started(tmp_path, ["echo", "encoded"], ["echo", "{}"], tmp_path / "gone")
+    one = Started(tmp_path, ["echo", "encoded"], ["echo", "{}"], [holder.SINK])
     one.release()
     assert one.facts()["exit_status"] == holder.NOT_STORED
     lines = (tmp_path / "log").read_text().splitlines()

@@ -28,6 +28,7 @@ from ffmpeg_worker.admission import Thresholds
 from ffmpeg_worker.capacity import Rules, capacity
 from ffmpeg_worker.key import read_key
 from ffmpeg_worker.machine import cores, memory_mb, resources
+from ffmpeg_worker.rights import OUTPUT_SETTINGS, Rights, rights
 from ffmpeg_worker.rules import CAPACITY_SETTINGS, PRESSURE_SETTINGS
 from ffmpeg_worker.surroundings import manager_for, worker_uid
 
@@ -159,6 +160,7 @@ SETTINGS: Final = (
     Setting(
         "limits", "timeout_sec", whole(1, 604800, "seconds"), 604800, "the longest one job may run"
     ),
+    *OUTPUT_SETTINGS,
     *CAPACITY_SETTINGS,
     *PRESSURE_SETTINGS,
     Setting(
@@ -213,6 +215,7 @@ class Config:
     live_preempts_batch: bool = False
     labels: tuple[str, ...] = ()  #: NAME=TEXT
     manager: str = "system"  #: system, user or none
+    rights: Rights = field(default_factory=Rights)  #: of outputs
     capacity: Rules = field(default_factory=Rules)
     pressure: Thresholds = field(default_factory=Thresholds)
 
@@ -265,6 +268,7 @@ def read_config(
         spot_grace_seconds=values["grace_seconds"],
         live_preempts_batch=values["live_preempts_batch"],
         labels=values["labels"],
+        rights=rights(*(values[row.name] for row in OUTPUT_SETTINGS)),
         capacity=rules,
         pressure=Thresholds(**{row.name: values[row.name] for row in PRESSURE_SETTINGS}),
     )

@@ -102,10 +102,11 @@ def _unfinished(reason: Reason, words: str, cause: str) -> Rule:
 
 
 def _overuse(facts: Facts) -> str:
-    used = f"{facts.disk_used_mb} MB" if facts.disk_used_mb is not None else "more"
+    if facts.disk_used_mb is None:  # it had not begun
+        return "stopped because it used more disk than max_disk_mb"
     return (
-        f"stopped because it used {used} of disk, and its max_disk_mb is {facts.disk_limit_mb} MB; "
-        "raise max_disk_mb, or encode at a lower bitrate"
+        f"stopped because it used {facts.disk_used_mb} MB of disk, and its max_disk_mb is "
+        f"{facts.disk_limit_mb} MB; raise max_disk_mb, or encode at a lower bitrate"
     )
 
 

@@ -1,16 +1,18 @@
 """Step 1: a claim becomes a plan. Everything is decided here, nothing is done yet. Pure.
 
 Paths: the job's own directory DIRECTORY is never visible inside the sandbox; of it only
-``work`` is bound there, as /job. The output is staged beside its place under a name that
-tells whose it is, and bound into the sandbox as one file.
+``work`` is bound there, as /job. The output is staged in a folder of ours beside its place, under a
+name that tells whose it is. Input and output are bound into the sandbox as one file each, by the
+descriptors that they were checked by (``walk.py``), which the holder has.
 """
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -33,15 +35,21 @@ from ffmpeg_worker.command import (
     sink_format,
 )
 from ffmpeg_worker.config import Config
+from ffmpeg_worker.holder import SINK, SOURCE
 from ffmpeg_worker.limits import HeldLimits, unit_name
 from ffmpeg_worker.outcome import AttemptError
+from ffmpeg_worker.rights import Rights
 from ffmpeg_worker.sandbox import JOB, Bind, sandboxed
 
 INPUT: Final = "/input"
 OUTPUT: Final = "/output"
-#: An output while it is written; ``attempt`` is the name of the attempt's directory.
+#: Where outputs are while they are written. Of each account its own: machines that share a volume
+#: may number theirs differently.
+STAGING_FOLDER: Final = f".ffmpeg-worker-{os.geteuid()}"
+#: An output while it is written; ``attempt`` is the name of the attempt's directory. Before there
+#: was a folder for them, they lay beside their places under longer names.
 STAGED_NAME: Final = re.compile(
-    r"\..+\.ffmpeg-job-(?P<attempt>[a-z2-7]{12}\.[1-9][0-9]{0,3})\.part\Z", re.DOTALL
+    r"\.(.+\.)?ffmpeg-job-(?P<attempt>[a-z2-7]{12}\.[1-9][0-9]{0,3})\.part\Z", re.DOTALL
 )
 
 
@@ -62,6 +70,9 @@ class Plan:
     staged: str | None = None  #: output file on this machine while it is written
     publish_to: str | None = None  #: path that ``staged`` is renamed to
     upload_to: str | None = None  #: URL that ``staged`` is put to
+    input_roots: tuple[str, ...] = ("/",)  #: folders that ``source`` may lead into
+    output_roots: tuple[str, ...] = ("/",)  #: folders that ``publish_to`` may lead into
+    rights: Rights = field(default_factory=Rights)  #: of what is published
 
     @property
     def streams(self) -> bool:
@@ -90,9 +101,9 @@ def make_plan(claim: Claim, config: Config, disk_part_mb: int = DEFAULT_DISK_MB)
     )
     binds = [Bind(str(directory / "work"), JOB, writable=True)]
     if source:
-        binds.append(Bind(source, INPUT))
+        binds.append(Bind(SOURCE, INPUT))
     if staged:
-        binds.append(Bind(staged, OUTPUT, writable=True))
+        binds.append(Bind(SINK, OUTPUT, writable=True))
     threads = max(1, -(-held.cpu_percent // 100))
     required = job.require_enforcement
     return Plan(
@@ -105,7 +116,7 @@ def make_plan(claim: Claim, config: Config, disk_part_mb: int = DEFAULT_DISK_MB)
             network=needs_network(job),
             devices=gpu_devices(job),
         ),
-        probe=sandboxed(probe_argv(OUTPUT), [Bind(staged, OUTPUT)], network=False)
+        probe=sandboxed(probe_argv(OUTPUT), [Bind(SINK, OUTPUT)], network=False)
         if staged
         else None,
         held=held,
@@ -116,6 +127,9 @@ def make_plan(claim: Claim, config: Config, disk_part_mb: int = DEFAULT_DISK_MB)
         staged=staged,
         publish_to=publish_to,
         upload_to=upload_to,
+        input_roots=(str(directory),) if fetch_from else tuple(map(str, config.input_roots)),
+        output_roots=tuple(map(str, config.output_roots)),
+        rights=config.rights,
     )
 
 
@@ -173,7 +187,7 @@ def _sink(
     if _scheme(output) in ("http", "https"):
         return str(directory / "output"), None, output
     final = Path(_below(output, roots, "output"))
-    staged = final.with_name(f".{final.name}.ffmpeg-job-{claim.job_id}.{claim.attempt}.part")
+    staged = final.parent / STAGING_FOLDER / f".ffmpeg-job-{claim.job_id}.{claim.attempt}.part"
     return str(staged), str(final), None
 
 
@@ -187,6 +201,9 @@ def _below(path: str, roots: Sequence[Path], field: str) -> str:
     if any(plain.startswith(f"{root}/") for root in roots):
         return plain
     allowed = ", ".join(str(root) for root in roots)
+    reason = Reason.INPUT_ERROR if field == "input" else Reason.OUTPUT_ERROR
     raise AttemptError(
-        Reason.INPUT_ERROR, f'{field}: "{path}" is not in a folder this worker may use: {allowed}'
+        reason,
+        f'{field}: "{path}" is not in a folder this worker may use: {allowed}',
+        final=True,
     )

@@ -38,7 +38,9 @@ def volume_of(directory: Path) -> int:
     while True:
         try:
             return directory.stat().st_dev
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError:  # it is not there, or its path leads nowhere
+            if directory == directory.parent:
+                raise
             directory = directory.parent
 
 

@@ -101,6 +101,7 @@ class Job:
     scenario: str | None = None
     input: str | None = None  #: URL or path; None is a synthetic source
     output: str | None = None  #: URL or path; None encodes, verifies and discards
+    overwrite: bool | None = None  #: True: a file that is at the output's place is replaced
     parameters: Parameters = Parameters()
     resource_limits: Limits = Limits()
     queue: Queue = Queue.DEFAULT
