@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from ffmpeg_jobs import daemon
+
 LOG = """
 import structlog
 from ffmpeg_jobs.daemon import set_up_journal, set_up_logging
@@ -105,3 +107,12 @@ def test_sockets_are_taken_over() -> None:
             check=True,
         )
         assert done.stdout.strip() == f"[{listener.getsockname()[1]}] []"
+
+
+def test_a_traceback_is_cut_to_its_ends() -> None:
+    text = "Traceback\n" + "x" * 3_000_000 + "\nValueError: why"
+    cut = daemon._cut(None, "error", {"event": "crashed", "exception": text})["exception"]
+    assert len(cut) < 17_000
+    assert cut.startswith("Traceback\n")
+    assert cut.endswith("\nValueError: why")
+    assert "characters left out" in cut

@@ -292,7 +292,11 @@ def test_an_input_that_is_missing_makes_no_folder(tmp_path: Path, attempt: Make)
     assert list((tmp_path / "out").iterdir()) == []
 
 
-@pytest.mark.parametrize("place", ["loop/film.mp4", "a/" * 1990 + "film.mp4", "x" * 256, "in/film"])
+@pytest.mark.parametrize(
+    "place",
+    ["loop/film.mp4", "a/" * 1990 + "film.mp4", "x" * 256, "in/film"],
+    ids=["loop", "deep", "long", "below a file"],
+)
 @pytest.mark.parametrize("field", ["input", "output"])
 def test_a_path_that_leads_nowhere_is_no_crash(
     tmp_path: Path, attempt: Make, field: str, place: str

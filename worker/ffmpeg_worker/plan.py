@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from ffmpeg_jobs import places
 from ffmpeg_jobs.model import (
     DEFAULT_DISK_MB,
     DEFAULT_MEMORY_MB,
@@ -92,7 +93,7 @@ def make_plan(claim: Claim, config: Config, disk_part_mb: int = DEFAULT_DISK_MB)
     staged, publish_to, upload_to = _sink(claim, directory, config.output_roots)
     held = _held(job.resource_limits, config)
     muxer = sink_format(job)
-    places = Places(
+    inside = Places(
         source=INPUT if source else job.input,
         sink=OUTPUT if staged else str(job.output),
         sink_format=muxer,
@@ -111,7 +112,7 @@ def make_plan(claim: Claim, config: Config, disk_part_mb: int = DEFAULT_DISK_MB)
         unit=unit_name(claim.job_id),
         directory=str(directory),
         run=sandboxed(
-            ffmpeg_argv(job, places, threads),
+            ffmpeg_argv(job, inside, threads),
             binds,
             network=needs_network(job),
             devices=gpu_devices(job),
@@ -197,11 +198,14 @@ def _scheme(place: str) -> str:
 
 def _below(path: str, roots: Sequence[Path], field: str) -> str:
     """The path without ``..``, if it lies below one of the roots. Links are checked later."""
-    plain = posixpath.normpath(path)
+    plain, fault = posixpath.normpath(path), places.fault(path)
+    reason = Reason.INPUT_ERROR if field == "input" else Reason.OUTPUT_ERROR
+    if fault is not None:
+        words = f'{field}: "{path[:100]}..." cannot be; allowed is {fault}'
+        raise AttemptError(reason, words, final=True)
     if any(plain.startswith(f"{root}/") for root in roots):
         return plain
     allowed = ", ".join(str(root) for root in roots)
-    reason = Reason.INPUT_ERROR if field == "input" else Reason.OUTPUT_ERROR
     raise AttemptError(
         reason,
         f'{field}: "{path}" is not in a folder this worker may use: {allowed}',
