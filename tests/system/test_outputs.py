@@ -15,11 +15,6 @@ pytestmark = pytest.mark.lab
 
 CLIP = "/var/lib/ffmpeg-worker/input/clip.mp4"
 OUTPUT = "/var/lib/ffmpeg-worker/output"
-WANTED = """[output]
-file_mode = "0604"
-folder_mode = "0705"
-group = "ffmpeg-worker"
-"""
 QUICK = ("--scenario", "preview", "--width", "320", "--duration", "1")
 
 
@@ -56,10 +51,11 @@ def test_an_input_that_is_no_media_leaves_no_folders(container: Farm) -> None:
 
 
 @contextmanager
-def settings(farm: Farm, text: str) -> Iterator[None]:
+def settings(farm: Farm, **wanted: str) -> Iterator[None]:
+    edits = "; ".join(f's/^# {name} = .*/{name} = "{value}"/' for name, value in wanted.items())
     farm.run(f"cp {WORKER_TOML} /root/worker.toml")
-    farm.run(f"printf '\\n%s\\n' '{text}' >>{WORKER_TOML} && systemctl restart ffmpeg-worker")
     try:
+        farm.run(f"sed -i '{edits}' {WORKER_TOML} && systemctl restart ffmpeg-worker")
         yield
     finally:
         farm.run(f"cp /root/worker.toml {WORKER_TOML} && systemctl restart ffmpeg-worker")
@@ -72,7 +68,8 @@ def test_rights_are_as_the_operator_sets_them(container: Farm) -> None:
     # The group is the folder's, which is set-gid.
     assert modes(container, plain) == ["640 ffmpeg-operators"]
     assert modes(container, f"{OUTPUT}/plain") == ["2750 ffmpeg-operators"]
-    with settings(container, WANTED):
+    wanted = {"file_mode": "0604", "folder_mode": "0705", "group": "ffmpeg-worker"}
+    with settings(container, **wanted):
         assert ended(container, "--input", CLIP, "--output", made)["state"] == "completed"
     assert modes(container, made, f"{OUTPUT}/set") == ["604 ffmpeg-worker", "2705 ffmpeg-worker"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -38,7 +39,13 @@ class Started:
         command += map(str, descriptors)
         with (directory / "journal").open("wb") as journal:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=journal
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=journal,
+                pass_fds=[
+                    number for number in descriptors if Path(f"/proc/self/fd/{number}").exists()
+                ],
             )
 
     def release(self) -> None:
@@ -200,6 +207,22 @@ def test_an_output_that_cannot_be_brought_to_the_disk_is_no_success(tmp_path: Pa
     assert not (tmp_path / "probe.json").exists()
     outcome = conclude(Facts(holder.NOT_STORED, "success", stderr_tail=tuple(lines)))
     assert outcome.reason is Reason.OUTPUT_ERROR
+
+
+def test_what_reads_the_output_has_not_the_input(tmp_path: Path) -> None:
+    look = ["sh", "-c", "ls /proc/self/fd"]
+    for number in (holder.SOURCE, holder.SINK):
+        os.dup2(os.open(tmp_path, os.O_PATH), number)
+    try:
+        one = Started(tmp_path, look, look, [holder.SOURCE, holder.SINK])
+    finally:
+        os.close(holder.SOURCE)
+        os.close(holder.SINK)
+    one.release()
+    one.facts()
+    assert {"100", "101"} <= set((tmp_path / "log").read_text().split())
+    seen = set((tmp_path / "probe.json").read_text().split())
+    assert ("100" in seen, "101" in seen) == (False, True)
 
 
 def test_an_endless_log_keeps_its_beginning_and_its_end(tmp_path: Path) -> None:
