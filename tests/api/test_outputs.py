@@ -39,6 +39,7 @@ def test_another_worker_tries_what_another_machine_can_mend(
 ) -> None:
     client = inside.client()
     job = client.submit(FILM)
+    after = client.submit(JOB | {"depends_on": [job.id]})
     client.register("ada", MACHINE)
     claim = client.claim("ada", 0)
     assert claim is not None
@@ -46,3 +47,5 @@ def test_another_worker_tries_what_another_machine_can_mend(
     client.finish(claim.job_id, claim.attempt, claim.token, outcome)
     shown = client.job(job.id)
     assert (shown.state.value, shown.reason, shown.enforced) == (state, Reason.OUTPUT_ERROR, None)
+    if state == "queued":
+        assert client.job(after.id).waiting_for == f"job {job.id}"

@@ -4,71 +4,21 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ffmpeg_jobs.model import Claim, Job, Reason
+from ffmpeg_jobs.model import Reason
 from ffmpeg_worker import jobdir, marks, renaming
 from ffmpeg_worker.clean import clean
 from ffmpeg_worker.outcome import AttemptError
-from ffmpeg_worker.plan import Plan, make_plan
-from ffmpeg_worker.prepare import prepare
 from ffmpeg_worker.publish import publish_file
-from ffmpeg_worker.rights import Rights
 from ffmpeg_worker.staging import forget
+from tests.unit.conftest import Make, film, published, refused, surely
 from tests.unit.test_plan import CONFIG
-
-Make = Callable[..., Plan]
-
-
-def surely() -> bool:
-    return True
-
-
-@pytest.fixture
-def attempt(tmp_path: Path) -> Make:
-    """Makes a staged attempt at out/film.mp4, whose encode is ``new``."""
-    (tmp_path / "out").mkdir()
-
-    def make(number: int = 1, job_id: str = "abcdefghijkl", **how: Any) -> Plan:
-        rights = how.pop("rights", Rights())
-        place = how.pop("output", str(tmp_path / "out/film.mp4"))
-        config = replace(
-            CONFIG,
-            state_directory=tmp_path / "state",
-            input_roots=(tmp_path,),
-            output_roots=(tmp_path / "out",),
-            rights=rights,
-        )
-        claim = Claim(job_id, number, "t" * 32, 60.0, Job(output=place, **how))
-        plan = make_plan(claim, config)
-        jobdir.record(plan)
-        with prepare(plan, threading.Event()):
-            Path(str(plan.staged)).write_bytes(b"new")
-        return plan
-
-    return make
-
-
-def published(plan: Plan) -> bool:
-    return publish_file(plan, surely, pauses_seconds=())
-
-
-def refused(call: Callable[[], object]) -> AttemptError:
-    with pytest.raises(AttemptError) as refusal:
-        call()
-    assert refusal.value.reason is Reason.OUTPUT_ERROR
-    return refusal.value
-
-
-def film(tmp_path: Path) -> Path:
-    return tmp_path / "out/film.mp4"
 
 
 def test_a_file_gets_its_name_at_once_and_a_repeat_is_harmless(
@@ -225,56 +175,24 @@ def test_a_passing_trouble_of_the_volume_is_waited_out(
     assert film(tmp_path).read_bytes() == b"new"
 
 
+def test_what_no_waiting_brings_back_is_not_waited_for(attempt: Make) -> None:
+    plan = attempt()
+    Path(str(plan.staged)).unlink()
+    assert not refused(lambda: publish_file(plan, surely, pauses_seconds=(600,))).final
+
+
 def test_whoever_wants_its_end_ends_the_waiting(
     attempt: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(marks, "take", no_attributes)
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(marks, "take", fail)
     stop = threading.Event()
     stop.set()
     with pytest.raises(AttemptError) as refusal:
         publish_file(attempt(), surely, stop, pauses_seconds=(600,))
     assert refusal.value.reason is Reason.CANCELED
-
-
-def mode(path: Path) -> int:
-    return stat.S_IMODE(path.stat().st_mode)
-
-
-def test_rights_are_the_operator_s_and_nothing_of_the_job_s_survives(
-    tmp_path: Path, attempt: Make
-) -> None:
-    plan = attempt(
-        output=str(tmp_path / "out/a/b/film.mp4"), rights=Rights(0o640, 0o750, os.getegid())
-    )
-    staged = Path(str(plan.staged))
-    os.setxattr(staged, "user.job", b"its own")
-    os.setxattr(staged, "user.ffmpeg-job", b"zzzzzzzzzzzz")
-    staged.chmod(0o6777)
-    assert published(plan)
-    final = tmp_path / "out/a/b/film.mp4"
-    assert (mode(final), mode(final.parent), mode(final.parents[1])) == (0o640, 0o750, 0o750)
-    assert os.listxattr(final) == ["user.ffmpeg-job"]
-    assert os.getxattr(final, "user.ffmpeg-job") == b"abcdefghijkl"
-
-
-@pytest.mark.parametrize("made", [0o6755, 0])
-def test_rights_are_those_of_a_new_file_where_nothing_is_set(
-    tmp_path: Path, attempt: Make, made: int
-) -> None:
-    before = os.umask(0o027)
-    try:
-        plan = attempt(output=str(tmp_path / "out/a/film.mp4"))
-        Path(str(plan.staged)).chmod(made)
-        assert published(plan)
-    finally:
-        os.umask(before)
-    final = tmp_path / "out/a/film.mp4"
-    assert (mode(final), mode(final.parent)) == (0o640, 0o750)
-
-
-def test_a_staged_file_is_behind_a_closed_door(attempt: Make) -> None:
-    plan = attempt()
-    assert mode(Path(str(plan.staged)).parent) == 0o700
 
 
 def test_an_attempt_that_came_to_nothing_leaves_no_folder(tmp_path: Path, attempt: Make) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from ffmpeg_worker import walk
 from ffmpeg_worker.walk import Outside, by_descriptor, enter, reach
 
 
@@ -80,7 +79,7 @@ def test_whoever_swaps_it_for_a_link_after_the_check_is_refused(
             swap(tmp_path)
         return real
 
-    monkeypatch.setattr(walk.os.path, "realpath", read_and_swap)  # type: ignore[attr-defined]
+    monkeypatch.setattr(os.path, "realpath", read_and_swap)
     with pytest.raises(OSError) as refusal:
         reach(str(tmp_path / "one/a/key"), roots)
     assert refusal.value.errno in (errno.ELOOP, errno.ENOTDIR)
@@ -97,7 +96,7 @@ def test_no_folder_is_made_through_a_link_that_came_after_the_check(
             swap_folder(tmp_path)
         return real
 
-    monkeypatch.setattr(walk.os.path, "realpath", read_and_swap)  # type: ignore[attr-defined]
+    monkeypatch.setattr(os.path, "realpath", read_and_swap)
     with pytest.raises(OSError):
         enter(str(tmp_path / "one/a/b/new"), roots, make)
     assert [path.name for path in (tmp_path / "secret").iterdir()] == ["key"]

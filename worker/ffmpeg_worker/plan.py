@@ -8,7 +8,6 @@ descriptors that they were checked by (``walk.py``), which the holder has.
 
 from __future__ import annotations
 
-import os
 import posixpath
 import re
 from collections.abc import Sequence
@@ -39,14 +38,11 @@ from ffmpeg_worker.config import Config
 from ffmpeg_worker.holder import SINK, SOURCE
 from ffmpeg_worker.limits import HeldLimits, unit_name
 from ffmpeg_worker.outcome import AttemptError
-from ffmpeg_worker.rights import Rights
+from ffmpeg_worker.rights import STAGING_FOLDER, Rights
 from ffmpeg_worker.sandbox import JOB, Bind, sandboxed
 
 INPUT: Final = "/input"
 OUTPUT: Final = "/output"
-#: Where outputs are while they are written. Of each account its own: machines that share a volume
-#: may number theirs differently.
-STAGING_FOLDER: Final = f".ffmpeg-worker-{os.geteuid()}"
 #: An output while it is written; ``attempt`` is the name of the attempt's directory. Before there
 #: was a folder for them, they lay beside their places under longer names.
 STAGED_NAME: Final = re.compile(

@@ -37,6 +37,12 @@ TOLERANCE_PERCENT: Final = 2.0
 #: Between tries to put an output in its place: an encode is worth more than two minutes.
 PAUSES_SECONDS: Final = (1.0, 5.0, 15.0, 30.0, 60.0)
 
+#: What a volume, or the server behind it, may get over in that time (errno(3)).
+_PASSING: Final = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE),
+    *(errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENODEV),
+)
+
 log = structlog.get_logger()
 
 
@@ -138,25 +144,25 @@ def publish_file(
 
     Raises AttemptError: disk_full, output_error, canceled when ``stop`` is set.
     """
-    stop = stop or threading.Event()
-    for pause in pauses_seconds:
+    stop, pauses = stop or threading.Event(), iter(pauses_seconds)
+    while True:
         try:
             return _publish(plan, sure)
-        except AttemptError as trouble:
-            if trouble.final:
-                raise
-            log.warning("not_published_yet", job=plan.claim.job_id, reason=str(trouble))
+        except OSError as error:
+            trouble = output_trouble(error, f"the output could not be put at {plan.publish_to}")
+            pause = next(pauses, None) if error.errno in _PASSING else None
+        if pause is None:
+            raise trouble
+        log.warning("not_published_yet", job=plan.claim.job_id, reason=str(trouble))
         if stop.wait(pause):
             raise AttemptError(Reason.CANCELED, "canceled before its output had its name")
-    return _publish(plan, sure)
 
 
 def _publish(plan: Plan, sure: Callable[[], bool]) -> bool:
+    """Once. Raises OSError or AttemptError."""
     opened = ExitStack()
     try:
         return _put_in_place(plan, sure, opened)
-    except OSError as error:
-        raise output_trouble(error, f"the output could not be put at {plan.publish_to}") from None
     except Outside as place:
         raise outside(plan, place) from None
     finally:

@@ -19,6 +19,9 @@ from typing import Final
 from ffmpeg_jobs.settings import ConfigError, Kind, Setting
 from ffmpeg_worker.walk import by_descriptor
 
+#: Where outputs are while they are written, closed to others. Of each account its own: machines
+#: that share a volume may number theirs differently.
+STAGING_FOLDER: Final = f".ffmpeg-worker-{os.geteuid()}"
 #: What they are where nothing is set, less the umask of the worker; 0027 in our unit.
 FILE_MODE: Final = 0o644
 FOLDER_MODE: Final = 0o755

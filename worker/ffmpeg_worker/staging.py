@@ -21,9 +21,9 @@ import structlog
 from ffmpeg_jobs.model import Reason
 from ffmpeg_worker import jobdir, marks
 from ffmpeg_worker.outcome import AttemptError
-from ffmpeg_worker.plan import STAGING_FOLDER, Plan
+from ffmpeg_worker.plan import Plan
 from ffmpeg_worker.renaming import Name
-from ffmpeg_worker.rights import of_folder
+from ffmpeg_worker.rights import STAGING_FOLDER, of_folder
 from ffmpeg_worker.tree import remove_tree
 from ffmpeg_worker.trouble import output_trouble
 from ffmpeg_worker.walk import Outside, by_descriptor, enter, reach
