@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from ffmpeg_jobs import daemon
-
 LOG = """
 import structlog
 from ffmpeg_jobs.daemon import set_up_journal, set_up_logging
@@ -110,9 +108,12 @@ def test_sockets_are_taken_over() -> None:
 
 
 def test_a_traceback_is_cut_to_its_ends() -> None:
-    text = "Traceback\n" + "x" * 3_000_000 + "\nValueError: why"
-    cut = daemon._cut(None, "error", {"event": "crashed", "exception": text})["exception"]
-    assert len(cut) < 17_000
-    assert cut.startswith("Traceback\n")
-    assert cut.endswith("\nValueError: why")
-    assert "characters left out" in cut
+    script = LOG.format(level="error") + (
+        "try:\n    raise ValueError('x' * 3_000_000 + ' why')\n"
+        "except ValueError:\n    log.exception('crashed')\n"
+    )
+    said = run(script, JOURNAL_STREAM="8:1").stderr
+    assert len(said) < 17_000
+    assert "Traceback" in said
+    assert "characters left out" in said
+    assert "x why" in said
