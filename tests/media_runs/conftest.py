@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,12 @@ from typing import Any
 import pytest
 
 from ffmpeg_jobs.model import Job, Media, Parameters
+from ffmpeg_worker import holder
 from ffmpeg_worker.command import Places, ffmpeg_argv, needs_network, probe_argv, sink_format
 from ffmpeg_worker.config import Config
-from ffmpeg_worker.outcome import Facts
+from ffmpeg_worker.facts import Facts
+from ffmpeg_worker.plan import Plan
+from ffmpeg_worker.prepare import Opened
 from ffmpeg_worker.publish import parse_probe
 from ffmpeg_worker.sandbox import JOB, Bind, sandboxed
 from ffmpeg_worker.syscalls import filter_descriptor
@@ -61,17 +65,27 @@ def config(tmp_path: Path) -> Config:
 
 
 @pytest.fixture
-def volume(tmp_path: Path) -> Iterator[Path]:
-    """A volume of 100 MiB."""
+def small(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """Makes a volume of that many pages of 4 KiB."""
     if os.geteuid() != 0:
         pytest.skip("only root can mount")
     directory = tmp_path / "volume"
     directory.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=100m", "none", str(directory)]
-    if subprocess.run(mount, check=False).returncode != 0:
-        pytest.skip("mounting is not allowed here")
-    yield directory
-    subprocess.run(["umount", str(directory)], check=True)
+
+    def mount(pages: int) -> Path:
+        argv = ["mount", "-t", "tmpfs", "-o", f"size={pages * 4}k", "none", str(directory)]
+        if subprocess.run(argv, check=False).returncode != 0:
+            pytest.skip("mounting is not allowed here")
+        return directory
+
+    yield mount
+    subprocess.run(["umount", str(directory)], check=False)
+
+
+@pytest.fixture
+def volume(small: Callable[[int], Path]) -> Path:
+    """A volume of 100 MiB."""
+    return small(100 << 8)
 
 
 def in_sandbox(
@@ -157,6 +171,19 @@ def encode(
         staged,
         progress.read_text() if progress.exists() else "",
     )
+
+
+def as_held(plan: Plan, opened: Opened) -> dict[str, Any]:
+    """What starts a holder with what was opened for it, as ``subprocess`` takes it."""
+    named = {holder.SOURCE: opened.source, holder.SINK: opened.sink}
+    passed = {number: fd for number, fd in named.items() if fd is not None}
+
+    def place() -> None:
+        for number, fd in passed.items():
+            os.dup2(fd, number)
+
+    command = [sys.executable, "-I", "-S", str(holder.__file__), plan.directory]
+    return {"args": [*command, *map(str, passed)], "preexec_fn": place, "close_fds": False}
 
 
 def make(target: Path, *words: str) -> Path:

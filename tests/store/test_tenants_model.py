@@ -167,7 +167,7 @@ class Tenants(RuleBasedStateMachine):
     def lose(self, one: Claim) -> None:
         """Its worker vanishes; whoever else is late is queued again too."""
         self.clock.forward(61)
-        queue.expire(self.store, 60, 0)
+        queue.expire(self.store, 60)
         assert jobs.show(self.store, one.job_id).state in (State.QUEUED, State.FAILED)
 
     @invariant()

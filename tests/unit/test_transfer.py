@@ -240,10 +240,10 @@ def test_an_upload_is_tried_again(site: Site, staged: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "reason"),
     [
-        ("/403", Reason.INPUT_ERROR),
-        ("/404", Reason.INPUT_ERROR),
-        ("/307", Reason.INPUT_ERROR),
-        ("/301", Reason.INPUT_ERROR),
+        ("/403", Reason.OUTPUT_ERROR),
+        ("/404", Reason.OUTPUT_ERROR),
+        ("/307", Reason.OUTPUT_ERROR),
+        ("/301", Reason.OUTPUT_ERROR),
         ("/503", Reason.NETWORK_ERROR),
         ("/408", Reason.NETWORK_ERROR),
     ],
@@ -252,6 +252,7 @@ def test_an_upload_that_is_refused(site: Site, staged: Path, path: str, reason: 
     with pytest.raises(AttemptError) as refusal:
         upload(staged, f"{site.url}{path}?signature=s3cret", threading.Event(), pauses_seconds=(0,))
     assert refusal.value.reason is reason
+    assert refusal.value.final is (reason is Reason.OUTPUT_ERROR)
     assert f"HTTP status {path[1:]}" in str(refusal.value)
     assert "s3cret" not in str(refusal.value)
     assert site.stored == {}

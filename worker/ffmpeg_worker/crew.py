@@ -104,7 +104,7 @@ class Crew:
         try:
             plan = accept(claim, self.station.config, self.disk_part_mb)
         except AttemptError as error:
-            outcome = outcome_of_error(error, enforced=self.station.enforces)
+            outcome = outcome_of_error(error)
             self.station.concluded(claim, outcome)
             telling = report(claim, outcome, f"{error}\n", self.station.results)
             self._begin(Live(claim, lease, None), telling)

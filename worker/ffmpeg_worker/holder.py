@@ -1,16 +1,17 @@
 """The holder: a tiny process that waits at a pipe, is put into the scope, then runs the job.
 
-It stands alone: standard library only, started as ``python3 -I -S holder.py DIRECTORY [OUTPUT]``
-with SIGTERM blocked. Standard input is the gate, a socket: the whole command opens it (see
-``command``), end of file before that (the worker died) closes it for good; our end is closed when
-the command has ended, whose place is then free. Because it is inside the scope before
-it starts anything, the job is limited from its first instruction; because it outlives the
-worker, the exit status and the kernel's last counters are on disk whoever else is gone. It
-writes in DIRECTORY: ``holder.json`` (who it is), ``released`` (the gate opened), ``log``,
-``probe.json`` (what ffprobe says of the output, which is as little to be trusted as the input
-and so read under the same limits), and at the end ``facts.json``. Before that, OUTPUT is brought
-to the disk: what is called finished outlives a loss of power, and what was written counts as
-the job's.
+It stands alone: standard library only, started as ``python3 -I -S holder.py DIRECTORY [FD ...]``
+with SIGTERM blocked, and with descriptors of the input (SOURCE) and of the output (SINK), if they
+are files: the sandbox gets what the worker checked, whatever their paths lead to by now. Standard
+input is the gate, a socket: the whole command opens it (see ``command``), end of file before that
+(the worker died) closes it for good; our end is closed when the command has ended, whose place is
+then free. Because it is inside the scope before it starts anything, the job is limited from its
+first instruction; because it outlives the worker, the exit status and the kernel's last counters
+are on disk whoever else is gone. It writes in DIRECTORY: ``holder.json`` (who it is), ``released``
+(the gate opened), ``log``, ``probe.json`` (what ffprobe says of the output, which is as little to
+be trusted as the input and so read under the same limits), and at the end ``facts.json``. Before
+that, the output is brought to the disk: what is called finished outlives a loss of power, and what
+was written counts as the job's.
 
 Every launch waits for our start, and every job pays for our memory. So it is mostly forked
 (``nursery.py``), and there is little to import: ``signal`` and ``json`` would each take as long as
@@ -35,6 +36,8 @@ FILTER_DESCRIPTOR = 3
 ROOM_BYTES = 16 << 10
 #: ffprobe reads headers and a few frames; a minute is for a disk under great load.
 PROBE_SECONDS = 60
+#: Where the descriptors are, far above what is opened here and in the nursery.
+SOURCE, SINK = 100, 101
 #: The status of a job whose output could not be stored (EX_IOERR, sysexits.h).
 NOT_STORED = 74
 #: lseek(2): from where we are.
@@ -48,7 +51,7 @@ COUNTERS = ("cpu.stat", "memory.peak", "memory.events", "io.stat")
 SIGNALS = ("SIGILL", "SIGABRT", "SIGBUS", "SIGFPE", "SIGKILL", "SIGSEGV")
 
 
-def main(directory: str, *outputs: str) -> int:
+def main(directory: str, *descriptors: str) -> int:
     """Wait, run, and write down how it ended. Exit status: 0, also if never released."""
     identity = {"pid": str(posix.getpid()), "start_ticks": str(start_ticks())}
     write(directory, "holder.json", as_object(identity))
@@ -65,8 +68,10 @@ def main(directory: str, *outputs: str) -> int:
     status = run(run_argv, directory)
     leave()
     wall_seconds = round(time.monotonic() - started, 3)
-    if status == 0 and outputs:
-        status = store(outputs[0], directory)
+    if str(SOURCE) in descriptors:  # what reads the output has no business there
+        posix.close(SOURCE)
+    if status == 0 and str(SINK) in descriptors:
+        status = store(f"/proc/self/fd/{SINK}", directory)
     if status == 0 and probe_argv:
         status = probe(probe_argv, directory)
     facts = {

@@ -59,7 +59,7 @@ _DRIVERS: Final = (
 class Bind:
     """A file or directory of this machine, and where the job finds it."""
 
-    source: str
+    source: str | int  #: a path, or a descriptor of one: it is closed before the job begins
     target: str
     writable: bool = False
 
@@ -79,7 +79,8 @@ def sandboxed(
     """The command line that runs ``argv`` and lets it see only what is listed here."""
     places: list[str] = []
     for bind in binds:
-        places += ["--bind" if bind.writable else "--ro-bind", bind.source, bind.target]
+        option = "--bind" if bind.writable else "--ro-bind"
+        places += [option + "-fd" * isinstance(bind.source, int), str(bind.source), bind.target]
     nodes = [word for device in devices for word in ("--dev-bind-try", device, device)]
     nodes += _scratch("/dev/shm") if devices else ()  # noqa: S108 - drivers may share memory
     for source in _DRIVERS if devices else ():

@@ -16,16 +16,22 @@ from ffmpeg_worker.outcome import AttemptError
 from ffmpeg_worker.pidfd import has_ended
 from ffmpeg_worker.placement import Placement
 from ffmpeg_worker.plan import Plan, opening
+from ffmpeg_worker.prepare import NOTHING, Opened
 from ffmpeg_worker.scopes import ScopeError, Unanswered
 from ffmpeg_worker.watch import Running, exited
 
 log = structlog.get_logger()
 
 
-async def start(plan: Plan, placement: Placement, nursery: Nursery) -> Running:
-    """Hold, place, verify, release. Raises AttemptError, and then nothing of it is left."""
+async def start(
+    plan: Plan, placement: Placement, nursery: Nursery, opened: Opened = NOTHING
+) -> Running:
+    """Hold, place, verify, release; ``opened`` stays open here.
+
+    Raises AttemptError, and then nothing of it is left.
+    """
     try:
-        held = hold(plan, nursery)
+        held = hold(plan, nursery, opened)
     except OSError as error:
         words = f"the machine cannot start a process for the job: {error.strerror}"
         raise AttemptError(Reason.WORKER_LOST, words) from None

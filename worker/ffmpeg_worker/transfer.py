@@ -19,6 +19,7 @@ import requests
 from ffmpeg_jobs.model import Reason
 from ffmpeg_worker.breakable import breakable
 from ffmpeg_worker.outcome import AttemptError
+from ffmpeg_worker.trouble import output_trouble
 
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 #: How long a server may be silent in the middle of an answer.
@@ -56,7 +57,7 @@ def fetch(
             _check(answer, shown, max_bytes)
             _copy(answer, target, max_bytes, shown)
     except requests.RequestException as error:
-        trouble = _trouble(error, f"{shown} could not be fetched")
+        trouble = _trouble(error, f"{shown} could not be fetched", Reason.INPUT_ERROR)
     except AttemptError as error:
         trouble = error
     if stop.is_set():
@@ -75,7 +76,7 @@ def upload(
 ) -> None:
     """PUT the file to a (presigned) URL, again after each pause where that may help.
 
-    Raises AttemptError: network_error for what may be mended later, input_error for a URL
+    Raises AttemptError: network_error for what may be mended later, output_error for a URL
     that the server refuses, canceled when ``stop`` is set.
     """
     shown = plain_url(url)
@@ -119,28 +120,31 @@ def _put(staged: Path, url: str, shown: str, stop: threading.Event) -> AttemptEr
         ):
             status = answer.status_code
     except requests.RequestException as error:
-        return _trouble(error, failed)
+        return _trouble(error, failed, Reason.OUTPUT_ERROR)
     except (FileNotFoundError, PermissionError) as error:  # requests' own are others
         return AttemptError(Reason.INTERNAL_ERROR, f"{failed}: {error.strerror}")
-    return None if 200 <= status < 300 else _refused(status, failed)
+    return None if 200 <= status < 300 else _refused(status, failed, Reason.OUTPUT_ERROR)
 
 
-def _refused(status: int, words: str) -> AttemptError:
+def _refused(status: int, words: str, reason: Reason) -> AttemptError:
+    """Another try may mend it, or it is what ``reason`` says, for good."""
     passing = status >= 500 or status in _PASSING
-    reason = Reason.NETWORK_ERROR if passing else Reason.INPUT_ERROR
-    return AttemptError(reason, f"{words}: HTTP status {status}")
+    why = Reason.NETWORK_ERROR if passing else reason
+    return AttemptError(why, f"{words}: HTTP status {status}", final=not passing)
 
 
 def _check(answer: requests.Response, shown: str, max_bytes: int) -> None:
     if not answer.ok:
-        raise _refused(answer.status_code, f"{shown} could not be fetched")
+        words = f"{shown} could not be fetched"
+        raise _refused(answer.status_code, words, Reason.INPUT_ERROR)
     announced = _length(answer)
     if announced == 0 or answer.status_code == 204:
         raise AttemptError(Reason.INPUT_ERROR, f"{shown} is empty")
     if announced is not None and announced > max_bytes:
         raise AttemptError(
             Reason.DISK_FULL,
-            f"{shown} is {announced >> 20} MB; max_disk_mb allows {max_bytes >> 20} MB",
+            f"{shown} is {-(-announced >> 20)} MB, and its max_disk_mb is {max_bytes >> 20} MB",
+            final=True,
         )
 
 
@@ -158,23 +162,24 @@ def _copy(answer: requests.Response, target: Path, max_bytes: int, shown: str) -
                 got += len(chunk)
                 if got > max_bytes:
                     raise AttemptError(
-                        Reason.DISK_FULL, f"{shown} is over the {max_bytes >> 20} MB of max_disk_mb"
+                        Reason.DISK_FULL,
+                        f"{shown} is over {got >> 20} MB, and its max_disk_mb is "
+                        f"{max_bytes >> 20} MB",
+                        final=True,
                     )
                 file.write(chunk)
     except requests.RequestException:  # an OSError by descent, but not of our disk
         raise
     except OSError as error:
-        raise AttemptError(
-            Reason.DISK_FULL, f"the input could not be written: {error.strerror}"
-        ) from None
+        raise output_trouble(error, "the input could not be written") from None
     wanted = _length(answer)
     if wanted is not None and wanted != got:
         # urllib3 2 notices by itself.
         raise AttemptError(Reason.NETWORK_ERROR, f"{shown} could not be fetched: {_BROKEN_OFF}")
 
 
-def _trouble(error: requests.RequestException, words: str) -> AttemptError:
-    """What requests raised, as a sentence with its cause."""
+def _trouble(error: requests.RequestException, words: str, reason: Reason) -> AttemptError:
+    """What requests raised, as a sentence with its cause; ``reason``: if the URL is wrong."""
     wrong_url = (
         requests.exceptions.InvalidURL,
         requests.exceptions.InvalidSchema,
@@ -182,7 +187,7 @@ def _trouble(error: requests.RequestException, words: str) -> AttemptError:
         requests.TooManyRedirects,
     )
     if isinstance(error, wrong_url):
-        return AttemptError(Reason.INPUT_ERROR, f"{words}: {type(error).__name__}")
+        return AttemptError(reason, f"{words}: {type(error).__name__}", final=True)
     return AttemptError(Reason.NETWORK_ERROR, f"{words}: {_cause(error)}")
 
 
