@@ -22,7 +22,7 @@ from ffmpeg_worker.plan import Plan
 from ffmpeg_worker.prepare import Opened
 from ffmpeg_worker.publish import parse_probe
 from ffmpeg_worker.sandbox import JOB, Bind, sandboxed
-from ffmpeg_worker.syscalls import filter_descriptor
+from ffmpeg_worker.syscalls import filter_descriptor, program
 
 CLIP = Path(__file__).parents[1] / "media" / "bigbuckbunny.mp4"
 #: As long as it takes on a loaded machine; nothing here waits for it.
@@ -177,6 +177,7 @@ def as_held(plan: Plan, opened: Opened) -> dict[str, Any]:
     """What starts a holder with what was opened for it, as ``subprocess`` takes it."""
     named = {holder.SOURCE: opened.source, holder.SINK: opened.sink}
     passed = {number: fd for number, fd in named.items() if fd is not None}
+    Path(plan.directory, holder.FILTER).write_bytes(program())
 
     def place() -> None:
         for number, fd in passed.items():
