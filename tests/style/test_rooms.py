@@ -38,7 +38,7 @@ PURE = (
     "ffmpeg_worker.outcome",
     "ffmpeg_worker.progress",
     "ffmpeg_worker.terms",
-    "ffmpeg_master.destination",
+    "ffmpeg_jobs.destination",
     "ffmpeg_master.origin",
     "ffmpeg_master.scheduling",
     "ffmpeg_master.store.transitions",
