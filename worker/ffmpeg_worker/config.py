@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from ffmpeg_jobs import destination
+from ffmpeg_jobs.destination import Policy
 from ffmpeg_jobs.settings import (
     FLAG,
     PATH,
@@ -160,6 +162,7 @@ SETTINGS: Final = (
     ),
     *CAPACITY_SETTINGS,
     *PRESSURE_SETTINGS,
+    *destination.settings("network", "jobs"),
     Setting(
         "spot",
         "notice_file",
@@ -212,6 +215,7 @@ class Config:
     live_preempts_batch: bool = False
     labels: tuple[str, ...] = ()  #: NAME=TEXT
     manager: str = "system"  #: system, user or none
+    network: Policy = field(default_factory=Policy)
     capacity: Rules = field(default_factory=Rules)
     pressure: Thresholds = field(default_factory=Thresholds)
 
@@ -264,6 +268,7 @@ def read_config(
         spot_grace_seconds=values["grace_seconds"],
         live_preempts_batch=values["live_preempts_batch"],
         labels=values["labels"],
+        network=Policy(values["allow"], values["deny"], "[network] allow in worker.toml"),
         capacity=rules,
         pressure=Thresholds(**{row.name: values[row.name] for row in PRESSURE_SETTINGS}),
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from ffmpeg_jobs.destination import Policy
 from ffmpeg_jobs.model import (
     DEFAULT_DISK_MB,
     DEFAULT_MEMORY_MB,
@@ -62,6 +63,7 @@ class Plan:
     staged: str | None = None  #: output file on this machine while it is written
     publish_to: str | None = None  #: path that ``staged`` is renamed to
     upload_to: str | None = None  #: URL that ``staged`` is put to
+    network: Policy = Policy()  #: where it may connect to
 
     @property
     def streams(self) -> bool:
@@ -116,6 +118,7 @@ def make_plan(claim: Claim, config: Config, disk_part_mb: int = DEFAULT_DISK_MB)
         staged=staged,
         publish_to=publish_to,
         upload_to=upload_to,
+        network=config.network,
     )
 
 

@@ -36,6 +36,7 @@ def prepare(plan: Plan, config: Config, stop: threading.Event, others: Sequence[
             max_bytes=plan.max_disk_mb << 20,
             deadline_seconds=plan.held.timeout_seconds,
             stop=stop,
+            policy=plan.network,
         )
     elif plan.source:
         _check_readable(plan.source, config.input_roots)
