@@ -37,6 +37,7 @@ from ffmpeg_worker.config import Config
 from ffmpeg_worker.limits import HeldLimits, unit_name
 from ffmpeg_worker.outcome import AttemptError
 from ffmpeg_worker.sandbox import JOB, Bind, sandboxed
+from ffmpeg_worker.stream import PRESET, pinned_files, sink_of
 
 INPUT: Final = "/input"
 OUTPUT: Final = "/output"
@@ -66,6 +67,11 @@ class Plan:
     network: Policy = Policy()  #: where it may connect to
 
     @property
+    def shares_network(self) -> bool:
+        """Whether it has the machine's network, and is held to the policy by the kernel."""
+        return needs_network(self.claim.job) and not self.network.allows_all
+
+    @property
     def streams(self) -> bool:
         """Whether what it makes is published while it runs."""
         return self.staged is None
@@ -85,9 +91,10 @@ def make_plan(claim: Claim, config: Config, disk_part_mb: int = DEFAULT_DISK_MB)
     muxer = sink_format(job)
     places = Places(
         source=INPUT if source else job.input,
-        sink=OUTPUT if staged else str(job.output),
+        sink=OUTPUT if staged else sink_of(str(job.output)).url,
         sink_format=muxer,
         progress=f"{JOB}/progress",
+        preset=PRESET,
         vaapi_device=next((d for d in gpu_devices(job) if "/dri/" in d), None),
     )
     binds = [Bind(str(directory / "work"), JOB, writable=True)]
@@ -95,6 +102,7 @@ def make_plan(claim: Claim, config: Config, disk_part_mb: int = DEFAULT_DISK_MB)
         binds.append(Bind(source, INPUT))
     if staged:
         binds.append(Bind(staged, OUTPUT, writable=True))
+    binds += [Bind(str(directory / name), place) for name, place in pinned_files(job).items()]
     threads = max(1, -(-held.cpu_percent // 100))
     required = job.require_enforcement
     return Plan(

@@ -12,6 +12,7 @@ from ffmpeg_jobs.model import Reason
 from ffmpeg_worker import jobdir
 from ffmpeg_worker.config import Config
 from ffmpeg_worker.outcome import AttemptError
+from ffmpeg_worker.pinning import pin
 from ffmpeg_worker.plan import Plan
 from ffmpeg_worker.reservation import check_room
 from ffmpeg_worker.transfer import fetch
@@ -29,6 +30,7 @@ def prepare(plan: Plan, config: Config, stop: threading.Event, others: Sequence[
         raise not_written(plan.directory, error) from None
     check_room(Path(plan.directory), plan, others)
     _stage(plan, config.output_roots, others)
+    pin(plan)
     if plan.fetch_from:
         fetch(
             plan.fetch_from,

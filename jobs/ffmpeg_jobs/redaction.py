@@ -1,0 +1,85 @@
+"""What of a URL is secret: its user, its query, and of a stream its key (pure).
+
+One place says so for answers of the API, journals and the logs of ffmpeg, which quotes its URLs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit, urlunsplit
+
+HIDDEN: Final = "…"
+#: A shorter value (``v=2``) is no secret, and would be found everywhere in a text.
+_SECRET_MIN_CHARS: Final = 6
+
+
+def redact(place: str | None) -> str | None:
+    """A URL without its user and the values of its query: presigned ones are secrets. Of RTMP the
+    last part of the path is one too: who knows it may stream in another's name."""
+    if place is None or place.startswith("/"):
+        return place
+    parts = _split(place)
+    if parts is None:
+        return HIDDEN
+    user, at, host = parts.netloc.rpartition("@")
+    query = "&".join(_hide_value(part) for part in parts.query.split("&")) if parts.query else ""
+    path = parts.path
+    if _key(parts):
+        path = path.removesuffix(_key(parts)) + HIDDEN
+    shown = parts._replace(
+        netloc=(HIDDEN + at if user else "") + host, path=path, query=query, fragment=""
+    )
+    return urlunsplit(shown)
+
+
+def hide(text: str, places: Iterable[str | None]) -> str:
+    """``text`` without the secrets of these URLs."""
+    for secret in secrets(places):
+        text = text.replace(secret, HIDDEN)
+    return text
+
+
+def secrets(places: Iterable[str | None]) -> list[str]:
+    """What must not be shown of these URLs, the longest first."""
+    found: set[str] = set()
+    for place in places:
+        if place is not None and not place.startswith("/"):
+            found |= _secrets(place)
+    return sorted(found, key=len, reverse=True)
+
+
+def _secrets(place: str) -> set[str]:
+    parts = _split(place)
+    if parts is None:
+        return {place}
+    user = parts.netloc.rpartition("@")[0]
+    found = {user, *user.split(":"), parts.query, parts.fragment, _key(parts)}
+    found |= {part.partition("=")[2] or part for part in parts.query.split("&")}
+    found |= {value for _, value in parse_qsl(parts.query)}
+    found |= {unquote(each) for each in found}
+    good = {secret for secret in found if len(secret) >= _SECRET_MIN_CHARS}
+    if _key(parts) and len(parts.path) >= _SECRET_MIN_CHARS:  # a short one, where it stands
+        good.add(parts.path)
+    return good
+
+
+def _key(parts: SplitResult) -> str:
+    """The key of a stream: the last part of an RTMP URL's path; "" of other URLs."""
+    if parts.scheme.lower() not in ("rtmp", "rtmps"):
+        return ""
+    last = parts.path.rstrip("/").rfind("/") + 1
+    return parts.path[last:].strip("/") and parts.path[last:]
+
+
+def _split(place: str) -> SplitResult | None:
+    """A URL's parts; None for one that is none, as were accepted once."""
+    try:
+        return urlsplit(place)
+    except ValueError:
+        return None
+
+
+def _hide_value(part: str) -> str:
+    name, equals, _ = part.partition("=")
+    return f"{name}={HIDDEN}" if equals else HIDDEN
