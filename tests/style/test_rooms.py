@@ -99,10 +99,12 @@ def test_the_launcher_knows_little_of_us() -> None:
     assert seen - {"ffmpeg_worker", "ffmpeg_jobs"} == {
         "ffmpeg_worker.launcher",
         "ffmpeg_worker.authority",
+        "ffmpeg_worker.firewall",
         "ffmpeg_worker.limits",
         "ffmpeg_worker.pidfd",
         "ffmpeg_worker.scopes",
         "ffmpeg_jobs.daemon",
+        "ffmpeg_jobs.destination",
         "ffmpeg_jobs.settings",
     }
 

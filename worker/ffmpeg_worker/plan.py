@@ -67,9 +67,9 @@ class Plan:
     network: Policy = Policy()  #: where it may connect to
 
     @property
-    def shares_network(self) -> bool:
-        """Whether it has the machine's network, and is held to the policy by the kernel."""
-        return needs_network(self.claim.job) and not self.network.allows_all
+    def has_network(self) -> bool:
+        """Whether it has the machine's network, and not one of its own without any address."""
+        return needs_network(self.claim.job)
 
     @property
     def streams(self) -> bool:

@@ -18,6 +18,8 @@ from dbus_next.constants import BusType, MessageType
 from dbus_next.message import Message
 from dbus_next.signature import Variant
 
+from ffmpeg_worker.firewall import UNCOUNTED
+
 SYSTEMD: Final = "org.freedesktop.systemd1"
 MANAGER_PATH: Final = "/org/freedesktop/systemd1"
 MANAGER: Final = "org.freedesktop.systemd1.Manager"
@@ -223,6 +225,16 @@ class Scopes:
         """Names of the loaded units that match the pattern."""
         rows = (await self._manager("ListUnitsByPatterns", "asas", [[], [pattern]]))[0]
         return [str(row[0]) for row in rows]
+
+    async def filters(self, unit: str) -> bool:
+        """Whether the scope's packets are held against lists: it has them, and BPF programs that
+        see the packets, which a manager without the right to them only says in its journal."""
+        try:
+            denied = await self._get(unit, SCOPE, "IPAddressDeny")
+            counted = int(await self._get(unit, SCOPE, "IPIngressBytes"))
+        except CallRefused:
+            return False
+        return bool(denied) and counted != UNCOUNTED
 
     async def control_group(self, unit: str) -> str:
         """The unit's cgroup path below /sys/fs/cgroup. Raises CallRefused."""
