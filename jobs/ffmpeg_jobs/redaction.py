@@ -59,8 +59,8 @@ def _secrets(place: str) -> set[str]:
     found |= {value for _, value in parse_qsl(parts.query)}
     found |= {unquote(each) for each in found}
     good = {secret for secret in found if len(secret) >= _SECRET_MIN_CHARS}
-    if _key(parts) and len(parts.path) >= _SECRET_MIN_CHARS:  # a short one, where it stands
-        good.add(parts.path)
+    if 0 < len(_key(parts)) < _SECRET_MIN_CHARS:  # hidden where it stands in the URL
+        good.add(parts.netloc.rpartition("@")[2] + parts.path)
     return good
 
 

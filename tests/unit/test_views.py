@@ -41,7 +41,7 @@ def test_redact(place: str | None, shown: str | None) -> None:
         ("https://h/a?x=a%2Fb%2Fcdefg", "a/b/cdefg"),
         ("rtmp://h/live/streamkey1", "streamkey1"),
         ("rtmp://h/live/k%3Astream", "k:stream"),
-        ("rtmp://h/live/k1", "/live/k1"),
+        ("rtmp://h/live/k1", "h/live/k1"),
         ("rtmp://ann:passw0rd@h/live/x", "passw0rd"),
     ],
 )

@@ -24,9 +24,16 @@ import posix  # what os is made of: os itself takes a tenth of the start
 import sys
 import time
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # importing it would take as long as all the rest
+    from collections.abc import Iterator
+
 #: The log keeps this much of ffmpeg's output from its start, and TAIL from its end.
 LOG_BYTES = 4 << 20
 TAIL_BYTES = 256 << 10
+#: What stands for a secret ("…"), and more than the longest one: a URL has 4096 characters.
+HIDDEN = b"\xe2\x80\xa6"
+SECRET_BYTES = 16384
 #: Kept free for each of facts.json and probe.json: they are some KB, and a disk that others
 #: filled meanwhile must not silence a job that ended well.
 ROOM_BYTES = 16 << 10
@@ -53,13 +60,13 @@ def main(directory: str, *outputs: str) -> int:
     if told is None:
         return 0
     posix.close(posix.open(f"{directory}/released", posix.O_WRONLY | posix.O_CREAT, 0o640))
-    run_argv, probe_argv = told
+    run_argv, probe_argv, secrets = told
     for name in ("facts.json", "probe.json")[: 1 + bool(probe_argv)]:
         reserve(directory, name)
     if scope() is None:
         become_reaper()
     started = time.monotonic()
-    status = run(run_argv, directory)
+    status = run(run_argv, directory, secrets)
     leave()
     wall_seconds = round(time.monotonic() - started, 3)
     if status == 0 and outputs:
@@ -81,16 +88,20 @@ def main(directory: str, *outputs: str) -> int:
     return 0
 
 
-def command(message: bytes) -> tuple[list[str], list[str]] | None:
-    """What to run, and what to read the output with; None unless the message is whole.
+def command(message: bytes) -> tuple[list[str], list[str], list[bytes]] | None:
+    """What to run, what to read the output with, and what of the job's words nobody may read;
+    None unless the message is whole.
 
-    Fields end with a NUL: how many words the job has, these, those of the probe, "go".
+    Fields end with a NUL: how many words the job has, and how many secrets; these, those, the
+    words of the probe, "go".
     """
-    count, *words = message.split(b"\0")
+    counts, *words = message.split(b"\0")
     if words[-2:] != [b"go", b""]:
         return None
+    first, hidden, *_ = (*map(int, counts.split()), 0)
+    secrets, end = words[first : first + hidden], first + hidden
     argv = [word.decode("utf-8", "surrogateescape") for word in words[:-2]]
-    return argv[: int(count)], argv[int(count) :]
+    return argv[:first], argv[end:], secrets
 
 
 def read_all(source: int) -> bytes:
@@ -120,7 +131,7 @@ def start_ticks() -> int:
         return int(file.read().rpartition(")")[2].split()[19])
 
 
-def run(argv: list[str], directory: str) -> int:
+def run(argv: list[str], directory: str, secrets: list[bytes]) -> int:
     """Run the job to its end; its exit status, or minus the signal that ended it."""
     try:
         log = posix.open(f"{directory}/log", posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC, 0o640)
@@ -133,7 +144,7 @@ def run(argv: list[str], directory: str) -> int:
         keep(log, f"cannot start {argv[0]}: {error}\n".encode())
         return 127
     posix.close(writing)
-    copy(reading, log)
+    copy(said(reading, secrets), log)
     posix.close(log)
     return ending(job)
 
@@ -218,7 +229,26 @@ def has_ended(pid: int, within_seconds: float) -> bool:
         posix.close(pidfd)
 
 
-def copy(source: int, log: int) -> None:
+def said(source: int, secrets: list[bytes]) -> Iterator[bytes]:
+    """What the job says, as it comes; without its secrets, where it has any, and then by lines."""
+    rest = b""
+    while chunk := posix.read(source, 65536):
+        if not secrets:
+            yield chunk
+            continue
+        rest += chunk
+        for secret in secrets:
+            rest = rest.replace(secret, HIDDEN)
+        # Of a line without end the last part may be the first one of a secret.
+        cut = rest.rfind(b"\n") + 1 or max(0, len(rest) - SECRET_BYTES)
+        if cut:
+            yield rest[:cut]
+            rest = rest[cut:]
+    if rest:
+        yield rest
+
+
+def copy(chunks: Iterator[bytes], log: int) -> None:
     """Copy the job's output to its log and to the journal, where it stands under the scope.
 
     The middle of an endless log is left out: a broken input can make ffmpeg write gigabytes. So is
@@ -226,7 +256,7 @@ def copy(source: int, log: int) -> None:
     """
     seen = left_out = 0
     tail = b""
-    while chunk := posix.read(source, 65536):
+    for chunk in chunks:
         begins = seen < LOG_BYTES
         if begins:
             forward(chunk)

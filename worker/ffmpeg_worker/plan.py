@@ -25,10 +25,12 @@ from ffmpeg_jobs.model import (
     Limits,
     Reason,
 )
+from ffmpeg_jobs.redaction import secrets
 from ffmpeg_worker.command import (
     Places,
     ffmpeg_argv,
     gpu_devices,
+    is_rtmp,
     needs_network,
     probe_argv,
     sink_format,
@@ -132,7 +134,11 @@ def make_plan(claim: Claim, config: Config, disk_part_mb: int = DEFAULT_DISK_MB)
 
 def opening(plan: Plan) -> bytes:
     """What opens the holder's gate: its command, as ``holder.command`` reads it."""
-    words = [str(len(plan.run)), *plan.run, *(plan.probe or ()), "go", ""]
+    # ffmpeg quotes the URLs that it was given: what it says goes to the log and to the journal.
+    job = plan.claim.job
+    hidden = secrets(place for place in (job.input, job.output) if is_rtmp(place))
+    counts = f"{len(plan.run)} {len(hidden)}"
+    words = [counts, *plan.run, *hidden, *(plan.probe or ()), "go", ""]
     return b"\0".join(word.encode("utf-8", "surrogateescape") for word in words)
 
 
