@@ -148,17 +148,17 @@ NETWORKS: Final = Kind(
 )
 
 
-def settings(table: str, who: str) -> tuple[Setting, Setting]:
-    """The rows that make a policy of ``who`` in this table."""
+def settings(table: str, who: str, also: str = "") -> tuple[Setting, Setting]:
+    """The rows that make a policy of ``who`` in this table; ``also``: what else is to be known."""
     return (
         Setting(
             table,
             "allow",
             NETWORKS,
             (),
-            f"where {who} may connect to beside public addresses: nothing of this machine, of "
-            "private, link-local, shared, multicast or reserved networks is public; "
-            '["0.0.0.0/0", "::/0"] is everywhere',
+            f"where {who} may connect to beside public addresses; this machine, and private, "
+            "link-local, shared, multicast and reserved networks have to be named; "
+            f'["0.0.0.0/0", "::/0"] is everywhere{also}',
         ),
         Setting(
             table,

@@ -162,7 +162,7 @@ SETTINGS: Final = (
     ),
     *CAPACITY_SETTINGS,
     *PRESSURE_SETTINGS,
-    *destination.settings("network", "jobs"),
+    *destination.settings("network", "jobs", "; streams (RTMP) need it in launcher.toml, too"),
     Setting(
         "spot",
         "notice_file",

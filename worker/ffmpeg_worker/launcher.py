@@ -61,7 +61,7 @@ SETTINGS: Final = (
         604800,
         "the longest one job may run",
     ),
-    *destination.settings("network", "jobs with a network (RTMP)"),
+    *destination.settings("network", "streams (RTMP)", "; the worker needs it, too"),
 )
 
 INTROSPECTION: Final = f"""<!DOCTYPE node PUBLIC
