@@ -5,13 +5,17 @@ One place says so for answers of the API, journals and the logs of ffmpeg, which
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
+from functools import reduce
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit, urlunsplit
 
 HIDDEN: Final = "…"
 #: A shorter value (``v=2``) is no secret, and would be found everywhere in a text.
 _SECRET_MIN_CHARS: Final = 6
+#: Each is looked for on its own, in about 0.6 ms per MiB. A presigned URL has some ten.
+_SECRETS_MOST: Final = 64
 
 
 def redact(place: str | None) -> str | None:
@@ -33,11 +37,20 @@ def redact(place: str | None) -> str | None:
     return urlunsplit(shown)
 
 
-def hide(text: str, places: Iterable[str | None]) -> str:
-    """``text`` without the secrets of these URLs."""
-    for secret in secrets(places):
-        text = text.replace(secret, HIDDEN)
-    return text
+def hider(places: Iterable[str | None]) -> Callable[[str], str]:
+    """What takes the secrets of these URLs out of a text, in a time that the text's length bounds,
+    however many they are."""
+    found = secrets(places)
+    if len(found) <= _SECRETS_MOST:
+        return lambda text: reduce(_without, found, text)
+    # So many are no presigned URL's. Whatever could be one of them goes, in one pass.
+    words = "".join(map(re.escape, sorted(set().union(*found))))
+    could_be = re.compile(f"[{words}]{{{_SECRET_MIN_CHARS},}}")
+    return lambda text: could_be.sub(HIDDEN, text)
+
+
+def _without(text: str, secret: str) -> str:
+    return text.replace(secret, HIDDEN)
 
 
 def secrets(places: Iterable[str | None]) -> list[str]:

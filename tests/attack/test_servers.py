@@ -264,7 +264,9 @@ def test_no_proxy_is_asked(
 def test_who_is_led_to_is_not_shown_the_password(
     stage: Stage, inner: Stage, tmp_path: Path
 ) -> None:
-    stage.answer = lambda talk: talk.say(302, Location=f"{inner.url}/" if talk.path == "/b" else "/b")
+    stage.answer = lambda talk: talk.say(
+        302, Location=f"{inner.url}/" if talk.path == "/b" else "/b"
+    )
     url = stage.url.replace("//", "//ann:s3cret@")
     assert get(url, tmp_path / "input", Policy(EVERYWHERE)) == Ending(None)
     assert [talk.headers["Authorization"] for talk in stage.asked] == ["Basic YW5uOnMzY3JldA=="] * 2

@@ -5,15 +5,17 @@ from __future__ import annotations
 import ipaddress
 import socket
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 
 from ffmpeg_jobs.destination import EVERYWHERE, NotAllowed, Policy, is_public
-from ffmpeg_jobs.dialing import addresses, connect, target_of
+from ffmpeg_jobs.dialing import addresses, connect, is_own, target_of
+from ffmpeg_worker.firewall import own_addresses
 
 PUBLIC = ("93.184.216.34", "2606:4700::1111", "::ffff:93.184.216.34", "64:ff9b::93.184.216.34")
 INSIDE = (
-    *("127.0.0.1", "127.8.8.8", "0.0.0.0", "10.0.0.5", "172.16.0.1", "192.168.1.1"),  # noqa: S104
+    *("127.0.0.1", "127.8.8.8", "0.0.0.0", "10.0.0.5", "172.16.0.1", "192.168.1.1"),
     *("169.254.169.254", "100.64.0.1", "224.0.0.1", "255.255.255.255", "240.0.0.1"),
     *("168.63.129.16", "192.0.0.192", "198.18.0.1", "192.0.2.1"),
     *("::", "::1", "fe80::1", "fe80::1%eth0", "fd00::1", "fec0::1", "ff02::1", "ff0e::1"),
@@ -40,6 +42,13 @@ def test_pythons_own_table_calls_nothing_inside_that_we_call_public() -> None:
     networks = [net for table in tables for net in table._private_networks]
     edges = [str(net[place]) for net in networks for place in (0, -1)]
     assert [edge for edge in edges if is_public(edge)] == []
+
+
+def test_the_machine_knows_its_own_addresses() -> None:
+    own = own_addresses(Path("/proc/self/net"))
+    reached = [each for each in own if each.count(".") == 3 and not each.startswith("127.")]
+    assert all(is_own(each, 9) for each in (*reached, "127.0.0.1"))
+    assert not is_own("93.184.216.34", 9)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pwd
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -88,7 +88,7 @@ class Caps:
     worker_uid: int
     worker_unit: str
     most: Mapping[str, int]
-    network: Policy = Policy()  #: where a job may connect to that has the machine's network
+    network: Policy = field(default_factory=Policy)  #: where a job may connect to that has the machine's network
 
 
 @dataclass(frozen=True)
@@ -280,7 +280,12 @@ async def run(caps: Caps) -> int:
 def main() -> int:
     """Start from launcher.toml; exit status 78 when it cannot be used."""
     if sys.argv[1:] == ["--print-example-config"]:
-        sys.stdout.write(example(SETTINGS, "ffmpeg-worker's launcher: who may start jobs, caps, where jobs may connect to."))
+        sys.stdout.write(
+            example(
+                SETTINGS,
+                "ffmpeg-worker's launcher: who may start jobs, caps, where jobs may connect to.",
+            )
+        )
         return 0
     set_up_logging()
     try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -66,7 +66,7 @@ class Plan:
     staged: str | None = None  #: output file on this machine while it is written
     publish_to: str | None = None  #: path that ``staged`` is renamed to
     upload_to: str | None = None  #: URL that ``staged`` is put to
-    network: Policy = Policy()  #: where it may connect to
+    network: Policy = field(default_factory=Policy)  #: where it may connect to
 
     @property
     def has_network(self) -> bool:

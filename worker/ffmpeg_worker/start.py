@@ -69,9 +69,7 @@ async def _place(plan: Plan, held: Held, placement: Placement) -> None:
             raise
 
 
-def verify(
-    plan: Plan, cgroup: Path | None, *, confined: bool, unfiltered: bool = False
-) -> bool:
+def verify(plan: Plan, cgroup: Path | None, *, confined: bool, unfiltered: bool = False) -> bool:
     """Read the limits back from the kernel: on a machine without the controllers systemd
     reports success and holds nothing. ``unfiltered``: nobody holds its connections to a policy.
     Raises AttemptError where enforcement is required."""

@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 from ffmpeg_jobs.model import Job
 from ffmpeg_worker.command import is_rtmp, needs_network
 
-
 #: Files in a job's directory (``pinning.py``): the hosts of its streams, where names are looked
 #: up, and the rest of an output's URL.
 HOSTS, SWITCH, REST = "hosts", "nsswitch.conf", "stream"

@@ -275,7 +275,9 @@ def _not_written(error: OSError) -> AttemptError:
 def _refused(status: int, words: str, reason: Reason) -> AttemptError:
     """Another try may mend it, or it is what ``reason`` says, for good."""
     passing = status >= 500 or status in _PASSING
-    return AttemptError(Reason.NETWORK_ERROR if passing else reason, f"{words}: HTTP status {status}")
+    return AttemptError(
+        Reason.NETWORK_ERROR if passing else reason, f"{words}: HTTP status {status}"
+    )
 
 
 def _trouble(error: Exception, words: str, reason: Reason) -> AttemptError:
