@@ -1,4 +1,4 @@
-"""What a server that a job names may try against the worker that fetches from it, or sends to it."""
+"""What a server that a job names may try against the worker that fetches or sends."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Stage(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        return f"http://{self.server_address[0]}:{self.server_port}"
+        return f"http://{self.server_address[0]!s}:{self.server_port}"
 
 
 @pytest.fixture
@@ -172,7 +172,10 @@ def test_the_body_of_a_redirect_is_not_read(stage: Stage, tmp_path: Path, *, pac
 @pytest.mark.parametrize("length", ["announced", "chunked", "unknown"])
 def test_no_more_is_written_than_the_job_may(stage: Stage, tmp_path: Path, length: str) -> None:
     def answer(talk: Talk) -> None:
-        heads = {"announced": {"Content_Length": str(MUCH)}, "unknown": {}}
+        heads: dict[str, dict[str, str]] = {
+            "announced": {"Content_Length": str(MUCH)},
+            "unknown": {},
+        }
         talk.head(200, **heads.get(length, {"Transfer_Encoding": "chunked"}))
         piece = bytes(1 << 16)
         talk.pour(b"10000\r\n" + piece + b"\r\n" if length == "chunked" else piece)

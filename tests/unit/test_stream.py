@@ -100,7 +100,7 @@ def test_the_sandbox_knows_the_names_at_the_addresses_that_were_checked(
 def test_a_stream_that_may_not_be_opened(
     tmp_path: Path, field: str, url: str, reason: Reason, words: str
 ) -> None:
-    plan = planned(tmp_path, **{field: url})
+    plan = planned(tmp_path, PUBLIC, **{field: url})
     with pytest.raises(AttemptError, match=r"the stream cannot be opened: ") as refusal:
         pin(plan)
     assert refusal.value.reason is reason

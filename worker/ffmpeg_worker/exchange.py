@@ -42,6 +42,7 @@ class Way:
     policy: Policy
     hold: Hold  #: is given each connection
     silence_seconds: float  #: a server may be silent for so long
+    follow: Collection[int]  #: statuses of redirects that are followed
 
 
 @contextmanager
@@ -50,10 +51,9 @@ def ask(
     url: str,
     way: Way,
     headers: Mapping[str, str],
-    follow: Collection[int],
     body: BinaryIO | None = None,
 ) -> Iterator[HTTPResponse]:
-    """The answer, after redirects of the statuses ``follow``; ``body`` is sent with each request.
+    """The answer, after redirects; ``body`` is sent with each request.
 
     Raises Misled, NotAllowed, OSError, HTTPException.
     """
@@ -61,7 +61,7 @@ def ask(
     for _ in range(HOPS + 1):
         with _request(method, target, way, headers, body) as answer:
             location = answer.headers.get("Location")
-            if answer.status not in follow or location is None:
+            if answer.status not in way.follow or location is None:
                 yield answer
                 return
         target = _next(target, location)

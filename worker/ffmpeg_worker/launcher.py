@@ -88,7 +88,7 @@ class Caps:
     worker_uid: int
     worker_unit: str
     most: Mapping[str, int]
-    network: Policy = field(default_factory=Policy)  #: where a job may connect to that has the machine's network
+    network: Policy = field(default_factory=Policy)  #: of jobs that have the machine's network
 
 
 @dataclass(frozen=True)

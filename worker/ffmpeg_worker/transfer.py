@@ -68,7 +68,7 @@ def fetch(
     trouble: AttemptError | None = None
     try:
         with breakable(over) as hold, _opened(target) as file:
-            way = Way(policy, hold, SILENCE_SECONDS)
+            way = Way(policy, hold, SILENCE_SECONDS, _LEADS_ON)
             _Download(url, file, max_bytes, way).bring(pauses_seconds, stop, over)
     except AttemptError as error:
         trouble = error
@@ -126,11 +126,11 @@ def _put(
     except OSError as error:
         return AttemptError(Reason.INTERNAL_ERROR, f"{failed}: {error.strerror}")
     with file, breakable(stop.is_set) as hold:
-        way = Way(policy, hold, STORING_SECONDS)
+        way = Way(policy, hold, STORING_SECONDS, _LEADS_PUT_ON)
         headers = {"Content-Length": str(os.fstat(file.fileno()).st_size)}
         try:
             # What the server has to say is not read.
-            with ask("PUT", url, way, headers, _LEADS_PUT_ON, file) as answer:
+            with ask("PUT", url, way, headers, file) as answer:
                 status = answer.status
         except (OSError, HTTPException, ValueError, NotAllowed) as error:
             return _trouble(error, failed, Reason.INPUT_ERROR)
@@ -181,7 +181,7 @@ class _Download:
             # Another file comes from its beginning (RFC 9110, 13.1.5).
             headers = {"Range": f"bytes={self._got}-", "If-Range": self._etag}
         try:
-            with ask("GET", self._url, self._way, headers, _LEADS_ON) as answer:
+            with ask("GET", self._url, self._way, headers) as answer:
                 self._begin(answer, asked_for_rest=bool(headers))
                 self._copy(answer)
             return None
