@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 import socket
 import ssl
 import subprocess
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,70 +14,9 @@ import pytest
 
 from ffmpeg_jobs.destination import EVERYWHERE, Policy
 from ffmpeg_jobs.model import Reason
-from ffmpeg_worker.outcome import AttemptError
-from ffmpeg_worker.transfer import fetch, upload
 from tests.api.conftest import until
+from tests.attack.stage import BODY, BOMB, MUCH, Ending, Stage, Talk, get, put
 from tests.serving import serving
-
-#: The server of a test, and nothing else of this machine.
-HERE = Policy(("127.0.0.1/32",))
-BODY = bytes(range(256)) * 8192  # 2 MiB
-#: More than the buffers of a connection hold.
-MUCH = 64 << 20
-BOMB = gzip.compress(bytes(MUCH))
-
-
-class Talk(BaseHTTPRequestHandler):
-    """One request, of which the test says how it is answered."""
-
-    protocol_version = "HTTP/1.1"
-    server: Stage
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-    def do_GET(self) -> None:
-        self.server.asked.append(self)
-        with suppress(ConnectionError):
-            self.server.answer(self)
-        self.close_connection = True
-
-    def do_PUT(self) -> None:
-        self.body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.do_GET()
-
-    def say(self, status: int, body: bytes = b"", **headers: str) -> None:
-        """The whole answer; headers as keywords: ``Content_Encoding``."""
-        self.head(status, Content_Length=str(len(body)), **headers)
-        self.wfile.write(body)
-
-    def head(self, status: int, **headers: str) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.end_headers()
-
-    def pour(self, piece: bytes) -> int:
-        """Send it until nobody takes it, or MUCH was sent; how much that was."""
-        sent = 0
-        with suppress(ConnectionError):
-            while sent < MUCH:
-                self.wfile.write(piece)
-                sent += len(piece)
-        return sent
-
-
-class Stage(ThreadingHTTPServer):
-    answer: Callable[[Talk], None]
-    asked: list[Talk]
-
-    def __init__(self, address: str = "127.0.0.1") -> None:
-        super().__init__((address, 0), Talk)
-        self.asked = []
-
-    @property
-    def url(self) -> str:
-        return f"http://{self.server_address[0]!s}:{self.server_port}"
 
 
 @pytest.fixture
@@ -98,40 +33,6 @@ def inner() -> Iterator[Stage]:
     server.answer = lambda talk: talk.say(200, BODY)
     with serving(server):
         yield server
-
-
-@dataclass(frozen=True)
-class Ending:
-    reason: Reason | None
-    words: str = ""
-
-
-def get(url: str, target: Path, policy: Policy = HERE, max_bytes: int = 8 << 20) -> Ending:
-    return ending(
-        lambda: fetch(
-            url,
-            target,
-            max_bytes=max_bytes,
-            deadline_seconds=60,
-            stop=threading.Event(),
-            policy=policy,
-            pauses_seconds=(0, 0),
-        )
-    )
-
-
-def put(url: str, directory: Path, policy: Policy = HERE) -> Ending:
-    staged = directory / "output"
-    staged.write_bytes(BODY)
-    return ending(lambda: upload(staged, url, threading.Event(), (0,), policy=policy))
-
-
-def ending(action: Callable[[], None]) -> Ending:
-    try:
-        action()
-    except AttemptError as error:
-        return Ending(error.reason, str(error))
-    return Ending(None)
 
 
 def test_a_packed_body_is_not_unpacked(stage: Stage, tmp_path: Path) -> None:
@@ -311,50 +212,6 @@ def test_the_certificate_is_the_hosts_and_nothing_leads_out_of_tls(
         assert out.reason is Reason.INPUT_ERROR
         assert "from https to http" in out.words
     assert stage.asked == []
-
-
-@dataclass(frozen=True)
-class Breaking:
-    """A file whose connection breaks in its middle, and what the rest is then."""
-
-    etags: tuple[str, ...]  #: of each answer; the last goes on
-    starts: list[str | None] = field(default_factory=list)  #: Range of each request
-    lie: int = 0  #: the rest begins so much later than asked
-
-    def __call__(self, talk: Talk) -> None:
-        etag = self.etags[min(len(self.starts), len(self.etags) - 1)]
-        self.starts.append(talk.headers["Range"])
-        body = BODY if etag == self.etags[0] else BODY[::-1]
-        if talk.headers["Range"] and talk.headers["If-Range"] == etag:
-            start = int(talk.headers["Range"].removeprefix("bytes=").rstrip("-")) + self.lie
-            where = f"bytes {start}-{len(body) - 1}/{len(body)}"
-            talk.say(206, body[start:], ETag=etag, Content_Range=where)
-        else:
-            talk.head(200, Content_Length=str(len(body)), ETag=etag)
-            talk.wfile.write(body[: 700_000 if len(self.starts) == 1 else None])
-
-
-def test_what_broke_off_goes_on(stage: Stage, tmp_path: Path) -> None:
-    stage.answer = breaking = Breaking(('"a"',))
-    assert get(stage.url, tmp_path / "input") == Ending(None)
-    assert (tmp_path / "input").read_bytes() == BODY
-    assert breaking.starts == [None, "bytes=700000-"]
-
-
-def test_two_files_are_never_put_together(stage: Stage, tmp_path: Path) -> None:
-    stage.answer = breaking = Breaking(('"a"', '"b"'))
-    assert get(stage.url, tmp_path / "input") == Ending(None)
-    assert (tmp_path / "input").read_bytes() == BODY[::-1]
-    assert breaking.starts == [None, "bytes=700000-"]
-
-
-@pytest.mark.parametrize("breaking", [Breaking(('W/"a"',)), Breaking(('"a"',), lie=1)])
-def test_what_cannot_be_told_from_another_is_not_gone_on_with(
-    stage: Stage, tmp_path: Path, breaking: Breaking
-) -> None:
-    stage.answer = breaking
-    assert get(stage.url, tmp_path / "input").reason is Reason.NETWORK_ERROR
-    assert len(breaking.starts) == (2 if breaking.lie else 1)
 
 
 @pytest.mark.parametrize(("status", "stored"), [(307, True), (308, True), (302, False)])

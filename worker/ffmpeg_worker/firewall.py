@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from ffmpeg_jobs.destination import Network, Policy
+from ffmpeg_worker.scopes import ScopeError
 
 #: The network of the whole machine: the launcher has one of its own, without any address.
 NET: Final = Path("/proc/1/net")
-#: What systemd says of a scope whose packets nobody counts, because it has no BPF programs.
-UNCOUNTED: Final = (1 << 64) - 1
 
 
 def properties(policy: Policy, own: Iterable[str]) -> list[tuple[str, str, Any]]:
@@ -39,18 +38,26 @@ def _row(net: Network) -> list[Any]:
 
 
 def own_addresses(net: Path = NET) -> list[str]:
-    """All addresses of the machine, as the kernel routes to itself (proc(5)). Raises OSError."""
+    """All addresses of the machine, as the kernel routes to itself (proc(5)).
+
+    Raises ScopeError.
+    """
     found = []
     address = ""
-    for line in (net / "fib_trie").read_text(encoding="ascii").splitlines():
+    for line in _read(net / "fib_trie").splitlines():
         word = line.strip()
         if word.startswith("|--"):
             address = word.removeprefix("|--").strip()
         elif word == "/32 host LOCAL":
             found.append(address)
-    try:
-        lines = (net / "if_inet6").read_text(encoding="ascii").splitlines()
-    except FileNotFoundError:  # without IPv6
-        lines = []
+    six = net / "if_inet6"
+    lines = _read(six).splitlines() if six.exists() else []  # a kernel without IPv6
     found += [str(IPv6Address(int(line.split()[0], 16))) for line in lines]
     return list(dict.fromkeys(found))
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="ascii")
+    except OSError as error:
+        raise ScopeError(f"the machine's addresses cannot be read: {error}") from None

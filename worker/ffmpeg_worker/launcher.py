@@ -122,7 +122,7 @@ class Launcher:
         pid = await self.authority.checked_pid(pidfd)
         properties = [*self._properties(limits, live=False), *SCOPE_PROPERTIES]
         if shares_network:
-            properties += self._network()
+            properties += firewall.properties(self.caps.network, firewall.own_addresses())
         properties += [("Slice", "s", SLICE), ("Description", "s", f"ffmpeg job {job_id}")]
         # Stopped before it when the machine goes down: the worker sees how the job ends, and
         # gives it back while there is still a network.
@@ -149,13 +149,6 @@ class Launcher:
     async def thaw(self, message: Message) -> None:
         """Let a frozen scope go on."""
         await self.scopes.thaw(_unit(message.body[0]))
-
-    def _network(self) -> list[tuple[str, str, Any]]:
-        try:
-            return firewall.properties(self.caps.network, firewall.own_addresses())
-        except OSError as error:
-            words = f"network: the machine's addresses cannot be read: {error}"
-            raise Refusal("NotAllowed", words) from None
 
     async def _end(self, unit: str) -> None:
         await self.scopes.stop(unit)

@@ -18,8 +18,6 @@ from dbus_next.constants import BusType, MessageType
 from dbus_next.message import Message
 from dbus_next.signature import Variant
 
-from ffmpeg_worker.firewall import UNCOUNTED
-
 SYSTEMD: Final = "org.freedesktop.systemd1"
 MANAGER_PATH: Final = "/org/freedesktop/systemd1"
 MANAGER: Final = "org.freedesktop.systemd1.Manager"
@@ -38,6 +36,8 @@ _UNREACHED: Final = re.compile(
     r"org\.freedesktop\.DBus\.Error\."
     r"(NoReply|Disconnected|ServiceUnknown|NameHasNoOwner|TimedOut|Timeout|NoServer|Spawn\..*)"
 )
+#: What systemd says of a scope whose packets nobody counts, because it has no BPF programs.
+UNCOUNTED: Final = (1 << 64) - 1
 #: systemd takes pidfds, which cannot be recycled as pids can, from this version on.
 PIDFDS_SINCE: Final = 255
 #: SIGKILL follows SIGTERM after this long: a canceled job is gone within 5 s.
