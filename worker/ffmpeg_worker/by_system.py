@@ -16,7 +16,13 @@ from ffmpeg_worker.scopes import CallRefused, ScopeEnd, ScopeError, Scopes, Unan
 
 LAUNCHER: Final = "org.ffmpeg_worker.Launcher1"
 LAUNCHER_PATH: Final = "/org/ffmpeg_worker/Launcher1"
-SYSTEMD_UNANSWERED: Final = "org.ffmpeg_worker.Error.Unanswered"
+#: What the launcher says to what it was asked. With any other error the launcher, the bus or
+#: systemd is at fault, and never the job: Unanswered and Failed of the launcher's own, and what the
+#: bus says of one that is of another version, or that nobody lets us reach.
+REFUSALS: Final = tuple(
+    f"org.ffmpeg_worker.Error.{kind}"
+    for kind in ("NotAllowed", "InvalidJobId", "InvalidLimit", "LimitTooHigh", "SystemdRefused")
+)
 #: Between the tries of a call that nobody answered: what died is there again within a second,
 #: a launcher that died often only after systemd's StartLimitIntervalSec of 10 s.
 PAUSES_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -94,8 +100,10 @@ class BySystem:
                 await call((await self._connection.scopes()).bus, message)
                 return
             except CallRefused as error:
-                if error.name != SYSTEMD_UNANSWERED or pause is None:
+                if error.name in REFUSALS:
                     raise ScopeError(f"{member} was refused: {error}") from None
+                if pause is None:
+                    raise Unanswered(f"{member} failed: {error}") from None
             except Unanswered:
                 if pause is None:
                     raise

@@ -31,6 +31,9 @@ if TYPE_CHECKING:  # importing it would take as long as all the rest
 #: The log keeps this much of ffmpeg's output from its start, and TAIL from its end.
 LOG_BYTES = 4 << 20
 TAIL_BYTES = 256 << 10
+#: In DIRECTORY: what the job may not ask of the kernel; and where its sandbox finds it open.
+FILTER = "seccomp"
+FILTER_DESCRIPTOR = 3
 #: What stands for a secret ("…"), and more than the longest one: a URL has 4096 characters.
 HIDDEN = b"\xe2\x80\xa6"
 SECRET_BYTES = 16384
@@ -139,7 +142,7 @@ def run(argv: list[str], directory: str, secrets: list[bytes]) -> int:
         log = posix.open("/dev/null", posix.O_WRONLY)
     reading, writing = posix.pipe()
     try:
-        job = spawn(argv, writing, writing)
+        job = spawn(argv, directory, writing, writing)
     except OSError as error:
         keep(log, f"cannot start {argv[0]}: {error}\n".encode())
         return 127
@@ -149,8 +152,8 @@ def run(argv: list[str], directory: str, secrets: list[bytes]) -> int:
     return ending(job)
 
 
-def spawn(argv: list[str], output: int, errors: int) -> int:
-    """Start a program that hears SIGTERM again; its pid. Raises OSError."""
+def spawn(argv: list[str], directory: str, output: int, errors: int) -> int:
+    """Start a program that hears SIGTERM again, its filter open; its pid. Raises OSError."""
     pid = posix.posix_spawnp(
         argv[0],
         argv,
@@ -159,6 +162,7 @@ def spawn(argv: list[str], output: int, errors: int) -> int:
             (posix.POSIX_SPAWN_OPEN, 0, "/dev/null", posix.O_RDONLY, 0),
             (posix.POSIX_SPAWN_DUP2, output, 1),
             (posix.POSIX_SPAWN_DUP2, errors, 2),
+            (posix.POSIX_SPAWN_OPEN, FILTER_DESCRIPTOR, f"{directory}/{FILTER}", posix.O_RDONLY, 0),
         ],
         setsigmask=(),
         setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),  # Python ignores them
@@ -201,7 +205,7 @@ def probe(argv: list[str], directory: str) -> int:
     posix.rename(unwritten(directory, "probe.json"), f"{directory}/probe.json")
     nothing = posix.open("/dev/null", posix.O_WRONLY)
     try:
-        pid = spawn(argv, found, nothing)
+        pid = spawn(argv, directory, found, nothing)
         late = not has_ended(pid, PROBE_SECONDS)
         if late:
             posix.kill(pid, signal.SIGKILL)

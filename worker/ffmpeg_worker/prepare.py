@@ -15,6 +15,7 @@ from ffmpeg_worker.outcome import AttemptError
 from ffmpeg_worker.pinning import pin
 from ffmpeg_worker.plan import Plan
 from ffmpeg_worker.reservation import check_room
+from ffmpeg_worker.roots import of_tenant
 from ffmpeg_worker.transfer import fetch
 
 
@@ -29,7 +30,8 @@ def prepare(plan: Plan, config: Config, stop: threading.Event, others: Sequence[
     except OSError as error:
         raise not_written(plan.directory, error) from None
     check_room(Path(plan.directory), plan, others)
-    _stage(plan, config.output_roots, others)
+    tenant = plan.claim.tenant
+    _stage(plan, of_tenant(config.output_roots, tenant), others)
     pin(plan)
     if plan.fetch_from:
         fetch(
@@ -41,7 +43,7 @@ def prepare(plan: Plan, config: Config, stop: threading.Event, others: Sequence[
             policy=plan.network,
         )
     elif plan.source:
-        _check_readable(plan.source, config.input_roots)
+        _check_readable(plan.source, of_tenant(config.input_roots, tenant))
 
 
 def not_written(directory: str, error: OSError) -> AttemptError:

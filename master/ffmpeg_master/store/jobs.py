@@ -105,10 +105,10 @@ def needs(row: Any) -> Needs:
     return Needs(row.encoder, row.cpu_percent, row.memory_mb, row.disk_mb, labels, enforced)
 
 
-def counts(store: Store) -> tuple[int, int]:
-    """How many jobs are queued, and how many are held by workers."""
+def counts(store: Store, tenant: str | None = None) -> tuple[int, int]:
+    """How many jobs of a tenant (None: of all) are queued, and how many are held by workers."""
     with store.read() as connection:
-        found = tallies.read(connection)
+        found = tallies.read(connection, tenant=tenant)
     states: Counter[str] = Counter()
     for (state, _), number in found.items():
         states[state] += number
@@ -144,4 +144,5 @@ def status_of(row: Any, job: Job | None = None) -> JobStatus:
         given_back=row.given_back,
         max_attempts=row.max_attempts,
         awaited=row.awaited,
+        tenant=row.tenant,
     )
