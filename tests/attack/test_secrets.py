@@ -31,6 +31,7 @@ for piece in sys.argv[1:]:
 
 def said(directory: Path, *pieces: str) -> tuple[str, str]:
     """What is in the log, and in the journal, after a job with these URLs said this."""
+    (directory / holder.FILTER).touch()
     claim = Claim("a" * 12, 1, "t" * 32, 60.0, Job(input=SHORT, output=URL))
     plan = make_plan(claim, replace(CONFIG, state_directory=directory))
     run = (sys.executable, "-c", SPEAKER, *pieces)
