@@ -237,19 +237,15 @@ def said(source: int, secrets: list[bytes]) -> Iterator[bytes]:
     """What the job says, as it comes; without its secrets, where it has any, and then by lines."""
     rest = b""
     while chunk := posix.read(source, 65536):
-        if not secrets:
-            yield chunk
-            continue
         rest += chunk
         for secret in secrets:
             rest = rest.replace(secret, HIDDEN)
         # Of a line without end the last part may be the first one of a secret.
-        cut = rest.rfind(b"\n") + 1 or max(0, len(rest) - SECRET_BYTES)
-        if cut:
-            yield rest[:cut]
-            rest = rest[cut:]
-    if rest:
-        yield rest
+        by_line = rest.rfind(b"\n") + 1 or max(0, len(rest) - SECRET_BYTES)
+        cut = by_line if secrets else len(rest)
+        yield rest[:cut]
+        rest = rest[cut:]
+    yield rest
 
 
 def copy(chunks: Iterator[bytes], log: int) -> None:
