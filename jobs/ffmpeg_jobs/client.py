@@ -220,14 +220,9 @@ class MasterClient:
         places: int | None = None,
         leaving: Sequence[tuple[str, int]] = (),
     ) -> Claimed:
-        """Tell how attempts ended and take up to ``most`` jobs; without results, wait for the
-        first, at most ``wait_seconds``.
-
-        ``serial``: the worker's number of this claim, larger than that of any before it.
-        ``places``: how many jobs may begin there now, live ones beyond that; None: the master
-        counts. ``leaving``: the attempts, by job and number, that run no more and whose results
-        are still to come.
-        """
+        """Tell how attempts ended and take up to ``most`` jobs; without results, wait for one, at
+        most ``wait_seconds``. ``serial``: larger than of any claim before. ``places``: jobs that
+        may begin there; None: the master counts. ``leaving``: attempts that run no more."""
         asked: dict[str, Any] = {"worker": worker, "wait_seconds": wait_seconds, "most": most}
         if serial is not None:
             asked["serial"] = serial
@@ -250,9 +245,7 @@ class MasterClient:
         self, job_id: str, attempt: int, token: str, outcome: Outcome, log: str | None = None
     ) -> None:
         """Report how an attempt ended. A repeat changes nothing. Raises StaleAttempt."""
-        body = {"token": token, "outcome": to_json(outcome)}
-        if log is not None:
-            body["log"] = log
+        body = {"token": token, "outcome": to_json(outcome)} | ({} if log is None else {"log": log})
         self._call("POST", f"/jobs/{job_id}/attempts/{attempt}/result", json=body)
 
     def release(self, job_id: str, attempt: int, token: str, why: str) -> None:

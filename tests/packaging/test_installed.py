@@ -64,7 +64,7 @@ def test_systemd_understands_every_line(installed: Machine) -> None:
 @pytest.mark.parametrize(
     ("unit", "tenths"),
     [
-        ("ffmpeg-worker", 30),
+        ("ffmpeg-worker", 31),
         ("ffmpeg-worker-launcher", 10),
         ("ffmpeg-worker-clean", 10),
         ("ffmpeg-master", 13),

@@ -26,7 +26,7 @@ def test_a_place_is_read_only_unless_it_says_otherwise() -> None:
 def test_namespaces_of_its_own() -> None:
     for name in ("user", "pid", "ipc", "uts", "cgroup", "net"):
         assert f"--unshare-{name}" in PLAIN
-    for word in ("--disable-userns", "--new-session", "--die-with-parent", "--clearenv"):
+    for word in ("--new-session", "--die-with-parent", "--clearenv"):
         assert word in PLAIN
 
 

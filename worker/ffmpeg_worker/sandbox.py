@@ -5,8 +5,9 @@ bwrap(1). No /etc/ffmpeg-worker, no /run (so no bus socket and no credentials), 
 namespaces of its own for user, process, IPC, host name, cgroup and mounts, and an empty network
 one unless it needs the network; even then it can look up no name but those that ``pinning.py``
 looked up for it. The list works under the worker's own hardening on Debian 12 and 13. Beside that,
-a job cannot make namespaces of its own, is told no host name of the machine's, can ask little of
-the kernel (``syscalls.py``), and fills no memory by way of /tmp.
+a job can ask little of the kernel and makes no namespaces of its own (``syscalls.py``;
+--disable-userns would fail where /proc/sys is read-only, as in containers), is told no host name of
+the machine's, and fills no memory by way of /tmp.
 """
 
 from __future__ import annotations
@@ -86,7 +87,6 @@ def sandboxed(
         "bwrap",
         *("--seccomp", str(filter_descriptor)),
         "--unshare-user",
-        "--disable-userns",
         "--unshare-pid",
         "--unshare-ipc",
         "--unshare-uts",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ffmpeg_jobs.model.job import Queue
 
@@ -24,7 +24,7 @@ class TenantStatus:
     """A tenant as the API shows it."""
 
     name: str
-    queued: int = 0  #: jobs that wait
-    running: int = 0  #: jobs that workers hold
-    cpu_percent: int = 0  #: of these, as max_cpu_percent counts
-    limits: TenantLimits = field(default_factory=TenantLimits)
+    queued: int  #: jobs that wait
+    running: int  #: jobs that workers hold
+    cpu_percent: int  #: of these, as max_cpu_percent counts
+    limits: TenantLimits
