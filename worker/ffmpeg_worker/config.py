@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from ffmpeg_jobs import destination
 from ffmpeg_jobs.destination import Policy
 from ffmpeg_jobs.settings import (
     FLAG,
@@ -29,7 +28,7 @@ from ffmpeg_worker.admission import Thresholds
 from ffmpeg_worker.capacity import Rules, capacity
 from ffmpeg_worker.machine import cores, memory_mb, resources
 from ffmpeg_worker.roots import ROOTS, check_apart
-from ffmpeg_worker.rules import CAPACITY_SETTINGS, PRESSURE_SETTINGS
+from ffmpeg_worker.rules import CAPACITY_SETTINGS, MACHINE_SETTINGS, PRESSURE_SETTINGS
 from ffmpeg_worker.surroundings import manager_for, worker_uid
 
 CONFIG_FILE: Final = Path("/etc/ffmpeg-worker/worker.toml")
@@ -161,9 +160,7 @@ SETTINGS: Final = (
     Setting(
         "limits", "timeout_sec", whole(1, 604800, "seconds"), 604800, "the longest one job may run"
     ),
-    *CAPACITY_SETTINGS,
-    *PRESSURE_SETTINGS,
-    *destination.settings("network", "jobs", "; streams (RTMP) need it in launcher.toml, too"),
+    *MACHINE_SETTINGS,
     Setting(
         "spot",
         "notice_file",
