@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from ffmpeg_jobs.destination import Policy
 from ffmpeg_jobs.model import Job, Media, Parameters
 from ffmpeg_worker import holder
 from ffmpeg_worker.command import Places, ffmpeg_argv, needs_network, probe_argv, sink_format
@@ -22,6 +23,7 @@ from ffmpeg_worker.plan import Plan
 from ffmpeg_worker.prepare import Opened
 from ffmpeg_worker.publish import parse_probe
 from ffmpeg_worker.sandbox import JOB, Bind, sandboxed
+from ffmpeg_worker.stream import sink_of
 from ffmpeg_worker.syscalls import filter_descriptor, program
 
 CLIP = Path(__file__).parents[1] / "media" / "bigbuckbunny.mp4"
@@ -61,6 +63,7 @@ def config(tmp_path: Path) -> Config:
         max_memory_mb=2048,
         max_timeout_seconds=3600,
         metrics_address="127.0.0.1:0",
+        network=Policy(("127.0.0.0/8",)),
     )
 
 
@@ -154,10 +157,13 @@ def encode(
     live = output is not None and output.startswith("rtmp")
     places = Places(
         source="/input" if isinstance(source, Path) else source,
-        sink=str(output) if live else "/output",
+        sink=sink_of(str(output)).url if live else "/output",
         sink_format=sink_format(job),
         progress=f"{JOB}/progress",
+        preset=f"{JOB}/stream",
     )
+    if live:
+        (work / "stream").write_text(sink_of(str(output)).preset)
     binds = [Bind(str(work), JOB, writable=True), Bind(str(staged), "/output", writable=True)]
     if isinstance(source, Path):
         binds.append(Bind(str(source), "/input"))

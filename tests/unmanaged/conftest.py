@@ -48,7 +48,7 @@ class Farm:
         self.worker: subprocess.Popen[bytes] | None = None
 
     def configure(self, *lines: str) -> None:
-        (self.directory / "worker.toml").write_text("\n".join((*self.settings, *lines)))
+        (self.directory / "worker.toml").write_text("\n".join((*self.settings, *lines, *NETWORK)))
 
     @property
     def settings(self) -> tuple[str, ...]:
@@ -103,6 +103,8 @@ class Farm:
         return directory
 
 
+#: The servers of tests are here.
+NETWORK = ("[network]", 'allow = ["127.0.0.0/8"]')
 #: Of jobs that end for their time, and not for the disk that they fill until then.
 BRIEF = {"max_disk_mb": 2000}
 #: A loaded machine may take so long to start Python.

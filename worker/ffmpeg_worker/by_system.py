@@ -11,7 +11,7 @@ from dbus_next.message import Message
 
 from ffmpeg_worker.cgroup import offered_controllers
 from ffmpeg_worker.connection import Connection
-from ffmpeg_worker.limits import UNIT_PATTERN, HeldLimits, unit_name
+from ffmpeg_worker.limits import NETWORK, UNIT_PATTERN, HeldLimits, unit_name
 from ffmpeg_worker.scopes import CallRefused, ScopeEnd, ScopeError, Scopes, Unanswered, call
 
 LAUNCHER: Final = "org.ffmpeg_worker.Launcher1"
@@ -42,15 +42,21 @@ class BySystem:
         """See Placement."""
         return offered_controllers()
 
-    async def place(self, job_id: str, pidfd: int, held: HeldLimits) -> None:
+    async def place(
+        self, job_id: str, pidfd: int, held: HeldLimits, *, network: bool = False
+    ) -> None:
         """See Placement."""
         limits = {
             "cpu_percent": held.cpu_percent,
             "memory_mb": held.memory_mb,
             "timeout_seconds": held.timeout_seconds,
             "tasks": held.tasks,
-        }
+        } | ({NETWORK: 1} if network else {})
         await self._launcher("StartJob", "hsa{st}", [0, job_id, limits], [pidfd])
+
+    async def filters(self, job_id: str) -> bool:
+        """See Placement."""
+        return await (await self._connection.scopes()).filters(unit_name(job_id))
 
     async def stop(self, job_id: str) -> None:
         """See Placement."""

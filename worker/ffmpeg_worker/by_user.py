@@ -35,7 +35,9 @@ class ByUser:
         cgroup = user_cgroup(os.getuid())
         return () if cgroup is None else offered_controllers(cgroup)
 
-    async def place(self, job_id: str, pidfd: int, held: HeldLimits) -> None:
+    async def place(
+        self, job_id: str, pidfd: int, held: HeldLimits, *, network: bool = False
+    ) -> None:
         """See Placement."""
         limits = {
             "cpu_percent": held.cpu_percent,
@@ -51,6 +53,10 @@ class ByUser:
             raise ScopeError(f"job {job_id}: its process has ended")
         scopes = await self._connection.scopes()
         await scopes.start(unit_name(job_id), pid, pidfd, properties)
+
+    async def filters(self, job_id: str) -> bool:
+        """See Placement. BPF programs on cgroups are root's."""
+        return False
 
     async def stop(self, job_id: str) -> None:
         """See Placement."""

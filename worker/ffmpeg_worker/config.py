@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from ffmpeg_jobs.destination import Policy
 from ffmpeg_jobs.settings import (
     FLAG,
     PATH,
@@ -29,7 +30,7 @@ from ffmpeg_worker.key import read_key
 from ffmpeg_worker.machine import cores, memory_mb, resources
 from ffmpeg_worker.rights import OUTPUT_SETTINGS, Rights, rights
 from ffmpeg_worker.roots import ROOTS, check_apart
-from ffmpeg_worker.rules import CAPACITY_SETTINGS, PRESSURE_SETTINGS
+from ffmpeg_worker.rules import CAPACITY_SETTINGS, MACHINE_SETTINGS, PRESSURE_SETTINGS
 from ffmpeg_worker.surroundings import manager_for, worker_uid
 
 CONFIG_FILE: Final = Path("/etc/ffmpeg-worker/worker.toml")
@@ -162,8 +163,7 @@ SETTINGS: Final = (
         "limits", "timeout_sec", whole(1, 604800, "seconds"), 604800, "the longest one job may run"
     ),
     *OUTPUT_SETTINGS,
-    *CAPACITY_SETTINGS,
-    *PRESSURE_SETTINGS,
+    *MACHINE_SETTINGS,
     Setting(
         "spot",
         "notice_file",
@@ -217,6 +217,7 @@ class Config:
     labels: tuple[str, ...] = ()  #: NAME=TEXT
     manager: str = "system"  #: system, user or none
     rights: Rights = field(default_factory=Rights)  #: of outputs
+    network: Policy = field(default_factory=Policy)
     capacity: Rules = field(default_factory=Rules)
     pressure: Thresholds = field(default_factory=Thresholds)
 
@@ -271,6 +272,7 @@ def read_config(
         live_preempts_batch=values["live_preempts_batch"],
         labels=values["labels"],
         rights=rights(*(values[row.name] for row in OUTPUT_SETTINGS)),
+        network=Policy(values["allow"], values["deny"], "[network] allow in worker.toml"),
         capacity=rules,
         pressure=Thresholds(**{row.name: values[row.name] for row in PRESSURE_SETTINGS}),
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from ffmpeg_jobs.destination import Policy
 from ffmpeg_jobs.model import (
     DEFAULT_DISK_MB,
     DEFAULT_MEMORY_MB,
@@ -23,10 +24,12 @@ from ffmpeg_jobs.model import (
     Limits,
     Reason,
 )
+from ffmpeg_jobs.redaction import secrets
 from ffmpeg_worker.command import (
     Places,
     ffmpeg_argv,
     gpu_devices,
+    is_rtmp,
     needs_network,
     probe_argv,
     sink_format,
@@ -38,6 +41,7 @@ from ffmpeg_worker.outcome import AttemptError
 from ffmpeg_worker.rights import STAGING_FOLDER, Rights
 from ffmpeg_worker.roots import below, of_tenant
 from ffmpeg_worker.sandbox import JOB, Bind, sandboxed
+from ffmpeg_worker.stream import PRESET, pinned_files, sink_of
 
 INPUT: Final = "/input"
 OUTPUT: Final = "/output"
@@ -69,6 +73,12 @@ class Plan:
     input_roots: tuple[str, ...] = ("/",)  #: folders that ``source`` may lead into
     output_roots: tuple[str, ...] = ("/",)  #: folders that ``publish_to`` may lead into
     rights: Rights = field(default_factory=Rights)  #: of what is published
+    network: Policy = field(default_factory=Policy)  #: where it may connect to
+
+    @property
+    def has_network(self) -> bool:
+        """Whether it has the machine's network, and not one of its own without any address."""
+        return needs_network(self.claim.job)
 
     @property
     def streams(self) -> bool:
@@ -90,9 +100,10 @@ def make_plan(claim: Claim, config: Config, disk_part_mb: int = DEFAULT_DISK_MB)
     muxer = sink_format(job)
     inside = Places(
         source=INPUT if source else job.input,
-        sink=OUTPUT if staged else str(job.output),
+        sink=OUTPUT if staged else sink_of(str(job.output)).url,
         sink_format=muxer,
         progress=f"{JOB}/progress",
+        preset=PRESET,
         vaapi_device=next((d for d in gpu_devices(job) if "/dri/" in d), None),
     )
     binds = [Bind(str(directory / "work"), JOB, writable=True)]
@@ -100,6 +111,7 @@ def make_plan(claim: Claim, config: Config, disk_part_mb: int = DEFAULT_DISK_MB)
         binds.append(Bind(SOURCE, INPUT))
     if staged:
         binds.append(Bind(SINK, OUTPUT, writable=True))
+    binds += [Bind(str(directory / name), place) for name, place in pinned_files(job).items()]
     threads = max(1, -(-held.cpu_percent // 100))
     required = job.require_enforcement
     return Plan(
@@ -126,12 +138,17 @@ def make_plan(claim: Claim, config: Config, disk_part_mb: int = DEFAULT_DISK_MB)
         input_roots=(str(directory),) if fetch_from else _own(config.input_roots, claim),
         output_roots=_own(config.output_roots, claim),
         rights=config.rights,
+        network=config.network,
     )
 
 
 def opening(plan: Plan) -> bytes:
     """What opens the holder's gate: its command, as ``holder.command`` reads it."""
-    words = [str(len(plan.run)), *plan.run, *(plan.probe or ()), "go", ""]
+    # ffmpeg quotes the URLs that it was given: what it says goes to the log and to the journal.
+    job = plan.claim.job
+    hidden = secrets(place for place in (job.input, job.output) if is_rtmp(place))
+    counts = f"{len(plan.run)} {len(hidden)}"
+    words = [counts, *plan.run, *hidden, *(plan.probe or ()), "go", ""]
     return b"\0".join(word.encode("utf-8", "surrogateescape") for word in words)
 
 

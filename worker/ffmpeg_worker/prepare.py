@@ -15,6 +15,7 @@ from typing import Final
 from ffmpeg_jobs.model import Reason
 from ffmpeg_worker import jobdir, taking
 from ffmpeg_worker.outcome import AttemptError
+from ffmpeg_worker.pinning import pin
 from ffmpeg_worker.plan import Plan
 from ffmpeg_worker.reservation import check_room
 from ffmpeg_worker.staging import stage
@@ -61,6 +62,7 @@ def prepare(plan: Plan, stop: threading.Event, others: Sequence[Plan] = ()) -> O
     except OSError as error:
         raise not_written(plan.directory, error) from None
     check_room(Path(plan.directory), plan, others)
+    pin(plan)
     source = None if plan.fetch_from else _open_source(plan)
     sink = None
     try:
@@ -89,6 +91,7 @@ def _fetch(plan: Plan, url: str, stop: threading.Event) -> None:
         max_bytes=plan.max_disk_mb << 20,
         deadline_seconds=plan.held.timeout_seconds,
         stop=stop,
+        policy=plan.network,
     )
 
 

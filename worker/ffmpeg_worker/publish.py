@@ -76,7 +76,7 @@ def deliver(plan: Plan, stop: threading.Event, sure: Callable[[], bool]) -> bool
     if plan.publish_to:
         return publish_file(plan, sure, stop)
     if plan.upload_to:
-        upload(Path(str(plan.staged)), plan.upload_to, stop)
+        upload(Path(str(plan.staged)), plan.upload_to, stop, policy=plan.network)
     return True
 
 

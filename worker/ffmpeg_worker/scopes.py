@@ -42,6 +42,8 @@ _UNREACHED: Final = re.compile(
     r"|LimitsExceeded|NoMemory)"
     r"|System\.Error\.E(MFILE|NFILE|NOMEM|NOBUFS|NOSPC|AGAIN)"
 )
+#: What systemd says of a scope whose packets nobody counts, because it has no BPF programs.
+UNCOUNTED: Final = (1 << 64) - 1
 #: systemd takes pidfds, which cannot be recycled as pids can, from this version on.
 PIDFDS_SINCE: Final = 255
 #: SIGKILL follows SIGTERM after this long: a canceled job is gone within 5 s.
@@ -231,6 +233,16 @@ class Scopes:
         """Names of the loaded units that match the pattern."""
         rows = (await self._manager("ListUnitsByPatterns", "asas", [[], [pattern]]))[0]
         return [str(row[0]) for row in rows]
+
+    async def filters(self, unit: str) -> bool:
+        """Whether the scope's packets are held against lists: it has them, and BPF programs that
+        see the packets, which a manager without the right to them only says in its journal."""
+        try:
+            denied = await self._get(unit, SCOPE, "IPAddressDeny")
+            counted = int(await self._get(unit, SCOPE, "IPIngressBytes"))
+        except CallRefused:
+            return False
+        return bool(denied) and counted != UNCOUNTED
 
     async def control_group(self, unit: str) -> str:
         """The unit's cgroup path below /sys/fs/cgroup. Raises CallRefused."""

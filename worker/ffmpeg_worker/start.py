@@ -38,7 +38,9 @@ async def start(
     try:
         await _place(plan, held, placement)
         scope = cgroup_of(held.pid) if placement.confines else None
-        enforced = verify(plan, scope, confined=placement.confines)
+        restricted = plan.has_network and not plan.network.allows_all
+        unfiltered = restricted and not await placement.filters(plan.claim.job_id)
+        enforced = verify(plan, scope, confined=placement.confines, unfiltered=unfiltered)
         held.gate.sendall(opening(plan))
         held.gate.shutdown(socket.SHUT_WR)
     except (ScopeError, AttemptError, OSError) as error:
@@ -65,7 +67,7 @@ def _trouble(error: Exception, *, died: bool) -> AttemptError:
 
 async def _place(plan: Plan, held: Held, placement: Placement) -> None:
     try:
-        await placement.place(plan.claim.job_id, held.pidfd, plan.held)
+        await placement.place(plan.claim.job_id, held.pidfd, plan.held, network=plan.has_network)
     except ScopeError:
         # A launcher that died right after it had done it: the next one refuses to do it again.
         cgroup = cgroup_of(held.pid)
@@ -73,9 +75,10 @@ async def _place(plan: Plan, held: Held, placement: Placement) -> None:
             raise
 
 
-def verify(plan: Plan, cgroup: Path | None, *, confined: bool) -> bool:
+def verify(plan: Plan, cgroup: Path | None, *, confined: bool, unfiltered: bool = False) -> bool:
     """Read the limits back from the kernel: on a machine without the controllers systemd
-    reports success and holds nothing. Raises AttemptError where enforcement is required."""
+    reports success and holds nothing. ``unfiltered``: nobody holds its connections to a policy.
+    Raises AttemptError where enforcement is required."""
     missing = list(expected_files(plan.held))
     if confined:
         if cgroup is None or cgroup.name != plan.unit:
@@ -84,6 +87,8 @@ def verify(plan: Plan, cgroup: Path | None, *, confined: bool) -> bool:
                 Reason.INTERNAL_ERROR, f"the job's process is {where}, not in {plan.unit}"
             )
         missing = unenforced(plan.held, read_back(cgroup, missing))
+    if unfiltered:
+        missing.append("IPAddressDeny, so that it may connect to where [network] does not allow")
     if missing and plan.require_enforcement:
         raise AttemptError(
             Reason.INTERNAL_ERROR,
