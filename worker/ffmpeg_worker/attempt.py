@@ -25,6 +25,7 @@ from ffmpeg_jobs.model import Claim, Media, Outcome, Reason, State
 from ffmpeg_worker import jobdir
 from ffmpeg_worker.config import Config
 from ffmpeg_worker.drain import Drains
+from ffmpeg_worker.health import Health
 from ffmpeg_worker.hold import Nursery
 from ffmpeg_worker.lease import Lease
 from ffmpeg_worker.limits import CONTROLLERS
@@ -42,7 +43,7 @@ from ffmpeg_worker.prepare import not_written, prepare
 from ffmpeg_worker.publish import deliver, verified
 from ffmpeg_worker.report import give_back, report
 from ffmpeg_worker.results import Results
-from ffmpeg_worker.start import clear_away, start
+from ffmpeg_worker.start import NotStarted, clear_away, start
 from ffmpeg_worker.steer import restore, scope_of, steer
 from ffmpeg_worker.watch import Running, watch
 
@@ -60,6 +61,7 @@ class Station:
     drains: Drains
     concluded: Callable[[Claim, Outcome], None]  #: told of every outcome, for the metrics
     nursery: Nursery = field(default_factory=Nursery)
+    health: Health = field(default_factory=Health)
     plans: dict[str, Plan] = field(default_factory=dict)  #: by job directory, oldest first
 
     @property
@@ -74,9 +76,13 @@ async def run(plan: Plan, lease: Lease, station: Station) -> None:
         await _prepare(plan, lease, station)
         running = await start(plan, station.placement, station.nursery)
     except AttemptError as error:
+        by = error.stopped_by
+        if isinstance(error, NotStarted) and station.health.not_started(plan.claim, str(error)):
+            by = by or "sick"
         outcome = outcome_of_error(error, enforced=station.enforces)
-        await end(plan, outcome, error.stopped_by, lease, station)
+        await end(plan, outcome, by, lease, station)
         return
+    station.health.started()
     await finish(running, lease, station)
 
 
@@ -141,6 +147,7 @@ async def end(plan: Plan, outcome: Outcome, by: str | None, lease: Lease, statio
     if by in HANDED_BACK and outcome.state is not State.COMPLETED:
         await hand_back(plan, HANDED_BACK[by], station)
     else:
+        station.health.ended(plan.claim, outcome, by)
         await settle(plan, outcome, station)
 
 

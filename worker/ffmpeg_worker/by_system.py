@@ -12,11 +12,22 @@ from dbus_next.message import Message
 from ffmpeg_worker.cgroup import offered_controllers
 from ffmpeg_worker.connection import Connection
 from ffmpeg_worker.limits import UNIT_PATTERN, HeldLimits, unit_name
-from ffmpeg_worker.scopes import CallRefused, ScopeEnd, ScopeError, Scopes, Unanswered, call
+from ffmpeg_worker.scopes import (
+    CallRefused,
+    NotAllowed,
+    ScopeEnd,
+    ScopeError,
+    Scopes,
+    Unanswered,
+    call,
+)
 
 LAUNCHER: Final = "org.ffmpeg_worker.Launcher1"
 LAUNCHER_PATH: Final = "/org/ffmpeg_worker/Launcher1"
-SYSTEMD_UNANSWERED: Final = "org.ffmpeg_worker.Error.Unanswered"
+ERROR: Final = "org.ffmpeg_worker.Error."
+SYSTEMD_UNANSWERED: Final = ERROR + "Unanswered"
+#: What the launcher says of a job's limits, not of the machine.
+OF_THE_JOB: Final = (ERROR + "LimitTooHigh", ERROR + "InvalidLimit")
 #: Between the tries of a call that nobody answered: what died is there again within a second,
 #: a launcher that died often only after systemd's StartLimitIntervalSec of 10 s.
 PAUSES_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -89,7 +100,8 @@ class BySystem:
                 return
             except CallRefused as error:
                 if error.name != SYSTEMD_UNANSWERED or pause is None:
-                    raise ScopeError(f"{member} was refused: {error}") from None
+                    kind = NotAllowed if error.name in OF_THE_JOB else ScopeError
+                    raise kind(f"{member} was refused: {error}") from None
             except Unanswered:
                 if pause is None:
                     raise

@@ -46,6 +46,13 @@ def has_user_bus(uid: int) -> bool:
     return True
 
 
+def lost_user_bus(uid: int, *, doubted: bool) -> bool:
+    """Whether the account's bus is not there any more. Its manager may have been started anew
+    since: a service whose /run/user/UID is bound sees that only when it is started anew itself.
+    ``doubted``: whoever is there must answer."""
+    return not user_bus(uid).exists() or (doubted and not has_user_bus(uid))
+
+
 async def user_bus_comes(uid: int, wait_seconds: float) -> bool:
     """Wait for the bus of the account's manager, which may be starting as we are."""
     until = time.monotonic() + wait_seconds

@@ -141,6 +141,7 @@ def _check(answer: requests.Response, shown: str, max_bytes: int) -> None:
         raise AttemptError(
             Reason.DISK_FULL,
             f"{shown} is {announced >> 20} MB; max_disk_mb allows {max_bytes >> 20} MB",
+            "disk",
         )
 
 
@@ -158,7 +159,9 @@ def _copy(answer: requests.Response, target: Path, max_bytes: int, shown: str) -
                 got += len(chunk)
                 if got > max_bytes:
                     raise AttemptError(
-                        Reason.DISK_FULL, f"{shown} is over the {max_bytes >> 20} MB of max_disk_mb"
+                        Reason.DISK_FULL,
+                        f"{shown} is over the {max_bytes >> 20} MB of max_disk_mb",
+                        "disk",
                     )
                 file.write(chunk)
     except requests.RequestException:  # an OSError by descent, but not of our disk
