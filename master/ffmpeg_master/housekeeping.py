@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 import structlog
 
 from ffmpeg_jobs.model import JobStatus
+from ffmpeg_jobs.problems import Unavailable
 from ffmpeg_master.master import Master
 from ffmpeg_master.store import attendance, audit, queue, schema, tallies, waiting, workers
 
@@ -45,13 +46,26 @@ _FORGET_PAUSE_SECONDS: Final = 0.02
 
 
 def repeat(stopped: threading.Event, wait_seconds: float, work: Callable[[], None]) -> None:
-    """One round of ``work`` after the other, until ``stopped``."""
+    """One round of ``work`` after the other, until ``stopped``. What goes wrong in each of many
+    is told once, and once more when it is over."""
+    told: str | None = None
+    name = threading.current_thread().name
     while not stopped.wait(wait_seconds):
-        # The process's one broad handler: the loop outlives whatever a round meets.
         try:
             work()
-        except Exception:
-            log.exception("housekeeping_failed")
+        except Unavailable as problem:  # the database is away, or full
+            if told is None:
+                log.error("rounds_fail", work=name, reason=str(problem))
+            told = str(problem)
+        # The process's one broad handler: the loop outlives whatever a round meets.
+        except Exception as error:
+            if told != repr(error):
+                log.exception("rounds_fail", work=name)
+            told = repr(error)
+        else:
+            if told is not None:
+                log.info("rounds_go_on", work=name)
+            told = None
 
 
 def _all(end_some: Callable[[], list[Ended]]) -> Iterator[Ended]:
