@@ -48,6 +48,14 @@ def scopes() -> set[str]:
     return {path.name for path in (ROOT / JOBS).glob("*.scope")}
 
 
+def processes(scope: str) -> list[str]:
+    """The processes of a job, none if it is gone."""
+    try:
+        return (ROOT / JOBS / scope / "cgroup.procs").read_text().split()
+    except OSError:
+        return []
+
+
 def rest() -> None:
     """Wait until the worker does nothing: what it does after its start is no job's cost."""
     while True:

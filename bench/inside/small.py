@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from cgroups import rest, scopes, since, snapshot
+from cgroups import processes, rest, scopes, since, snapshot
 
 from ffmpeg_jobs.client import MasterClient
 from ffmpeg_jobs.line import Endpoint
@@ -93,7 +93,7 @@ def _warm(master: MasterClient, clip: str) -> Plan:
 
 
 def _idle_until_all_started(places: int, clips: int) -> float:
-    """The part of the places in which no scope was while one more could have been."""
+    """The part of the places in which nothing was encoded, or about to be, while a job waited."""
     seen: set[str] = set()
     looks = held = 0
     give_up = time.monotonic() + PATIENCE_SECONDS
@@ -101,10 +101,19 @@ def _idle_until_all_started(places: int, clips: int) -> float:
         now = scopes()
         seen |= now
         if len(seen) < clips:
-            looks, held = looks + 1, held + len(now)
+            looks, held = looks + 1, held + sum(map(_encodes, now))
         assert time.monotonic() < give_up, seen
         time.sleep(LOOK_SECONDS)
     return 1 - held / (looks * places)
+
+
+def _encodes(scope: str) -> bool:
+    """Whether the holder still has its gate: it closes it when ffmpeg has ended."""
+    for pid in processes(scope):
+        with suppress(OSError):
+            if str(Path(f"/proc/{pid}/fd/0").readlink()).startswith("socket:"):
+                return True
+    return False
 
 
 def xargs(places: str, _clip: str, count: str, *command: str) -> dict[str, Any]:

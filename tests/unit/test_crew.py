@@ -113,3 +113,29 @@ def test_no_stream_begins_that_may_be_another_s(tmp_path: Path) -> None:
         return (Path(live.plan.directory) / "holder.json").exists()
 
     assert not asyncio.run(story())
+
+
+def test_who_is_left_to_be_published_holds_no_place_up_to_as_many_as_there_are(
+    tmp_path: Path,
+) -> None:
+    async def story() -> list[int]:
+        at = station(tmp_path)
+        crew = Crew(replace(at, config=replace(at.config, max_concurrent_jobs=2)), lambda: None)
+        lives = [attempt(at, name, Queue.DEFAULT) for name in "bcd"]
+        for live in lives:
+            crew._begin(live, asyncio.sleep(3600))
+        refused = Claim("e" * 12, 1, "t" * 32, 60.0, Job())
+        crew._begin(Live(refused, Lease(), None), asyncio.sleep(3600))
+        taken = [crew.places_taken]
+        for live in lives:
+            live.lease.at_work = False
+            taken.append(crew.places_taken)
+        assert crew.leaving() == tuple((name * 12, 1) for name in "bcde")
+        for task in crew.live:
+            task.remove_done_callback(crew._ended)
+            task.cancel()
+        await asyncio.wait(list(crew.live))
+        at.client.close()
+        return taken
+
+    assert asyncio.run(story()) == [3, 2, 2, 2]

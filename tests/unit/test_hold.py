@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +16,8 @@ import pytest
 from ffmpeg_worker import hold as module
 from ffmpeg_worker import jobdir
 from ffmpeg_worker.hold import Held, Nursery, hold
-from ffmpeg_worker.plan import Plan
+from ffmpeg_worker.pidfd import has_ended
+from ffmpeg_worker.plan import Plan, opening
 from tests.unit.test_plan import CONFIG, planned
 
 
@@ -104,3 +106,30 @@ def test_a_nursery_that_nobody_needs_ends(tmp_path: Path, monkeypatch: pytest.Mo
 
     asyncio.run(story())
     assert not Path(f"/proc/{pids[0]}").exists()
+
+
+def test_the_gate_ends_with_the_command_not_with_what_follows_it(tmp_path: Path) -> None:
+    """The job's place is free while its output is still looked at."""
+    plan = replace(recorded(tmp_path), run=("true",), probe=("sleep", "600"), staged=None)
+
+    async def story() -> Held:
+        nursery = Nursery()
+        held = hold(plan, nursery)
+        held.gate.sendall(opening(plan))
+        held.gate.shutdown(socket.SHUT_WR)
+        nursery.close()
+        return held
+
+    held = asyncio.run(story())
+    with held.gate as gate:
+        gate.settimeout(60)
+        assert gate.recv(1) == b""
+    assert not has_ended(held.pidfd)
+    while not (children := Path(f"/proc/{held.pid}/task/{held.pid}/children").read_text().split()):
+        time.sleep(0.01)
+    os.kill(int(children[0]), signal.SIGKILL)
+    assert os.waitid(os.P_PIDFD, held.pidfd, os.WEXITED)
+    os.close(held.pidfd)
+    facts = jobdir.holder_facts(plan)
+    assert facts is not None
+    assert facts.exit_status == -signal.SIGKILL

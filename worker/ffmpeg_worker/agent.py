@@ -67,6 +67,7 @@ class Agent:
             self._tell_status,
         )
         self.dialogue = Dialogue(station.results, station.config.name, voice)
+        self.drains.tell_now = self.dialogue.tell_now
         station.results.freed = self.changed.set
         station.results.soon = lambda: not self.dialogue.asking and self._takes_jobs()
         station.results.ended = self._left

@@ -30,6 +30,8 @@ HEARTBEAT_RETRY_MAX_SECONDS: Final = 4.0
 
 #: What happens within this time is told together: of many short jobs each would be news.
 TOGETHER_SECONDS: Final = 1.0
+#: Where jobs are given back at once, the master has so long to answer before.
+TELL_NOW_SECONDS: Final = 2.0
 
 log = structlog.get_logger()
 
@@ -144,6 +146,13 @@ class Dialogue:
                 # A new attempt is reported at once: its first heartbeat confirms its lease.
                 await asyncio.wait_for(self.news.wait(), pause)
             await asyncio.sleep(soonest - time.monotonic())
+
+    async def tell_now(self) -> None:
+        """Have the master hear first what holds us back: what is given back for it would come
+        back with the claim that it holds open for us. Without an answer we do not wait for long.
+        """
+        with suppress(MasterUnreachable, Problem, asyncio.TimeoutError):
+            await asyncio.wait_for(self._say(self._beat()), TELL_NOW_SECONDS)
 
     def register_anew(self) -> None:
         """Tell the master, at once, what the machine has become."""

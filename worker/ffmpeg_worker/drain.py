@@ -49,7 +49,9 @@ class Drains:
     """What holds this worker back now; one event loop."""
 
     def __init__(self, config: Config, machine_stops: Callable[[], Awaitable[bool]]) -> None:
-        """Looks for the first time at once: a drain survives a restart."""
+        """Looks for the first time at once: a drain survives a restart. ``tell_now`` is to be
+        set: it has the master hear of a drain before anything is given back for it."""
+        self.tell_now: Callable[[], Awaitable[None]] = _to_nobody
         self._ask_machine = machine_stops
         self.directory = config.control_directory
         self.notice = config.spot_notice_file
@@ -59,6 +61,7 @@ class Drains:
         if self._lock is None:
             log.warning("control_not_held", directory=str(self.directory))
         self._machine: Drain | None = None  #: it is being shut down
+        self._told: asyncio.Future[None] | None = None  #: the master, of that
         self._master: Drain | None = None  #: somebody asked for it there
         self._answers_ns = 0
         self.look()
@@ -87,6 +90,8 @@ class Drains:
         while True:
             if self.look():
                 changed()
+                if self.now is not None:
+                    await self.tell_now()
             held = list(leases())
             for lease in held:
                 self.hold(lease)
@@ -130,6 +135,9 @@ class Drains:
         if self._machine is None and await self._ask_machine():
             self._machine = Drain("shutdown", "the machine is shut down", 0.0)
             self.look()
+            self._told = self._told or asyncio.ensure_future(self.tell_now())
+        if self._told is not None:
+            await asyncio.wait({self._told})
         return self._machine is not None
 
     def _spot(self) -> Drain | None:
@@ -147,6 +155,10 @@ class Drains:
                 control.withdraw(self.directory, control.STOP_JOBS)
             except OSError as error:
                 log.error("request_not_removed", reason=str(error))
+
+
+async def _to_nobody() -> None:
+    """Before there is a dialogue."""
 
 
 def most_urgent(rows: Iterable[Drain]) -> Drain | None:
