@@ -82,11 +82,13 @@ def test_a_folder_that_goes_away_holds_it_back_until_it_is_there_again(farm: Far
     assert (health()["status"], health()["held_back"]) == ("degraded", why)
     until(lambda: "\nheld_back 1.0\n" in get("/metrics").text)
     assert farm.client.job(job).attempt == 0
+    assert told(farm).machine.output_roots == ()
     aside.rename(output)
     ended = farm.ended(job)
     assert (ended.state, ended.attempt) == (State.COMPLETED, 1)
     until(lambda: told(farm).held_back is None)
     assert (health()["status"], health()["held_back"]) == ("ok", None)
+    assert told(farm).machine.output_roots == (str(output),)
     assert farm.log.count("event=held_back") == lines[0] + 1
     assert farm.log.count("event=takes_jobs_again") == lines[1] + 1
 

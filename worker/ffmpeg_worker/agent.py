@@ -62,7 +62,7 @@ class Agent:
             lambda: (self.drains.now is not None, self.held_back),
             self._room,
             self.crew.leaving,
-            self.crew.take,
+            lambda claim, lease: self.crew.take(claim, lease, self._unfit),
             self.crew.obey,
             self._tell_status,
         )
@@ -192,6 +192,8 @@ class Agent:
             preempts=self.config.live_preempts_batch,
             require_enforcement=self.config.require_enforcement,
             labels=dict(label.split("=", 1) for label in self.config.labels),
+            input_roots=self.seen.folders.usable("input_roots", self.config.input_roots),
+            output_roots=self.seen.folders.usable("output_roots", self.config.output_roots),
         )
 
     async def _room(self) -> int:
@@ -239,6 +241,8 @@ class Agent:
         taken = self.crew.places_taken
         self.seen = await asyncio.to_thread(look, self.config, plans, taken, before)
         self._seen_at = time.monotonic()
+        if self.seen.folders.broken != before.folders.broken:
+            self.dialogue.register_anew()
         part_mb = self.seen.share.disk_mb // self.config.max_concurrent_jobs
         self.crew.disk_part_mb = max(1, part_mb)
         metrics.set_seen(self.seen)

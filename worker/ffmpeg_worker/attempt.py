@@ -79,6 +79,7 @@ async def run(plan: Plan, lease: Lease, station: Station) -> None:
         by = error.stopped_by
         if isinstance(error, NotStarted) and station.health.not_started(plan.claim, str(error)):
             by = by or "sick"
+            await station.drains.tell_now()
         outcome = outcome_of_error(error, enforced=station.enforces)
         await end(plan, outcome, by, lease, station)
         return

@@ -93,11 +93,12 @@ class Crew:
             except ScopeError as error:
                 log.error("stop_failed", unit=unit, reason=str(error))
 
-    def take(self, claim: Claim, lease: Lease) -> None:
-        """A job was handed to us: decide, write it down, begin."""
+    def take(self, claim: Claim, lease: Lease, held_back: str | None = None) -> None:
+        """A job was handed to us: decide, write it down, begin; or give it back, if jobs are
+        ``held_back``, and why."""
         log.info("claimed", job=claim.job_id, attempt=claim.attempt)
         drain, health = self.station.drains.now, self.station.health
-        why_not = drain.why if drain is not None else health.held_back
+        why_not = drain.why if drain is not None else held_back
         if why_not is not None:  # it was on its way when that began
             returning = give_back(claim, why_not, self.station.client)
             self._begin(Live(claim, lease, None), returning)

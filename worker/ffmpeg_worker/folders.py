@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -26,6 +26,11 @@ class Folders:
 
     faults: tuple[str, ...] = ()  #: a sentence for each that cannot be used
     mounts: Mapping[Path, Path] = field(default_factory=dict)  #: where the volume of each is
+    broken: frozenset[tuple[str, Path]] = frozenset()  #: their settings and paths
+
+    def usable(self, setting: str, paths: Iterable[Path]) -> tuple[str, ...]:
+        """Those of a setting that can be used."""
+        return tuple(str(path) for path in paths if (setting, path) not in self.broken)
 
 
 @dataclass(frozen=True)
@@ -54,12 +59,13 @@ def prepare(config: Config) -> str | None:
 
 def look(config: Config, before: Mapping[Path, Path]) -> Folders:
     """Look at each folder; ``before``: where the volume of each was mounted then."""
-    faults, mounts = [], dict(before)
+    faults, broken, mounts = [], set(), dict(before)
     for folder in _needed(config):
         fault = _fault(folder) or _unmounted(folder, mounts)
         if fault is not None:
             faults.append(fault)
-    return Folders(tuple(faults), mounts)
+            broken.add((folder.setting, folder.path))
+    return Folders(tuple(faults), mounts, frozenset(broken))
 
 
 def _state(config: Config) -> _Folder:
