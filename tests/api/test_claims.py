@@ -6,6 +6,7 @@ import threading
 import time
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
 from sqlalchemy import event
@@ -101,8 +102,8 @@ def test_a_job_goes_to_a_worker_that_has_its_folders(inside: Inside) -> None:
     client = inside.client()
     client.register("a", replace(MACHINE, input_roots=("/mnt/a",), output_roots=("/mnt/out",)))
     # Of those that it cannot run there are more than one look at a line finds.
-    thousand = [{**JOB, "input": f"/mnt/b/{i}.mp4"} for i in range(600)]
-    ids = [job.id for job in client.submit_batch(thousand)]
+    many: list[dict[str, Any]] = [{**JOB, "input": f"/mnt/b/{i}.mp4"} for i in range(600)]
+    ids = [job.id for job in client.submit_batch(many)]
     job = client.submit({**JOB, "input": "/mnt/a/x.mp4", "output": "/mnt/out/x.mp4"}).id
     claim = client.claim("a", 1)
     assert claim is not None and claim.job_id == job

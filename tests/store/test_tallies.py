@@ -78,7 +78,8 @@ def test_jobs_that_were_there_before_are_counted(store: Store) -> None:
     with store.write() as connection:
         config.attributes["connection"] = connection
         command.downgrade(config, "0018")
-    queue.cancel(store, submit(store, 4))
+        # Nobody counts it: an earlier version does not know how.
+        connection.exec_driver_sql("UPDATE jobs SET state = 'canceled' WHERE number = 2")
     schema.migrate(store)
     submit(store, 5)
     check(store)

@@ -45,6 +45,15 @@ def not_started(health: Health, number: int, why: str = "systemd refused") -> bo
     return known
 
 
+def may_take(health: Health) -> bool:
+    """Whether a sick machine is given the one job that is tried."""
+    return health.held_back is None and health.trial is not None and not health.under_trial
+
+
+def is_well(health: Health) -> bool:
+    return health.held_back is None and health.trial is None
+
+
 def sick() -> tuple[Health, Clock]:
     clock = Clock()
     health = Health(clock)
@@ -100,12 +109,12 @@ def test_what_an_earlier_worker_left_says_nothing() -> None:
 def test_one_job_is_tried_after_pauses_that_grow() -> None:
     health, clock = sick()
     pause, number = FIRST_PAUSE_SECONDS, 10
-    pauses = []
+    pauses: list[float] = []
     while len(pauses) < 8:
         clock.now += pause - 1
         assert health.held_back is not None
         clock.now += 1
-        assert (health.held_back, health.under_trial) == (None, False)
+        assert may_take(health)
         health.took(claim(number))
         assert health.under_trial  # and so nobody else
         health.ended(claim(number), failed(), None)
@@ -183,4 +192,4 @@ def test_a_trial_that_starts_is_enough_where_none_did() -> None:
     health.took(claim(4))
     assert health.under_trial
     health.started()
-    assert (health.held_back, health.trial) == (None, None)
+    assert is_well(health)

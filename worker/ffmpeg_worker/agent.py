@@ -229,11 +229,17 @@ class Agent:
     async def _upkeep(self) -> None:
         """Look after the machine, as long as we run; less often while nothing does."""
         for second in count():
-            if len(self.crew) or second % IDLE_LOOKS == 0:
+            seldom = second % IDLE_LOOKS == 0
+            if len(self.crew) or seldom:
                 await self._look_after()
-            if self.config.manager == "user" and lost_user_bus(os.getuid(), doubted=self.sick):
-                raise Unanswered(f"systemd --user went away: {without_user_bus(os.getuid())}")
+            if self.config.manager == "user":
+                await self._check_bus(ask=seldom or self.sick)
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def _check_bus(self, *, ask: bool) -> None:
+        """Raises Unanswered where the account's manager is gone. The next worker waits for it."""
+        if await asyncio.to_thread(lost_user_bus, os.getuid(), ask=ask):
+            raise Unanswered(f"systemd --user went away: {without_user_bus(os.getuid())}")
 
     async def _look_after(self) -> None:
         """Look at the machine, and stop the jobs that fill its disk."""

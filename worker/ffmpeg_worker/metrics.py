@@ -57,7 +57,7 @@ _FREE: Final = {
     )
 }
 _HELD_BACK: Final = Gauge("held_back", "1 while no new job is taken, else 0")
-_SICK: Final = Gauge("sick", "1 while jobs are not taken as before because they failed, else 0")
+_SICK: Final = Gauge("sick", "1 while it cannot do its work, or is on trial, else 0")
 _PRESSURE: Final = Gauge(
     "pressure_percent",
     "For how much of the last 10 seconds some job waited for it; NaN: the kernel does not say",

@@ -46,11 +46,11 @@ def has_user_bus(uid: int) -> bool:
     return True
 
 
-def lost_user_bus(uid: int, *, doubted: bool) -> bool:
+def lost_user_bus(uid: int, *, ask: bool) -> bool:
     """Whether the account's bus is not there any more. Its manager may have been started anew
     since: a service whose /run/user/UID is bound sees that only when it is started anew itself.
-    ``doubted``: whoever is there must answer."""
-    return not user_bus(uid).exists() or (doubted and not has_user_bus(uid))
+    ``ask``: somebody must listen, too; not for the event loop."""
+    return not user_bus(uid).exists() or (ask and not has_user_bus(uid))
 
 
 async def user_bus_comes(uid: int, wait_seconds: float) -> bool:
