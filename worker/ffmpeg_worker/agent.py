@@ -29,8 +29,7 @@ from ffmpeg_worker.disk import free_mb
 from ffmpeg_worker.encoders import keep_probing
 from ffmpeg_worker.machine import memory_mb
 from ffmpeg_worker.preemption import takes_live
-from ffmpeg_worker.scopes import Unanswered
-from ffmpeg_worker.surroundings import lost_user_bus, without_user_bus
+from ffmpeg_worker.surroundings import check_user_bus
 from ffmpeg_worker.upkeep import in_words, look, unseen
 
 #: The machine is looked at this often: a job may write some hundred MB in that time.
@@ -233,13 +232,8 @@ class Agent:
             if len(self.crew) or seldom:
                 await self._look_after()
             if self.config.manager == "user":
-                await self._check_bus(ask=seldom or self.sick)
+                await asyncio.to_thread(check_user_bus, os.getuid(), ask=seldom or self.sick)
             await asyncio.sleep(LOOK_SECONDS)
-
-    async def _check_bus(self, *, ask: bool) -> None:
-        """Raises Unanswered where the account's manager is gone. The next worker waits for it."""
-        if await asyncio.to_thread(lost_user_bus, os.getuid(), ask=ask):
-            raise Unanswered(f"systemd --user went away: {without_user_bus(os.getuid())}")
 
     async def _look_after(self) -> None:
         """Look at the machine, and stop the jobs that fill its disk."""
