@@ -26,7 +26,7 @@ def test_a_bus_that_is_there_is_well(bus: Path) -> None:
 
 def test_one_that_went_away_ends_the_worker(bus: Path) -> None:
     """The next one is started in a namespace that has the new one."""
-    with pytest.raises(ConnectionError, match="systemd --user went away: .*enable-linger"):
+    with pytest.raises(ConnectionError, match=r"systemd --user went away: .*enable-linger"):
         check_user_bus(os.getuid(), ask=False)
 
 
