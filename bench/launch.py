@@ -61,11 +61,14 @@ def _peers(argv: list[str]) -> dict[str, str]:
 
 
 def _elsewhere(argv: list[str]) -> list[str]:
-    """The sandbox without the job's own places: its folder is the launch's."""
+    """The sandbox without the job's own places: its folder is the launch's, and nobody opens the
+    filter of system calls for it."""
     kept: list[str] = []
     rest = iter(argv)
     for part in rest:
-        if part in ("--bind", "--ro-bind"):
+        if part == "--seccomp":
+            next(rest)
+        elif part in ("--bind", "--ro-bind"):
             source, target = next(rest), next(rest)
             if target == "/job":
                 source = "STAMP"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import func, select
 
 from ffmpeg_jobs.model import Claim, JobStatus, Outcome, Result
-from ffmpeg_master.model import Room, Waiting
+from ffmpeg_master.model import Left, Room, Waiting
 from ffmpeg_master.store import claims, queue
 from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.tables import is_live, jobs
@@ -29,7 +29,7 @@ def claim(
             has_room = connection.execute(held).scalar_one() < most
         if has_room:
             yield [job_id]
-        return False
+        return Left.SOME
 
     asked = claims.Asked(worker, lease_seconds, retry_seconds=0, room=Room(serial))
     return next(iter(claims.claim(store, asked, choices()).claims), None)

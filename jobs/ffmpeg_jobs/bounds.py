@@ -14,6 +14,8 @@ LOG_SHORT_BYTES: Final = 8 << 10
 BODY_MAX_BYTES: Final = 1 << 20
 #: How deep a body may be nested; a batch of jobs with labels is 5 deep.
 NESTING_MAX: Final = 32
+#: Lists and objects that a body may have: a heartbeat of 10,000 attempts has four of each.
+PARTS_MAX: Final = 65_536
 #: The longest a claim is held open, in seconds; proxies commonly cut at 60.
 CLAIM_WAIT_MAX_SECONDS: Final = 50
 #: Most jobs of one batch: what one transaction writes in a fraction of a second.

@@ -24,6 +24,8 @@ from ffmpeg_jobs.model import (
     Machine,
     Outcome,
     Result,
+    TenantLimits,
+    TenantStatus,
     WorkerStatus,
 )
 from ffmpeg_jobs.problems import MasterUnreachable
@@ -177,6 +179,23 @@ class MasterClient:
         """Forget a worker that is gone."""
         self._call("DELETE", f"/workers/{_quote(name)}")
 
+    def tenants(self) -> list[TenantStatus]:
+        """Every tenant: what it may have, and what it has."""
+        return self._nouns(TenantStatus, self._call("GET", "/tenants"))
+
+    def tenant(self, name: str) -> TenantStatus:
+        """One tenant."""
+        return self._noun(TenantStatus, self._call("GET", f"/tenants/{_quote(name)}"))
+
+    def set_tenant(self, name: str, limits: TenantLimits) -> TenantStatus:
+        """Have these be all limits of a tenant."""
+        path = f"/tenants/{_quote(name)}"
+        return self._noun(TenantStatus, self._call("PUT", path, json=to_json(limits)))
+
+    def remove_tenant(self, name: str) -> None:
+        """Take all limits of a tenant away."""
+        self._call("DELETE", f"/tenants/{_quote(name)}")
+
     def health(self) -> dict[str, Any]:
         """The master's health."""
         return dict(self._json(self._call("GET", "/health")))
@@ -201,14 +220,9 @@ class MasterClient:
         places: int | None = None,
         leaving: Sequence[tuple[str, int]] = (),
     ) -> Claimed:
-        """Tell how attempts ended and take up to ``most`` jobs; without results, wait for the
-        first, at most ``wait_seconds``.
-
-        ``serial``: the worker's number of this claim, larger than that of any before it.
-        ``places``: how many jobs may begin there now, live ones beyond that; None: the master
-        counts. ``leaving``: the attempts, by job and number, that run no more and whose results
-        are still to come.
-        """
+        """Tell how attempts ended and take up to ``most`` jobs; without results, wait for one, at
+        most ``wait_seconds``. ``serial``: larger than of any claim before. ``places``: jobs that
+        may begin there; None: the master counts. ``leaving``: attempts that run no more."""
         asked: dict[str, Any] = {"worker": worker, "wait_seconds": wait_seconds, "most": most}
         if serial is not None:
             asked["serial"] = serial
@@ -231,9 +245,7 @@ class MasterClient:
         self, job_id: str, attempt: int, token: str, outcome: Outcome, log: str | None = None
     ) -> None:
         """Report how an attempt ended. A repeat changes nothing. Raises StaleAttempt."""
-        body = {"token": token, "outcome": to_json(outcome)}
-        if log is not None:
-            body["log"] = log
+        body = {"token": token, "outcome": to_json(outcome)} | ({} if log is None else {"log": log})
         self._call("POST", f"/jobs/{job_id}/attempts/{attempt}/result", json=body)
 
     def release(self, job_id: str, attempt: int, token: str, why: str) -> None:
@@ -241,10 +253,15 @@ class MasterClient:
         body = {"token": token, "why": why}
         self._call("POST", f"/jobs/{job_id}/attempts/{attempt}/release", json=body)
 
-    def put_log(self, job_id: str, attempt: int, token: str, log: bytes) -> None:
-        """Store ffmpeg's log of an attempt, at most bounds.LOG_MAX_BYTES. Raises StaleAttempt."""
+    def put_log(
+        self, job_id: str, attempt: int, token: str, log: bytes, *, publishing: bool = False
+    ) -> None:
+        """Store ffmpeg's log of an attempt, at most bounds.LOG_MAX_BYTES; ``publishing``: it is
+        about to put its output in its place. Raises StaleAttempt."""
         headers = {TOKEN_HEADER: token, "Content-Type": "text/plain; charset=utf-8"}
-        self._call("PUT", f"/jobs/{job_id}/attempts/{attempt}/log", data=log, headers=headers)
+        path, params = f"/jobs/{job_id}/attempts/{attempt}/log", {"publishing": "true"}
+        more = {"params": params} if publishing else {}
+        self._call("PUT", path, data=log, headers=headers, **more)
 
     def close(self) -> None:
         """Hang up."""

@@ -6,14 +6,17 @@
     ├── InvalidField    422     a field is unknown, missing or out of its range
     ├── Unauthorized    401     no key, or none that is known
     ├── Forbidden       403     the key's role does not allow it
+    │   └── TenantForbids 403   the limits of the tenant never allow it
     ├── NotFound        404     no such job, worker or path
     ├── MethodNotAllowed 405    the path is there, the method is not
     ├── NotAcceptable   406     the client takes no answer of this type
+    ├── RequestTimeout  408     the body comes too slowly
     ├── Conflict        409     the state of the job does not allow it
     │   └── StaleAttempt 409    the attempt is no longer the current one
     ├── TooLarge        413     the body is over its limit
     ├── UnsupportedMedia 415    the body is of another type
     ├── TooManyRequests 429     later
+    │   └── TenantFull  429     the tenant has as much as it may have now
     ├── MasterError     500     a fault of the master's own
     └── Unavailable     503     not now
     MasterUnreachable           no answer of a master's (raised by the client only)
@@ -24,6 +27,7 @@ The master raises them, ``to_json`` puts them on the wire, the client rebuilds t
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
@@ -81,11 +85,21 @@ class InvalidField(Problem):
     @classmethod
     def of(cls, field: str, value: object, allowed: str, what: str = "") -> InvalidField:
         """The refusal of one field: names it, its value and what is allowed."""
-        shown = repr(value) if not isinstance(value, str) else f'"{value}"'
-        if len(shown) > 120:
-            shown = shown[:117] + "..."
+        shown = _shown(value)
         detail = what or f"{field}: {shown} is not allowed; allowed is {allowed}"
         return cls(detail, errors=[{"field": field, "value": shown, "allowed": allowed}])
+
+
+def _shown(value: object) -> str:
+    """A value in at most 120 characters; of a long one the beginning is looked at alone."""
+    shown = f'"{value[:120]}"' if isinstance(value, str) else _SHORT.repr(value)
+    return shown if len(shown) <= 120 else shown[:117] + "..."
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlist = _SHORT.maxdict = 60
+_SHORT.maxlevel = 40
+_SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 120
 
 
 class Unauthorized(Problem):
@@ -100,6 +114,24 @@ class Forbidden(Problem):
 
     kind, status, title = "forbidden", 403, "The key's role does not allow this"
     remedy = "Use a key of a role that detail names, or one that may act for this worker."
+
+
+class TenantForbids(Forbidden):
+    """The limits of the key's tenant never allow it."""
+
+    kind, title = "tenant-forbids", "The limits of the tenant do not allow this"
+    remedy = (
+        "Ask for what errors names as allowed, or have an admin change the limits: "
+        "ffmpeg-master tenants set."
+    )
+
+    @classmethod
+    def of(cls, tenant: str, field: str, value: object, allowed: str) -> TenantForbids:
+        """The refusal of one field: names it, its value, the tenant and what is allowed."""
+        shown = f'"{value}"' if isinstance(value, str) else str(value)
+        detail = f"{field}: {shown} is not allowed for the tenant {tenant}; allowed is {allowed}"
+        error = {"field": field, "value": shown, "allowed": allowed}
+        return cls(detail, tenant=tenant, errors=[error])
 
 
 class NotFound(Problem):
@@ -124,6 +156,13 @@ class NotAcceptable(Problem):
 
     kind, status, title = "not-acceptable", 406, "The answer is of a type that is not accepted"
     remedy = "Leave Accept out, or have it take the type that detail names."
+
+
+class RequestTimeout(Problem):
+    """The body did not come in time (RFC 9110, section 15.5.9)."""
+
+    kind, status, title = "request-timeout", 408, "The body did not arrive in time"
+    remedy = "Send it again, at 8 KiB a second or more."
 
 
 class Conflict(Problem):
@@ -159,6 +198,16 @@ class TooManyRequests(Problem):
 
     kind, status, title = "too-many-requests", 429, "Too many requests"
     remedy = "Wait retry_after_seconds, and then send a key that is known."
+
+
+class TenantFull(TooManyRequests):
+    """The tenant has as much as its limits let it have now."""
+
+    kind, title = "tenant-full", "The tenant is at its limit"
+    remedy = (
+        "Send it again when jobs of the tenant have started, or after Retry-After where the "
+        "answer has it."
+    )
 
 
 class MasterError(Problem):

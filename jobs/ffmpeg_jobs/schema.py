@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import math
-import typing
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
-
-import jsonschema
 
 from ffmpeg_jobs import contract, fitting
 from ffmpeg_jobs.model import Job
@@ -30,70 +25,38 @@ __all__ = [
 ]
 
 
+_tests: dict[int, fitting.Test] = {}
+
+
 def check(schema: contract.JsonSchema, data: object, where: str = "") -> None:
     """Hold ``data`` to ``schema``, one of ``contract``; ``where`` is its place in the request.
 
-    Raises InvalidField for the outermost thing that does not fit.
+    Raises InvalidField for the first thing that does not fit, from the outside in.
     """
-    test, validator = _judges(schema)
-    if test(data):
-        return
-    errors = validator.iter_errors(data)
-    worst = min(errors, key=lambda e: (len(e.absolute_path), str(e.absolute_path)), default=None)
-    if worst is not None:
-        raise _refusal(worst, where)
-
-
-def _is_number(_checker: object, value: object) -> bool:
-    # Python reads NaN and Infinity, which are not JSON (RFC 8259, section 6).
-    plain = isinstance(value, (int, float)) and not isinstance(value, bool)
-    with suppress(OverflowError):  # of a whole number that no float can be
-        return plain and math.isfinite(typing.cast(float, value))
-    return False
-
-
-def _is_text(_checker: object, value: object) -> bool:
-    # Half a surrogate pair ("\ud800") cannot be stored, logged or sent on as UTF-8.
-    return isinstance(value, str) and not any("\ud800" <= char <= "\udfff" for char in value)
-
-
-def _fits(_validator: object, pattern: str, value: object, _schema: object) -> Iterator[Any]:
-    if isinstance(value, str) and not fitting.pattern(pattern).search(value):
-        yield jsonschema.ValidationError(f"does not fit {pattern}")
-
-
-_Draft = jsonschema.Draft202012Validator
-_Validator = jsonschema.validators.extend(
-    _Draft,
-    {"pattern": _fits},
-    type_checker=_Draft.TYPE_CHECKER.redefine_many({"number": _is_number, "string": _is_text}),
-)
-_known: dict[int, tuple[fitting.Test, Any]] = {}
-
-
-def _judges(schema: contract.JsonSchema) -> tuple[fitting.Test, Any]:
     # By identity: the contract's tables are never changed, and live as long as we do.
-    if id(schema) not in _known:
-        _known[id(schema)] = fitting.test(schema), _Validator(schema)
-    return _known[id(schema)]
+    test = _tests.get(id(schema))
+    if test is None:
+        test = _tests[id(schema)] = fitting.test(schema)
+    if not test(data):
+        raise _refusal(fitting.misfit(schema, data) or fitting.whole(schema, data), where)
 
 
-def _refusal(error: Any, where: str) -> InvalidField:
-    field = _place(where, error.absolute_path)
-    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
-        known = error.schema.get("properties", {})
-        name = next(n for n in error.instance if n not in known)
+def _refusal(wrong: fitting.Misfit, where: str) -> InvalidField:
+    field, schema = _place(where, wrong.path), wrong.schema
+    if wrong.keyword == "additionalProperties":
+        known = schema["properties"]
+        name = next(n for n in wrong.value if n not in known)
         full = f"{field}.{name}" if field else str(name)
         names = ", ".join(known)
         what = f"{full}: unknown field; allowed are {names}"
-        return InvalidField.of(full, error.instance[name], names, what)
-    if error.validator == "required":
-        name = next(n for n in error.validator_value if n not in error.instance)
+        return InvalidField.of(full, wrong.value[name], names, what)
+    if wrong.keyword == "required":
+        name = next(n for n in schema["required"] if n not in wrong.value)
         full = f"{field}.{name}" if field else str(name)
-        allowed = str(error.schema["properties"][name].get("description", "any"))
+        allowed = str(schema["properties"][name].get("description", "any"))
         return InvalidField.of(full, None, allowed, f"{full}: missing; needed is {allowed}")
-    allowed = str(error.schema.get("description", f"{error.validator} {error.validator_value}"))
-    return InvalidField.of(field or "body", error.instance, allowed)
+    allowed = str(schema.get("description", f"{wrong.keyword} {schema[wrong.keyword]}"))
+    return InvalidField.of(field or "body", wrong.value, allowed)
 
 
 def _place(where: str, path: Iterable[str | int]) -> str:

@@ -1,10 +1,9 @@
 #!/usr/bin/python3
 """Inside the machine: runs the commands that the host asks for.
 
-Each connection carries one command at a time, as frames: one letter, four bytes
-of length, payload. From the host: L hello, R request, I stdin, E end of stdin,
-K signal, W window size. To the host: L hello, O stdout, e stderr, X exit status.
-A connection that ends takes its command with it.
+Each connection carries one command at a time, as frames: one letter, four bytes of length, payload.
+From the host: L hello, R request, I stdin, E end of stdin, K signal, W window size. To the host: L
+hello, O stdout, e stderr, X exit status. A connection that ends takes its command with it.
 """
 
 import contextlib

@@ -7,11 +7,19 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from ffmpeg_jobs import __version__
 from ffmpeg_jobs.daemon import set_up_journal, set_up_logging
 from ffmpeg_jobs.settings import EX_CONFIG, ConfigError, add_flags, command_line, example
-from ffmpeg_master import backup_command, config, keys_command, server, tls_command
+from ffmpeg_master import (
+    backup_command,
+    config,
+    keys_command,
+    server,
+    tenants_command,
+    tls_command,
+)
 
 _DESCRIPTION = """\
 Takes jobs for ffmpeg, keeps them, and hands each to one worker at a time.
@@ -20,6 +28,7 @@ Takes jobs for ffmpeg, keeps them, and hands each to one worker at a time.
   ffmpeg-master keys create --name ann --role submit
   ffmpeg-master keys list
   ffmpeg-master keys revoke ann
+  ffmpeg-master tenants set studio --max-running 4  limits of all its jobs together
   ffmpeg-master backup /var/backups/master.db      copy the jobs while it serves
   ffmpeg-master init-tls --host jobs.example       make a private CA and a certificate
   ffmpeg-master --print-example-config             every setting, its meaning and default
@@ -28,6 +37,10 @@ _EPILOG = """\
 Exit status: 0 after a stop by SIGTERM, 1 a refused command, 2 a wrong command line,
 78 a configuration or database that cannot be used (the reason is on stderr).
 """
+
+
+#: What is done in the database, beside a serving master.
+_BESIDE: Final = {"keys": keys_command.run, "tenants": tenants_command.run}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,9 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return tls_command.run(options)
     try:
         settings = _read(options)
-        if options.command == "keys":
+        if options.command in _BESIDE:
             set_up_journal()  # not to where the key is printed
-            return keys_command.run(options, settings)
+            return _BESIDE[options.command](options, settings)
         if options.command == "backup":
             return backup_command.run(options.file, settings)
         return _serve(options, settings)
@@ -68,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser("serve", help="serve the API (the default)")
     keys_command.add_parser(commands)
+    tenants_command.add_parser(commands)
     backup_command.add_parser(commands)
     tls_command.add_parser(commands)
     return parser

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 import select
 import socket
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import partial
+from itertools import accumulate
 from typing import Any, Final, NoReturn
 
 import falcon
 import structlog
 
 from ffmpeg_jobs import problems
-from ffmpeg_jobs.contract import NESTING_MAX
+from ffmpeg_jobs.contract import NESTING_MAX, PARTS_MAX
 from ffmpeg_jobs.problems import (
+    Forbidden,
     InvalidField,
     InvalidJson,
     MalformedRequest,
@@ -24,6 +28,7 @@ from ffmpeg_jobs.problems import (
     NotAcceptable,
     NotFound,
     Problem,
+    RequestTimeout,
     TooLarge,
     Unauthorized,
     Unavailable,
@@ -40,7 +45,7 @@ from ffmpeg_master.model import Key
 from ffmpeg_master.origin import origin
 from ffmpeg_master.refusals import Refusals
 from ffmpeg_master.representation import accepts, represent
-from ffmpeg_master.store.engine import Collision
+from ffmpeg_master.store.troubles import Collision
 
 log = structlog.get_logger()
 
@@ -89,30 +94,45 @@ def _methods(path: str | None) -> str:
 
 def _responder(master: Master, route: Route) -> Any:
     def respond(req: Any, resp: Any, **path: Any) -> None:
-        structlog.contextvars.clear_contextvars()  # of the request before, on this connection
-        address = _address(master, req)
-        key, authorization = None, req.get_header("Authorization")
-        if route.role is not None:
-            key = master.gate.admit(authorization, route.role, address)
-        _tell_log(key, address, route)
-        check(PATH, path)
-        _check_accepted(req, route)
-        query, headers = _query(req, route), _headers(req, route)
-        body = _body(req, route)
-        sock = req.env.get("gunicorn.socket")
-        certified = tls.showed_certificate(sock)
-        admitted = partial(master.gate.admits_still, authorization)
-        who = (key, address, _listens(sock), admitted, certified, route.audited)
-        call = Call(master, path, query, headers, body, *who)
-        allow(route, call)
-        answer = _handle(route, call)
-        _write(resp, answer)
-        if route.method == "GET" and answer.status == 200:
-            represent(req, resp)
-        if route.method != "GET":
-            master.feed.nudge()
+        answer(master, route, req, resp, path)
 
     return respond
+
+
+def answer(master: Master, route: Route, req: Any, resp: Any, path: dict[str, Any]) -> None:
+    """Answer a request. What takes long here is told of by its variables (``at_work``)."""
+    structlog.contextvars.clear_contextvars()  # of the request before, on this connection
+    address = _address(master, req)
+    key, authorization = None, req.get_header("Authorization")
+    if route.role is not None:
+        key = master.gate.admit(authorization, route.role, address)
+    elif route.tells_keys is not None and authorization is not None:
+        with suppress(Forbidden):  # it is told what everybody is
+            key = master.gate.admit(authorization, route.tells_keys, address)
+    _tell_log(key, address, route)
+    check(PATH, path)
+    _check_accepted(req, route)
+    query, headers = _query(req, route), _headers(req, route)
+    body = _body(req, route)
+    sock = req.env.get("gunicorn.socket")
+    certified = tls.showed_certificate(sock)
+    admitted = partial(master.gate.admits_still, authorization)
+    who = (key, address, _listens(sock), admitted, certified, route.audited)
+    call = Call(master, path, query, headers, body, *who)
+    allow(route, call)
+    done = _handle(route, call)
+    _write(resp, done)
+    if route.method == "GET" and done.status == 200:
+        represent(req, resp)
+    if route.method != "GET":
+        master.feed.nudge()
+
+
+def at_work(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Which request it is that ``answer`` is at, by its variables."""
+    route, key = variables["route"], variables.get("key")
+    who = {} if key is None else {"by": key.name, "tenant": key.grant.tenant}
+    return {"method": route.method, "route": route.path, **who}
 
 
 def _handle(route: Route, call: Call) -> Answer:
@@ -186,6 +206,8 @@ def _content(req: Any, most_bytes: int) -> bytes:
     if (req.content_length or 0) <= most_bytes:
         try:
             content: bytes = req.stream.read(most_bytes + 1)
+        except TimeoutError as error:
+            raise RequestTimeout(f"the body did not arrive in time: {error}") from None
         except OSError as error:  # gunicorn's, of chunks that are none, or the network's
             raise MalformedRequest(f"the body did not arrive whole: {error}") from None
         if len(content) <= most_bytes:
@@ -194,28 +216,43 @@ def _content(req: Any, most_bytes: int) -> bytes:
 
 
 def _parse(content: bytes) -> Any:
-    """The JSON of a body (RFC 8259: UTF-8, finite numbers, whole characters)."""
+    """The JSON of a body (RFC 8259: UTF-8, finite numbers, whole characters, each name once)."""
+    _check_nesting(content)
     try:
         text = content.decode("utf-8")
-        body = json.loads(text, parse_constant=_refuse_number, parse_float=_finite)
+        body = json.loads(
+            text, parse_constant=_refuse_number, parse_float=_finite, object_pairs_hook=_object
+        )
         if "\\ud" in text.lower():
             json.dumps(body, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
         raise InvalidJson(f"the body is not valid JSON: {error}") from None
-    if isinstance(body, (dict, list)) and _is_deep(body):
-        raise InvalidJson(f"the body is nested deeper than {NESTING_MAX}")
     return body
 
 
-def _is_deep(body: dict[str, Any] | list[Any]) -> bool:
-    """Whether it is nested so deep that what looks at it by recursion could fail."""
-    level: list[Any] = [body]
-    for _ in range(NESTING_MAX):
-        inside = (n.values() if isinstance(n, dict) else n for n in level)
-        level = [node for nodes in inside for node in nodes if isinstance(node, (dict, list))]
-        if not level:
-            return False
-    return True
+def _check_nesting(content: bytes) -> None:
+    """Refuse a body before it is read whose lists and objects alone would cost much, or which is
+    nested so deep that what looks at it by recursion could fail."""
+    brackets = _STRING.sub(b"", content).translate(None, _NO_BRACKETS)
+    if len(brackets) > 2 * PARTS_MAX:
+        raise InvalidJson(f"the body has more than {PARTS_MAX} lists and objects")
+    if len(brackets) > NESTING_MAX and max(accumulate(map(_DEPTH, brackets))) > NESTING_MAX:
+        raise InvalidJson(f"the body is nested deeper than {NESTING_MAX}")
+
+
+#: What is no JSON may lack its last quotation mark; it is found in one pass, too.
+_STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
+_NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
+_DEPTH: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}.__getitem__
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # Who passes it on may take the first of two, and this one the last (RFC 8259, section 4).
+    named = dict(pairs)
+    if len(named) < len(pairs):
+        twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise ValueError(f"{twice[:80]!r} stands twice in an object")
+    return named
 
 
 def _refuse_number(word: str) -> NoReturn:

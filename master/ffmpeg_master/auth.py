@@ -13,8 +13,9 @@ from ffmpeg_jobs.problems import Forbidden, TooManyRequests, Unauthorized, Unava
 from ffmpeg_master.guard import Guard
 from ffmpeg_master.model import Key
 from ffmpeg_master.store import keys
-from ffmpeg_master.store.engine import Collision, Store
+from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.jobs import timestamp
+from ffmpeg_master.store.troubles import Collision
 
 #: A revoked key is refused after at most this long.
 _CACHE_SECONDS: Final = 2.0
@@ -24,6 +25,7 @@ _USE_SECONDS: Final = 60.0
 
 #: Which keys' roles do for a route's role.
 ALLOWED: Final = {
+    Role.MONITOR: frozenset({Role.MONITOR, Role.READ, Role.SUBMIT, Role.ADMIN}),
     Role.READ: frozenset({Role.READ, Role.SUBMIT, Role.ADMIN}),
     Role.SUBMIT: frozenset({Role.SUBMIT, Role.ADMIN}),
     Role.WORKER: frozenset({Role.WORKER, Role.ADMIN}),

@@ -90,11 +90,20 @@ SETTINGS: Final = (
         "whose X-Forwarded-For is believed when it names the client; others' is ignored",
     ),
     Setting(
+        "",
+        "connections_per_address",
+        whole(1, 32768, "connections"),
+        16384,
+        "connections that one address (IPv6: one /64) may have open; each worker has two, those of "
+        "trusted_proxies are not counted",
+    ),
+    Setting(
         "leases",
         "lease_seconds",
         whole(1, 3600, "seconds"),
         60,
-        "a running job whose worker is silent this long is given to another",
+        "a running job whose worker is silent this long is given to another; a request that nobody "
+        "answers takes 30 of it, and a stream is ended 5 before its end",
     ),
     Setting(
         "leases",
@@ -194,6 +203,7 @@ class Config:
     database: str
     log_level: str
     trusted_proxies: tuple[str, ...]
+    connections_per_address: int
     lease_seconds: int
     heartbeat_seconds: int
     idle_heartbeat_seconds: int

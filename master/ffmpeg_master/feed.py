@@ -153,7 +153,7 @@ class Feed:
         try:
             news = reading.go_on()
         except Unavailable as problem:
-            log.warning("feed_broken", detail=problem.detail)
+            log.debug("feed_postponed", detail=problem.detail)
             return
         with self._lock:
             watchers = tuple(self._watchers)  # also those who came while it was read

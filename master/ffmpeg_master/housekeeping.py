@@ -6,15 +6,17 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from functools import partial
+from math import isinf
 from typing import Final, TypeVar
 
 import structlog
 
-from ffmpeg_jobs.model import JobStatus
+from ffmpeg_jobs.model import JobStatus, State
 from ffmpeg_jobs.problems import Unavailable
 from ffmpeg_master.master import Master
-from ffmpeg_master.store import attendance, audit, queue, schema, tallies, waiting, workers
+from ffmpeg_master.store import attendance, audit, clock, queue, schema, tallies, waiting, workers
 
 Ended = TypeVar("Ended")
 
@@ -46,26 +48,15 @@ _FORGET_PAUSE_SECONDS: Final = 0.02
 
 
 def repeat(stopped: threading.Event, wait_seconds: float, work: Callable[[], None]) -> None:
-    """One round of ``work`` after the other, until ``stopped``. What goes wrong in each of many
-    is told once, and once more when it is over."""
-    told: str | None = None
-    name = threading.current_thread().name
+    """One round of ``work`` after the other, until ``stopped``."""
     while not stopped.wait(wait_seconds):
+        # The process's one broad handler: the loop outlives whatever a round meets.
         try:
             work()
-        except Unavailable as problem:  # the database is away, or full
-            if told is None:
-                log.error("rounds_fail", work=name, reason=str(problem))
-            told = str(problem)
-        # The process's one broad handler: the loop outlives whatever a round meets.
-        except Exception as error:
-            if told != repr(error):
-                log.exception("rounds_fail", work=name)
-            told = repr(error)
-        else:
-            if told is not None:
-                log.info("rounds_go_on", work=name)
-            told = None
+        except Unavailable as problem:  # the store told of it, once
+            log.debug("round_postponed", detail=problem.detail)
+        except Exception:
+            log.exception("housekeeping_failed")
 
 
 def _all(end_some: Callable[[], list[Ended]]) -> Iterator[Ended]:
@@ -84,6 +75,7 @@ class Housekeeping:
         self._master = master
         self._stopped = threading.Event()
         self._last = master.store.now()
+        self._ahead = float("inf")  #: of the time since boot; at first, it may have been anything
 
     def start(self) -> None:
         """Begin."""
@@ -102,8 +94,10 @@ class Housekeeping:
         """One round, by the store's clock."""
         master, now = self._master, self._master.store.now()
         self._leave_what_is_newer()
+        self._watch_clock()
         # First, and again until it is done: what else a round does may fail.
         self._offer(min(self._last, now) - _LATE_SECONDS, now)
+        master.tenant_room.look()
         self._attend()
         self._expire()
         for status in _all(partial(queue.overdue, master.store)):
@@ -123,9 +117,22 @@ class Housekeeping:
 
     def offer(self) -> None:
         """Offer what became due: retries, and what waited for its time."""
+        self._watch_clock()
         now = self._master.store.now()
         self._offer(self._last, now)
         self._last = now
+
+    def _watch_clock(self) -> None:
+        """Bring back what was written ahead of the time, when the clock was set back."""
+        before, self._ahead = self._ahead, clock.ahead(self._master.store)
+        if before - self._ahead < clock.STEP_SECONDS:
+            return
+        righted = clock.set_right(self._master.store)
+        if righted.jobs or righted.leases:
+            seconds = None if isinf(before) else round(before - self._ahead, 1)
+            log.warning("clock_set_back", seconds=seconds, **asdict(righted))
+        if righted.jobs:
+            self._master.wakeup.wake(righted.jobs)
 
     def _offer(self, since: float, until: float) -> None:
         self._master.wakeup.wake_here(waiting.due(self._master.store, since, until))
@@ -144,19 +151,23 @@ class Housekeeping:
         return min(_AWAY_SECONDS, max(lease_seconds / 2, _ROUNDS_AWAY * ROUND_SECONDS))
 
     def _expire_some(self) -> list[tuple[JobStatus, str]]:
-        config, store = self._master.config, self._master.store
+        store = self._master.store
         with store.write():
             # The machine may have slept since it was noted that we are here.
             if attendance.absent_seconds(store) >= self._away_seconds:
                 return []
-            return queue.expire(store, config.lease_seconds, config.retry_seconds)
+            return queue.expire(store, self._master.config.lease_seconds)
 
     def _expire(self) -> None:
         for status, worker in _all(self._expire_some):
             log.warning(
                 "lease_expired", job=status.id, attempt=status.attempt, now=status.state.value
             )
-            self._master.ended(status, worker)
+            # What it holds open may be heard by nobody.
+            self._master.wakeup.dismiss(worker)
+            self._master.ended(status)
+            if status.state is State.QUEUED:
+                self._master.wakeup.wake()
 
     def _forget(self, now: float) -> None:
         before = now - self._master.config.retain_days * 86400

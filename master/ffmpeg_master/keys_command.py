@@ -5,11 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import pwd
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -21,10 +19,9 @@ from ffmpeg_jobs.model import Action, Role
 from ffmpeg_jobs.problems import InvalidField, Problem
 from ffmpeg_master import auth
 from ffmpeg_master.config import Config
-from ffmpeg_master.model import DEFAULT_TENANT, Act, Grant, Key
-from ffmpeg_master.owner import as_owner_of
+from ffmpeg_master.local import act, store_of
+from ffmpeg_master.model import DEFAULT_TENANT, Grant, Key
 from ffmpeg_master.store import keys, schema
-from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.jobs import timestamp
 
 log = structlog.get_logger()
@@ -45,13 +42,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--role",
         required=True,
         choices=[role.value for role in Role],
-        help="read: look; submit: also submit and cancel; worker: run jobs; admin: everything",
+        help="monitor: figures of all tenants, no job; read: look; submit: also submit and cancel; "
+        "worker: run jobs; admin: everything",
     )
     create.add_argument(
         "--tenant",
-        default=DEFAULT_TENANT,
         metavar="NAME",
-        help=f"whose jobs it submits, sees and acts on; an admin sees all ({DEFAULT_TENANT})",
+        help=f"whose jobs it submits, sees and acts on ({DEFAULT_TENANT}); an admin sees all; "
+        "with --role worker: whose jobs its workers get (everybody's)",
     )
     create.add_argument(
         "--worker", metavar="NAME", help="with --role worker: it acts as this worker alone"
@@ -82,17 +80,17 @@ def run(options: argparse.Namespace, config: Config) -> int:
         if options.verb == "create":
             _create(config, options)
             # After it: what is done is not undone because of the log.
-            act, granted = _act(Action.KEY_CREATED), _granted(options)
+            done, granted = act(Action.KEY_CREATED), _granted(options)
             log.info(
-                "key_created", by=act.who, key=options.name, **granted, action=act.action.value
+                "key_created", by=done.who, key=options.name, **granted, action=done.action.value
             )
         elif options.verb == "list":
             _list(config, as_json=options.json)
         else:
-            act = _act(Action.KEY_REVOKED)
-            with _store(config) as store:
-                keys.revoke(store, options.name, act)
-            log.info("key_revoked", by=act.who, key=options.name, action=act.action.value)
+            done = act(Action.KEY_REVOKED)
+            with store_of(config) as store:
+                keys.revoke(store, options.name, done)
+            log.info("key_revoked", by=done.who, key=options.name, action=done.action.value)
     except (Problem, schema.SchemaTooNew, OSError) as error:
         sys.stderr.write(f"ffmpeg-master: {error}\n")
         return 1
@@ -128,27 +126,27 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _enter(config: Config, options: argparse.Namespace, secret: str) -> None:
-    with _store(config) as store:
+    with store_of(config) as store:
         expires_at_seconds = _end(options.expires, store.now())
-        bounds = (options.tenant, options.worker, expires_at_seconds, options.replaces)
-        grant = Grant(Role(options.role), *bounds)
-        mark, act = auth.digest(secret), _act(Action.KEY_CREATED)
-        keys.create(store, options.name, grant, mark, act)
+        bounds = (options.worker, expires_at_seconds, options.replaces)
+        grant = Grant(
+            Role(options.role), options.tenant or DEFAULT_TENANT, *bounds, _serves(options)
+        )
+        done = act(Action.KEY_CREATED)
+        keys.create(store, options.name, grant, auth.digest(secret), done)
+
+
+def _serves(options: argparse.Namespace) -> str | None:
+    """Whose jobs a worker with the key gets; None: everybody's, or it is no worker's."""
+    tenant: str | None = options.tenant
+    return tenant if options.role == Role.WORKER.value else None
 
 
 def _granted(options: argparse.Namespace) -> dict[str, str]:
     """What the log says of a new key; the audit log has all of it."""
-    granted = {name: getattr(options, name) for name in ("role", "tenant", "worker", "replaces")}
+    granted = {name: getattr(options, name) for name in ("role", "worker", "replaces")}
+    granted |= {"tenant": options.tenant or DEFAULT_TENANT, "serves": _serves(options)}
     return {name: value for name, value in granted.items() if value is not None}
-
-
-def _act(action: Action) -> Act:
-    """What the audit log says of whoever runs this command."""
-    uid = os.getuid()  # the real one: root acts as the owner of the files
-    try:
-        return Act(pwd.getpwuid(uid).pw_name[:63], action)
-    except KeyError:
-        return Act(f"uid {uid}", action)
 
 
 def _end(words: str | None, now_seconds: float) -> float | None:
@@ -174,7 +172,7 @@ def _write_new(file: Path, secret: str) -> None:
 
 
 def _list(config: Config, *, as_json: bool) -> None:
-    with _store(config) as store:
+    with store_of(config) as store:
         rows, now_seconds = keys.show_all(store), store.now()
     if as_json:
         sys.stdout.write(json.dumps([_to_json(key) for key in rows]) + "\n")
@@ -182,13 +180,14 @@ def _list(config: Config, *, as_json: bool) -> None:
     for key in rows:
         shown = _to_json(key)
         times = [f"{word} {shown[word + '_at']}" for word in _TIMES if word + "_at" in shown]
-        bounds = [f"{word} {shown[word]}" for word in ("worker", "replaces") if word in shown]
+        bounds = [f"{word} {shown[word]}" for word in _BOUNDS if word in shown]
         words = ", ".join([*bounds, *times, *([] if "last_used_at" in shown else ["never used"])])
         state = _state(key, now_seconds)
         columns = f"{key.name:24} {key.role.value:8} {key.grant.tenant:16} {state:8}"
         sys.stdout.write(f"{columns} {words.replace('_', ' ')}\n")
 
 
+_BOUNDS: Final = ("worker", "replaces", "serves")
 _TIMES: Final = ("created", "expires", "revoked", "last_used")
 
 
@@ -205,6 +204,8 @@ def _to_json(key: Key) -> dict[str, str]:
         shown["worker"] = key.grant.worker
     if key.grant.replaces is not None:
         shown["replaces"] = key.grant.replaces
+    if key.grant.serves is not None:
+        shown["serves"] = key.grant.serves
     times = {
         "created_at": key.created_at_seconds,
         "expires_at": key.grant.expires_at_seconds,
@@ -212,15 +213,3 @@ def _to_json(key: Key) -> dict[str, str]:
         "last_used_at": key.last_used_at_seconds,
     }
     return shown | {name: timestamp(at) for name, at in times.items() if at is not None}
-
-
-@contextmanager
-def _store(config: Config) -> Iterator[Store]:
-    """The store, opened as the user that it belongs to: root must not own the master's files."""
-    store = Store(config.database)
-    with as_owner_of(store.directory):
-        try:
-            schema.migrate(store)
-            yield store
-        finally:
-            store.close()

@@ -19,6 +19,7 @@ from ffmpeg_master.refusals import Refusals
 from ffmpeg_master.relay import Relay
 from ffmpeg_master.store import attendance, dependencies, schema
 from ffmpeg_master.store.engine import Store
+from ffmpeg_master.tenant_room import TenantRoom
 from ffmpeg_master.wakeup import Wakeup
 
 #: Other masters of the same database note that they are there more often than this.
@@ -41,6 +42,7 @@ class Master:
     wakeup: Wakeup
     feed: Feed
     metrics: Metrics
+    tenant_room: TenantRoom
 
     def ended(self, status: JobStatus, worker: str | None = None) -> None:
         """Count a job whose state changed, if it ended, and tell those who wait for it, or for
@@ -51,6 +53,7 @@ class Master:
         if worker is not None:
             self.wakeup.wake_worker(worker)
         self.metrics.ended(status, _duration_seconds(status))
+        self.tenant_room.left(status)
         if status.awaited and status.state in FINAL_STATES:
             try:
                 self.settle()
@@ -78,18 +81,23 @@ class Master:
             self.wakeup.wake(len(statuses))
 
 
-def open_master(config: Config, clock: Callable[[], float] | None = None) -> Master:
+def open_master(
+    config: Config, clock: Callable[[], float] | None = None, store: Store | None = None
+) -> Master:
     """Open the store, migrate it, and give every lease its full length if no master was there.
 
-    Raises SchemaTooNew or Unavailable.
+    ``store``: one that is open already. Raises SchemaTooNew or Unavailable.
     """
-    store = Store(config.database, clock)
+    store = store or Store(config.database, clock)
     schema.migrate(store)
     # Alone, nobody was there while this one was not.
     away_seconds = _OTHERS_NOTE_SECONDS if store.shared else 0
     attendance.attend(store, away_seconds, config.lease_seconds)
     relay = Relay(store)
-    rooms = Gate(store), Refusals(), relay, Wakeup(relay.tell), Feed(store), Metrics(store)
+    wakeup = Wakeup(relay.tell)
+    room = TenantRoom(store, wakeup, relay.tell)
+    room.look()
+    rooms = Gate(store), Refusals(), relay, wakeup, Feed(store), Metrics(store), room
     return Master(config, store, *rooms)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -17,17 +19,16 @@ _BUCKETS: Final = (1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600)
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
-class Metrics:
-    """Counts what ends, and asks the store for the rest when it is read."""
+class _Ended:
+    """Counts the jobs that end: all, or a tenant's."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._ended = Counter("jobs", "Jobs that ended", registry=self._registry)
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry(auto_describe=False)
+        self._ended = Counter("jobs", "Jobs that ended", registry=self.registry)
         # Without labels, as jobs_total: the guide divides one by the other.
-        self._failed = Counter("jobs_failed", "Jobs that ended as failed", registry=self._registry)
+        self._failed = Counter("jobs_failed", "Jobs that ended as failed", registry=self.registry)
         self._reasons = Counter(
-            "jobs_failures_by_reason", "Why jobs failed", ["reason"], registry=self._registry
+            "jobs_failures_by_reason", "Why jobs failed", ["reason"], registry=self.registry
         )
         for reason in Reason:
             self._reasons.labels(reason.value)  # a rate needs the zero before the first failure
@@ -36,14 +37,11 @@ class Metrics:
             "Time from the start of a job's last attempt to its end",
             ["scenario"],
             buckets=_BUCKETS,
-            registry=self._registry,
+            registry=self.registry,
         )
-        self._registry.register(cast(Any, self))
 
-    def ended(self, status: JobStatus, seconds: float | None) -> None:
-        """Count a job, if it is in a final state; ``seconds`` its last attempt took."""
-        if status.state not in FINAL_STATES:
-            return
+    def count(self, status: JobStatus, seconds: float | None) -> None:
+        """One that is in a final state; ``seconds`` its last attempt took."""
         self._ended.inc()
         if status.state is State.FAILED:
             self._failed.inc()
@@ -52,9 +50,41 @@ class Metrics:
         if seconds is not None:
             self._duration.labels(status.job.scenario or "").observe(seconds)
 
+
+class Metrics:
+    """Counts what ends, all together and each tenant's, and asks the store for the rest when it is
+    read."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        #: By tenant; None: all.
+        self._ended: defaultdict[str | None, _Ended] = defaultdict(_Ended)
+
+    def ended(self, status: JobStatus, seconds: float | None) -> None:
+        """Count a job, if it is in a final state; ``seconds`` its last attempt took."""
+        if status.state in FINAL_STATES:
+            for whose in (None, status.tenant) if status.tenant else (None,):
+                self._ended[whose].count(status, seconds)
+
+    def text(self, tenant: str | None) -> bytes:
+        """What there is of a tenant, None: of all, in Prometheus' text format."""
+        shown = CollectorRegistry(auto_describe=False)
+        shown.register(cast(Any, _Now(self._store, tenant)))
+        of_now: bytes = generate_latest(shown)
+        of_ended: bytes = generate_latest(self._ended[tenant].registry)
+        return of_ended + of_now
+
+
+@dataclass(frozen=True)
+class _Now:
+    """What the store knows when it is read."""
+
+    store: Store
+    tenant: str | None
+
     def collect(self) -> Iterator[Metric]:
-        """What the store knows at this moment (called by the registry)."""
-        queued, running = jobs.counts(self._store)
+        """Called by the registry."""
+        queued, running = jobs.counts(self.store, self.tenant)
         yield GaugeMetricFamily("jobs_queued_total", "Jobs that wait now", value=queued)
         yield GaugeMetricFamily("jobs_running", "Jobs that workers hold now", value=running)
         heard = GaugeMetricFamily(
@@ -62,11 +92,6 @@ class Metrics:
             "When each worker was heard last, in Unix seconds",
             labels=["worker"],
         )
-        for name, seconds in workers.heartbeats(self._store).items():
+        for name, seconds in workers.heartbeats(self.store).items():
             heard.add_metric([name], seconds)
         yield heard
-
-    def text(self) -> bytes:
-        """All of it in Prometheus' text format."""
-        text: bytes = generate_latest(self._registry)
-        return text

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final
+from urllib.parse import urlsplit
 
 from ffmpeg_jobs.model import Action, JobStatus, Machine, Role
+
+#: What a job counts as that did not ask for CPU: one core.
+UNASKED_CPU_PERCENT: Final = 100
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,15 @@ class Waiting:
     since_seconds: float = 0.0  #: Unix time since when it can be handed out
     submitter: str = ""
     number: int = 0  #: the order of acceptance
+    tenant: str = ""
+
+
+class Left(Enum):
+    """What waits beside what a claim got."""
+
+    NOTHING = "nothing"  #: no job, for anybody
+    SOME = "some"  #: maybe jobs, but none for this worker
+    FOR_OTHERS = "for others"  #: one for it too, were the other workers not what they are
 
 
 @dataclass(frozen=True)
@@ -69,6 +83,7 @@ class Member:
     running: tuple[Needs, ...] = ()  #: of the jobs that it holds
     held_back: bool = False  #: it, or somebody, said that it gets no new job
     places: int | None = None  #: jobs that may begin there; None: as many as it does not run
+    serves: str | None = None  #: the tenant whose jobs it gets; None: everybody's
 
 
 #: Whose jobs and keys are that name no tenant.
@@ -84,6 +99,7 @@ class Grant:
     worker: str | None = None  #: a worker's: it acts as this one alone; None: as any
     expires_at_seconds: float | None = None  #: Unix time; None: it does not
     replaces: str | None = None  #: a worker's: the key whose names it may take over
+    serves: str | None = None  #: a worker's: the tenant whose jobs it gets; None: everybody's
 
 
 @dataclass(frozen=True)
@@ -103,8 +119,8 @@ class Key:
 
     @property
     def sees(self) -> str | None:
-        """The tenant whose jobs it sees; None: all."""
-        return None if self.role is Role.ADMIN else self.grant.tenant
+        """The tenant whose jobs and figures it sees; None: those of all."""
+        return None if self.role in (Role.ADMIN, Role.MONITOR) else self.grant.tenant
 
 
 @dataclass(frozen=True)
@@ -127,6 +143,13 @@ class Webhook:
     made_at_seconds: float  #: Unix time
     status: JobStatus  #: the job as it stood then
     tries: int  #: with this one
+    tenant: str = DEFAULT_TENANT  #: the job's
+    key: str = ""  #: the name of the key that it came with
+
+    @property
+    def host(self) -> str:
+        """Where it goes."""
+        return urlsplit(self.status.job.callback_url or "").hostname or ""
 
 
 @dataclass(frozen=True)

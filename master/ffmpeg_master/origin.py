@@ -28,6 +28,11 @@ def origin(connected: str, forwarded_for: str | None, trusted_proxies: Sequence[
     return address
 
 
+def trusts(address: str, trusted_proxies: Sequence[str]) -> bool:
+    """Whether a connection from ``address`` is a trusted proxy's."""
+    return _trusted(_plain(address), trusted_proxies)
+
+
 @lru_cache(_ADDRESSES_KEPT)
 def _plain(address: str) -> str:
     if not _is_address(address):

@@ -18,8 +18,9 @@ from typing import Final
 import structlog
 
 from ffmpeg_jobs.problems import Unavailable
-from ffmpeg_master.store.engine import Store, Unreachable
+from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.notices import NOTICE_MAX_BYTES, Line
+from ffmpeg_master.store.troubles import Unreachable
 
 log = structlog.get_logger()
 

@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from ffmpeg_jobs.model import DEFAULT_DISK_MB, DEFAULT_MEMORY_MB, Job, Machine, Priority, Queue
-from ffmpeg_master.model import Member, Needs, Use, Waiting
+from ffmpeg_master.model import UNASKED_CPU_PERCENT, Member, Needs, Use, Waiting
 
 #: Encoders that need a device; the rest is software, which every machine has.
 _HARDWARE_SUFFIXES: Final = ("_nvenc", "_qsv", "_vaapi", "_amf")
@@ -78,6 +78,13 @@ def line(rank: int, submitter: str, asked: Needs) -> str:
     what = (asked.encoder, asked.labels, asked.enforced, sizes, areas)
     kind = sha256(repr(what).encode()).hexdigest()[:8]
     return f"{rank}/{submitter}/{kind}"
+
+
+def least_cpu_percent(head: Needs) -> int:
+    """What each job of the line that ``head`` stands in counts as at least."""
+    if head.cpu_percent is None:
+        return UNASKED_CPU_PERCENT
+    return 1 << (head.cpu_percent.bit_length() - 1)
 
 
 def _area(folder: str | None) -> str:
@@ -231,7 +238,8 @@ def _is_full(worker: Member) -> bool:
 
 
 def _could(job: Waiting, worker: Member) -> bool:
-    return _takes_jobs(worker) and fits(job.needs, worker.machine)
+    serves = worker.serves in (None, job.tenant)
+    return serves and _takes_jobs(worker) and fits(job.needs, worker.machine)
 
 
 def _takes_jobs(worker: Member) -> bool:

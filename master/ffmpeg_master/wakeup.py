@@ -23,6 +23,7 @@ class Look(Enum):
     """What a claim that found nothing waits for, beside being woken."""
 
     AGAIN = "again"  #: a job was left for other workers, and they come and go
+    NOTHING = "nothing"  #: no job waits, so that nobody else need look
 
 
 class _Waiter:
@@ -32,6 +33,7 @@ class _Waiter:
         self.worker = worker
         self.tried_at = -1  #: the generation that it last looked at
         self.dismissed = False
+        self.left_one = False  #: at that look, ``Look.AGAIN``
         self.event = threading.Event()
 
 
@@ -75,8 +77,9 @@ class Wakeup:
         finally:
             with self._lock:
                 self._waiters.remove(waiter)
-                # Woken for a job and gone without a whole look: someone else must look.
-                if waiter.event.is_set() or not looked:
+                # Woken for a job and gone without a whole look, or maybe with the one that it had
+                # left before: someone else must look.
+                if waiter.event.is_set() or not looked or waiter.left_one:
                     self._wake_next()
 
     def _wait(
@@ -89,10 +92,14 @@ class Wakeup:
             found = attempt()
             if found is not None and not isinstance(found, Look):
                 return found
+            waiter.left_one = found is Look.AGAIN
             with self._lock:
+                if found is Look.NOTHING and waiter.tried_at == self._generation:
+                    self._settled = self._generation
                 self._wake_next()
             left_seconds = max(deadline - time.monotonic(), 0)
-            pause_seconds = left_seconds if found is None else min(left_seconds, AGAIN_SECONDS)
+            again_seconds = AGAIN_SECONDS if waiter.left_one else left_seconds
+            pause_seconds = min(left_seconds, again_seconds)
             if not waiter.event.wait(pause_seconds) and pause_seconds == left_seconds:
                 return None
         return None
@@ -128,6 +135,9 @@ class Wakeup:
             for waiter in self._waiters:
                 if waiter.worker == worker:
                     waiter.event.set()
+            # It may take, or have taken, what it can take now, and leave the job that it was
+            # woken for.
+            self._wake_next()
 
     def dismiss(self, worker: str) -> None:
         """End the claims that ``worker`` holds: it started anew and does not hear them."""

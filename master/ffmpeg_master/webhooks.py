@@ -10,6 +10,8 @@ import random
 import socket
 import ssl
 import threading
+from collections import Counter
+from collections.abc import Iterable
 from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Final
@@ -32,8 +34,12 @@ log = structlog.get_logger()
 
 #: Between two looks for what is due.
 _LOOK_SECONDS: Final = 0.5
-#: Sent at the same time.
-_AT_ONCE: Final = 16
+#: Sent at the same time: by all, of one tenant, of one key, to one host. Who never answers keeps
+#: none of the others' places.
+AT_ONCE: Final = 128
+_OF_TENANT: Final = 64
+_OF_KEY: Final = 16
+_OF_HOST: Final = 8
 #: For the connection, and for each step of the answer.
 _STEP_SECONDS: Final = 5.0
 #: For all of it, after which the connection is cut.
@@ -64,7 +70,7 @@ class Webhooks:
         self._master = master
         file = master.config.secret_file
         self._secrets = () if file is None else signing.read_secrets(file)
-        self._sending: list[threading.Thread] = []
+        self._sending: dict[threading.Thread, Webhook] = {}
         self._stopped = threading.Event()
         work = (self._stopped, _LOOK_SECONDS, self.round)
         self._thread = threading.Thread(target=repeat, args=work, name="webhooks", daemon=True)
@@ -80,11 +86,12 @@ class Webhooks:
 
     def round(self) -> None:
         """Send what is due now, as far as there is room."""
-        self._sending = [sending for sending in self._sending if sending.is_alive()]
-        for webhook in outbox.take(self._master.store, _AT_ONCE - len(self._sending)):
+        self._sending = {thread: w for thread, w in self._sending.items() if thread.is_alive()}
+        room = _Room(self._sending.values())
+        for webhook in outbox.take(self._master.store, room.left, room.takes) if room.left else ():
             sending = threading.Thread(target=self._deliver, args=(webhook,), daemon=True)
             sending.start()
-            self._sending.append(sending)
+            self._sending[sending] = webhook
 
     def wait(self) -> None:
         """Until all that was begun has ended."""
@@ -128,6 +135,38 @@ class Webhooks:
         else:
             outbox.failed(self._master.store, webhook, str(error), due_at)
             log.info("webhook_put_off", **told, tries=webhook.tries, error=str(error))
+
+
+class _Room:
+    """Who has how many of the places."""
+
+    def __init__(self, sent: Iterable[Webhook]) -> None:
+        self._taken: Counter[tuple[str, ...]] = Counter()
+        for webhook in sent:
+            self._taken.update(list(_shares(webhook)))
+
+    @property
+    def left(self) -> int:
+        """Places that nobody has."""
+        return AT_ONCE - self._taken[()]
+
+    def takes(self, webhook: Webhook) -> bool:
+        """Whether there is a place for it, which it has then."""
+        shares = _shares(webhook)
+        if any(self._taken[share] >= most for share, most in shares.items()):
+            return False
+        self._taken.update(list(shares))
+        return True
+
+
+def _shares(webhook: Webhook) -> dict[tuple[str, ...], int]:
+    """Those in which it has a place, and how many places each has."""
+    return {
+        (): AT_ONCE,
+        ("tenant", webhook.tenant): _OF_TENANT,
+        ("key", webhook.tenant, webhook.key): _OF_KEY,
+        ("host", webhook.tenant, webhook.host): _OF_HOST,
+    }
 
 
 def _body(webhook: Webhook) -> bytes:

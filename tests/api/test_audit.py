@@ -1,4 +1,4 @@
-"""The audit log: who did what to which job, worker or key, and from where."""
+"""The audit log: who did what to which job, worker, key or tenant, and from where."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import requests
 import structlog
 
 from ffmpeg_jobs.client import MasterClient
-from ffmpeg_jobs.model import Action, Role
+from ffmpeg_jobs.model import Action, Queue, Role, TenantLimits
 from ffmpeg_jobs.problems import Conflict, Forbidden
 from ffmpeg_master import config, keys_command
 from ffmpeg_master.api.routes import ROUTES
@@ -28,6 +28,15 @@ def running(client: MasterClient) -> str:
     claim = client.claim("ada", 0)
     assert claim is not None
     return claim.job_id
+
+
+def limited(client: MasterClient, name: str) -> None:
+    client.set_tenant(name, TenantLimits(max_running=2, queues=(Queue.BATCH,)))
+
+
+def removed(client: MasterClient, name: str) -> None:
+    limited(client, name)
+    client.remove_tenant(name)
 
 
 #: What is done, as the last thing, for each action that has a route.
@@ -45,10 +54,13 @@ DONE: dict[Action, Does] = {
     Action.WORKER_DRAINED: lambda client: client.drain("bob", 600),
     Action.WORKER_UNDRAINED: lambda client: client.ask_worker("bob", "undrain"),
     Action.WORKER_REMOVED: lambda client: client.remove_worker("bob"),
+    Action.TENANT_LIMITED: lambda client: limited(client, "bob"),
+    Action.TENANT_REMOVED: lambda client: removed(client, "bob"),
 }
 DETAILS = {
     Action.JOB_LIMITS_CHANGED: {"max_memory_mb": 512},
     Action.WORKER_DRAINED: {"timeout_seconds": 600},
+    Action.TENANT_LIMITED: {"max_running": 2, "queues": ["batch"]},
 }
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from ffmpeg_jobs.model import Claim, Outcome, Result, Role, State
+from ffmpeg_jobs.model import Claim, Outcome, Reason, Result, Role, State
 from ffmpeg_jobs.problems import Unavailable
+from ffmpeg_master.housekeeping import Housekeeping
 from ffmpeg_master.store import queue
 from ffmpeg_master.store.jobs import timestamp
 from ffmpeg_master.store.tables import jobs
@@ -157,3 +158,42 @@ def test_no_lease_ends_between_a_sleep_and_the_next_round(inside: Inside) -> Non
     inside.clock.forward(3600)  # the machine sleeps here
     inside.housekeeping._expire()
     assert client.job(job_id).state is State.RUNNING
+
+
+def test_a_clock_that_is_right_again_keeps_no_job_waiting(inside: Inside) -> None:
+    client = inside.client()
+    inside.housekeeping.offer()
+    inside.clock.forward(25)
+    inside.housekeeping.offer()
+    job_id = client.submit(JOB).id
+    inside.clock.forward(-25)
+    with waiter(inside) as found:
+        inside.housekeeping.offer()
+    assert [isinstance(claim, Claim) and claim.job_id for claim in found] == [job_id]
+    (told,) = [line for line in inside.log if line["event"] == "clock_set_back"]
+    assert 24 < told["seconds"] < 26
+
+
+def test_a_clock_that_was_set_back_before_the_master_began(inside: Inside) -> None:
+    client = inside.client()
+    client.register("ada", MACHINE)
+    held, waits = client.submit(JOB).id, client.submit(JOB).id
+    found = client.claim("ada", 0)
+    assert found is not None and found.job_id == held
+    inside.clock.forward(-900)
+    assert client.claim("ada", 0) is None
+    begun = Housekeeping(inside.master)
+    begun.round()
+    found = client.claim("ada", 0)
+    assert found is not None and found.job_id == waits
+    for _ in range(13):
+        inside.clock.forward(5)
+        begun.round()
+    assert client.job(held).reason is Reason.WORKER_LOST
+
+
+def test_a_clock_that_goes_on_brings_nothing_back(inside: Inside) -> None:
+    for seconds in (0.2, 3600, 0.2, 0):
+        inside.clock.forward(seconds)
+        inside.housekeeping.offer()
+    assert not [line for line in inside.log if line["event"] == "clock_set_back"]

@@ -42,7 +42,11 @@ MAY: dict[tuple[str, str], set[Role | None]] = {
     ("PUT", "/jobs/{job_id}/attempts/{attempt:int}/log"): {Role.WORKER, Role.ADMIN},
     ("GET", "/audit"): {Role.ADMIN},
     ("GET", "/health"): {None, *Role},
-    ("GET", "/metrics"): {Role.READ, Role.SUBMIT, Role.ADMIN},
+    ("GET", "/metrics"): {Role.MONITOR, Role.READ, Role.SUBMIT, Role.ADMIN},
+    ("GET", "/tenants"): {Role.ADMIN},
+    ("GET", "/tenants/{tenant}"): {Role.ADMIN},
+    ("PUT", "/tenants/{tenant}"): {Role.ADMIN},
+    ("DELETE", "/tenants/{tenant}"): {Role.ADMIN},
     ("GET", "/openapi.json"): {None, *Role},
     ("GET", "/problems/{kind}"): {None, *Role},
 }
@@ -56,7 +60,9 @@ def test_the_table_here_is_complete() -> None:
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
 def test_roles(inside: Inside, route: Route, role: Role | None) -> None:
     path = (
-        route.path.format(job_id="abcdefghijkl", name="ada", group="night", kind="conflict")
+        route.path.format(
+            job_id="abcdefghijkl", name="ada", group="night", tenant="studio", kind="conflict"
+        )
         if (":int" not in route.path)
         else route.path.replace("{attempt:int}", "1").format(job_id="abcdefghijkl")
     )

@@ -22,9 +22,10 @@ from ffmpeg_master.housekeeping import Housekeeping
 from ffmpeg_master.master import Master, open_master
 from ffmpeg_master.model import Grant, Needs
 from ffmpeg_master.store import attendance, intake, keys, queue, workers
-from ffmpeg_master.store.engine import Collision, Store
+from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.jobs import get
 from ffmpeg_master.store.tables import keys as keys_table
+from ffmpeg_master.store.troubles import Collision
 from tests import handing
 from tests.api.conftest import (
     JOB,
@@ -238,7 +239,7 @@ def test_leases_are_judged_once(url: str) -> None:
         assert handing.claim(store, job_id, "ada", most=99, lease_seconds=60)
     clock[0] += 61
     with ThreadPoolExecutor(4) as pool:
-        rounds = [pool.submit(queue.expire, store, 60, 5) for _ in range(8)]
+        rounds = [pool.submit(queue.expire, store, 60) for _ in range(8)]
         ended = [status.id for future in rounds for status, _ in future.result()]
     assert len(ended) == len(set(ended)) == 40
     store.close()

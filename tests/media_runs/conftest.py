@@ -18,6 +18,7 @@ from ffmpeg_worker.config import Config
 from ffmpeg_worker.outcome import Facts
 from ffmpeg_worker.publish import parse_probe
 from ffmpeg_worker.sandbox import JOB, Bind, sandboxed
+from ffmpeg_worker.syscalls import filter_descriptor
 
 CLIP = Path(__file__).parents[1] / "media" / "bigbuckbunny.mp4"
 #: As long as it takes on a loaded machine; nothing here waits for it.
@@ -73,6 +74,24 @@ def volume(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(directory)], check=True)
 
 
+def in_sandbox(
+    argv: Sequence[str], binds: Sequence[Bind], as_user: Sequence[str] = (), **how: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run a program as a job is run; what it writes is read as UTF-8 as far as it is."""
+    with filter_descriptor() as filtering:
+        command = sandboxed(argv, binds, **how, filter_descriptor=filtering)
+        return subprocess.run(
+            [*as_user, *command],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=PATIENCE_SECONDS,
+            check=False,
+            pass_fds=[filtering],
+        )
+
+
 def fill(volume: Path, size_mb: int) -> None:
     with (volume / "ballast").open("wb") as file:
         os.posix_fallocate(file.fileno(), 0, size_mb << 20)
@@ -93,8 +112,8 @@ class Ended:
 
     def media(self) -> Media:
         """What ffprobe, in its own sandbox, says of the output."""
-        argv = sandboxed(probe_argv("/output"), [Bind(str(self.output), "/output")], network=False)
-        found = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+        binds = [Bind(str(self.output), "/output")]
+        found = in_sandbox(probe_argv("/output"), binds, network=False)
         return parse_probe(found.stdout)
 
 
@@ -129,19 +148,12 @@ def encode(
     if isinstance(source, Path):
         binds.append(Bind(str(source), "/input"))
     assert needs_network(job) is (streamed or live)
-    argv = sandboxed(ffmpeg_argv(job, places, threads), binds, network=needs_network(job))
-    done = subprocess.run(
-        [*as_user, *argv],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=PATIENCE_SECONDS,
-        check=False,
-    )
+    argv = ffmpeg_argv(job, places, threads)
+    done = in_sandbox(argv, binds, as_user, network=needs_network(job))
     progress = work / "progress"
     return Ended(
         done.returncode,
-        done.stdout.decode("utf-8", "replace"),
+        done.stdout + done.stderr,
         staged,
         progress.read_text() if progress.exists() else "",
     )

@@ -89,3 +89,19 @@ def test_a_full_state_volume_keeps_no_output_from_its_place(volume: Path, tmp_pa
     assert publish_file(plan, lambda: True)
     assert (tmp_path / "final").read_text() == "media"
     assert jobdir.was_delivered(plan)
+
+
+def test_a_plan_that_has_no_room_leaves_no_directory(volume: Path) -> None:
+    plan = planned(replace(CONFIG, state_directory=volume))
+    with pytest.raises(OSError), (volume / "ballast").open("wb", buffering=0) as ballast:
+        while True:
+            ballast.write(bytes(1 << 12))
+    with pytest.raises(OSError) as full:
+        jobdir.record(plan)
+    assert full.value.errno == errno.ENOSPC
+    assert list(Path(plan.directory).parent.iterdir()) == []
+    (volume / "ballast").unlink()
+    jobdir.record(plan)
+    with pytest.raises(FileExistsError):  # what is there is another's, and stays
+        jobdir.record(plan)
+    assert jobdir.reopen(Path(plan.directory)) == plan

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from ffmpeg_jobs.client import MasterClient
+from ffmpeg_jobs.line import Endpoint
 from ffmpeg_jobs.model import Claim, Media, Outcome, Reason, State
 from ffmpeg_jobs.schema import parse_job
 from ffmpeg_worker import attempt, holder, jobdir
@@ -204,15 +207,22 @@ def test_a_whole_output_waits_for_the_master_whatever_is_asked(config: Config, b
     final = config.output_roots[0] / "out.mp4"
     plan, _ = run(config, input=str(CLIP), output=str(final), parameters=QUICK)
 
-    async def story() -> Media | None:
+    class Master(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(204)
+            self.end_headers()
+
+    async def story(client: MasterClient) -> Media | None:
         lease = Lease()
         lease.ask_stop(by)
-        publishing = asyncio.ensure_future(attempt.publish(plan, lease))
+        publishing = asyncio.ensure_future(attempt.publish(plan, lease, client))
         await asyncio.sleep(0.5)
         assert not publishing.done()
         assert not final.exists()
         lease.extend(boot_seconds(), 60)
         return await asyncio.wait_for(publishing, PATIENCE_SECONDS)
 
-    assert isinstance(asyncio.run(story()), Media)
+    with serving(here(Master)) as url, closing(MasterClient(Endpoint(url, "key"))) as client:
+        assert isinstance(asyncio.run(story(client)), Media)
     assert final.exists()

@@ -104,4 +104,47 @@ def test_what_is_lost_is_made_anew_and_a_purge_leaves_nothing(
     assert "/var/lib/ffmpeg-master/master.db" in own.run(OURS).stdout
     purge(own, debs)
     assert own.run(OURS).stdout == ""
-    assert own.run(ACCOUNTS).stdout == ""
+    # Outputs elsewhere are theirs; a number is not given to somebody else.
+    assert len(own.run(ACCOUNTS).stdout.splitlines()) == 3
+
+
+STATE = "/var/lib/ffmpeg-worker"
+#: What lies where a purge comes by, and is somebody else's.
+FOREIGN = f"""
+mkdir -p /srv/nas /srv/fast /srv/masters /etc/ffmpeg-worker/tls
+echo precious | tee /srv/nas/film.mov /srv/fast/clip.mov /srv/masters/reel.mov
+echo precious | tee {STATE}/output/done.mp4 /var/lib/ffmpeg-master/backup.db
+echo precious > /etc/ffmpeg-worker/tls/corporate.pem
+mount --bind /srv/nas {STATE}/input
+mkdir {STATE}/jobs/other {STATE}/jobs/old.1
+mount --bind /srv/fast {STATE}/jobs/other
+ln -s /srv/masters {STATE}/control/link
+"""
+KEPT = (
+    "/srv/nas/film.mov /srv/fast/clip.mov /srv/masters/reel.mov"
+    " /etc/ffmpeg-worker/tls/corporate.pem"
+    f" {STATE}/input/film.mov {STATE}/jobs/other/clip.mov {STATE}/output/done.mp4"
+    " /var/lib/ffmpeg-master/backup.db"
+)
+#: Where documents have people put secrets, or commands of ours make them.
+SECRETS = """
+ffmpeg-master init-tls --host jobs.example >/dev/null
+ffmpeg-master init-tls --client ada >/dev/null
+install -o ffmpeg-master -m 600 /dev/stdin /etc/ffmpeg-worker/webhook-secret </dev/null
+"""
+
+
+def test_a_purge_keeps_media_and_whatever_is_mounted(own: Machine, debs: list[Path]) -> None:
+    own.run(SECRETS + FOREIGN, check=True)
+    own.run("apt-get purge --yes ffmpeg-worker", check=True)
+    assert own.run(f"cat {KEPT}", check=True).stdout == "precious\n" * len(KEPT.split())
+    own.run(f"umount {STATE}/jobs/other", check=True)
+    own.install(debs)
+    own.run(f"mkdir -p {STATE}/jobs/old.1", check=True)
+    purge(own, debs)
+    kept = set(KEPT.split()) - {f"{STATE}/jobs/other/clip.mov"}
+    assert own.run(["cat", *kept], check=True).stdout == "precious\n" * len(kept)
+    left = own.run(f"find /etc/ffmpeg-worker {STATE} /var/lib/ffmpeg-master -type f").stdout
+    assert {path for path in left.split() if not path.startswith("/etc/ffmpeg-worker/tls/")} <= kept
+    assert own.run("ls /etc/ffmpeg-worker/tls").stdout == "corporate.pem\n"
+    assert not own.run(f"ls {STATE}/jobs {STATE}/control").stdout

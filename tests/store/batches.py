@@ -9,7 +9,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, multiple, rule
 from sqlalchemy import func, select
 
 from ffmpeg_jobs.model import Claim, Job, Outcome, Result, State
-from ffmpeg_master.model import Needs
+from ffmpeg_master.model import Left, Needs
 from ffmpeg_master.store import claims as store_claims
 from ffmpeg_master.store import intake
 from ffmpeg_master.store.engine import Store
@@ -73,7 +73,7 @@ class Batches(RuleBasedStateMachine):
         while room > 0 and waiting:
             got = yield waiting[:room]
             waiting, room = waiting[room:], room - len(got)
-        return False
+        return Left.SOME
 
     def hears_result(self, claim: Claim, outcome: Outcome, worker: str) -> bool | None:
         """Whether it ends the attempt; False: it is a repeat, None: it comes too late, or from
@@ -81,11 +81,12 @@ class Batches(RuleBasedStateMachine):
         expected = self.model[claim.job_id]
         if expected.worker != worker:
             return None
-        if expected.live(claim):
+        latest = expected.attempt == claim.attempt
+        if expected.live(claim) or (latest and expected.counts_late(outcome)):
             expected.ends(outcome, self.clock())
-            expected.told = outcome
+            expected.told, expected.silent = outcome, False
             return True
-        repeats = expected.attempt == claim.attempt and expected.told == outcome
+        repeats = latest and expected.told == outcome
         return False if repeats else None
 
     def holds(self, worker: str) -> int:
@@ -105,5 +106,5 @@ class Batches(RuleBasedStateMachine):
         expected.attempt += 1
         expected.tries += 1
         expected.state, expected.worker, expected.told = State.RUNNING, worker, None
-        expected.lease_until = self.clock() + LEASE
+        expected.lease_until, expected.silent = self.clock() + LEASE, False
         assert claim.attempt == expected.attempt

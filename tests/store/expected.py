@@ -30,6 +30,8 @@ class Expected:
         self.lease_until = 0.0
         self.cancel_requested = False
         self.told: Outcome | str | None = None  #: what the worker of the last attempt told
+        self.silent = False  #: the last attempt was given up, because its worker was silent
+        self.untouched = False  #: and nobody asked anything of the job since
         self.not_before = now
         self.depends_on = depends_on
         self.waits: set[str] = set()  #: the jobs that it was not told the end of
@@ -45,6 +47,16 @@ class Expected:
             self.state = State.QUEUED if again else State.FAILED
         # Twice as long each time, and up to a quarter more.
         self.not_before = now + RETRY * 2 ** (self.tries - 1)
+
+    def falls_silent(self, now: float) -> None:
+        """Its lease ran out: nobody is to blame, so it waits no longer."""
+        self.ends(Outcome(State.FAILED, Reason.WORKER_LOST), now)
+        self.not_before, self.silent, self.untouched = now, True, True
+
+    def counts_late(self, outcome: Outcome) -> bool:
+        """What is told of an attempt that was given up counts yet."""
+        waits = self.state is State.QUEUED and self.untouched
+        return self.silent and (outcome.state is State.COMPLETED or waits)
 
     def live(self, claim: Claim) -> bool:
         return self.state in LIVE and self.attempt == claim.attempt

@@ -11,7 +11,8 @@ from ffmpeg_jobs.model import Job, JobStatus
 from ffmpeg_jobs.problems import Conflict
 from ffmpeg_master.model import Filters, Needs
 from ffmpeg_master.store import intake, jobs, lists
-from ffmpeg_master.store.engine import Collision, Store
+from ffmpeg_master.store.engine import Store
+from ffmpeg_master.store.troubles import Collision
 from tests import handing
 
 PLAIN = Job()

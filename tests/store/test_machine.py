@@ -136,6 +136,7 @@ class Life(Batches):
         expected.state, expected.cancel_requested = State.QUEUED, False
         expected.given_back, expected.tries = 0, expected.attempt
         expected.not_before, expected.max_attempts = self.clock(), expected.tries + expected.own
+        expected.untouched = False
 
     @rule(job_id=accepted, paused=st.booleans())
     def pause(self, job_id: str, paused: bool) -> None:
@@ -202,11 +203,12 @@ class Life(Batches):
                 self.store, claim.job_id, number, token=token, outcome=outcome, retry_seconds=RETRY
             )
 
-        if expected.live(claim):
+        latest = expected.attempt == claim.attempt
+        if expected.live(claim) or (latest and expected.counts_late(outcome)):
             assert finish() is not None
             expected.ends(outcome, self.clock())
-            expected.told = outcome
-        elif expected.attempt == claim.attempt and expected.told == outcome:
+            expected.told, expected.silent = outcome, False
+        elif latest and expected.told == outcome:
             before = jobs.show(self.store, claim.job_id)
             assert finish() is None
             assert jobs.show(self.store, claim.job_id) == before
@@ -263,7 +265,7 @@ class Life(Batches):
     def send_log(self, claim: Claim) -> None:
         expected = self.model[claim.job_id]
         may = expected.attempt == claim.attempt and (
-            expected.state in LIVE or expected.told is not None
+            expected.state in LIVE or expected.told is not None or expected.silent
         )
 
         def put() -> None:
@@ -290,9 +292,9 @@ class Life(Batches):
     def expire(self) -> None:
         now = self.clock()
         late = {i for i, j in self.model.items() if j.state in LIVE and j.lease_until < now}
-        assert {status.id for status, _ in queue.expire(self.store, LEASE, RETRY)} == late
+        assert {status.id for status, _ in queue.expire(self.store, LEASE)} == late
         for job_id in late:
-            self.model[job_id].ends(Outcome(State.FAILED, Reason.WORKER_LOST), now)
+            self.model[job_id].falls_silent(now)
         fold(self.store)
 
     @rule()

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select, text
 
-from ffmpeg_master.store.engine import Collision, Store
+from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.plans import planned_once
 from ffmpeg_master.store.psycopg import unread
 from ffmpeg_master.store.tables import attendance
+from ffmpeg_master.store.troubles import Collision
 
 NOTE = unread(planned_once(insert(attendance)))
 NOTED = select(attendance.c.noted_at).order_by(attendance.c.id)

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from sqlalchemy import bindparam, event, func, insert, select, text, update
 
-from ffmpeg_master.store.engine import Collision, Store
+from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.plans import padded, planned_once
 from ffmpeg_master.store.tables import attendance, workers
+from ffmpeg_master.store.troubles import Collision
 
 NAMES = ("ada", "bob")  #: of the workers that every store here has
 FIND = planned_once(

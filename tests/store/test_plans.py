@@ -18,6 +18,7 @@ from ffmpeg_master.store import (
     jobs,
     lists,
     queue,
+    tenants,
     waiting,
     workers,
 )
@@ -70,7 +71,11 @@ def test_no_statement_reads_all_jobs(store: Store, steps: list[str]) -> None:
     workers.show_all(store, 60)
     workers.member(store, "ada", 60)
     workers.held(store)
-    queue.expire(store, 60, 5)
+    tenants.show_all(store)
+    tenants.holds_back(store, "default", Needs())
+    with store.read() as connection:
+        tenants.held(connection, ["default"])
+    queue.expire(store, 60)
     queue.overdue(store)
     attendance.attend(store, 0, 60)
     jobs.counts(store)

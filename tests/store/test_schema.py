@@ -13,8 +13,9 @@ from sqlalchemy import inspect
 
 from ffmpeg_jobs.problems import Unavailable
 from ffmpeg_master.store import schema
-from ffmpeg_master.store.engine import Store, Unreachable
+from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.tables import METADATA
+from ffmpeg_master.store.troubles import Unreachable
 
 ROOT = Path(__file__).parents[2]
 

@@ -71,8 +71,7 @@ def test_numbers_are_those_of_every_moment(store: Store, clock: Clock) -> None:
 
 
 def test_jobs_that_were_there_before_are_counted(store: Store) -> None:
-    for number in range(4):
-        submit(store, number)
+    ids = [submit(store, number) for number in range(5)]
     config = Config()
     config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
     with store.write() as connection:

@@ -11,7 +11,7 @@ import pytest
 
 from ffmpeg_jobs.model import Free, Heartbeat, Job, Machine, WorkerStatus
 from ffmpeg_jobs.problems import Conflict
-from ffmpeg_master.model import Needs
+from ffmpeg_master.model import Left, Needs
 from ffmpeg_master.store import claims, intake, queue, workers
 from ffmpeg_master.store.engine import Store
 from tests.store.conftest import Clock
@@ -52,7 +52,7 @@ def claiming(store: Store) -> Iterator[None]:
         looked.set()
         go_on.wait(30)
         yield [job_id]
-        return False
+        return Left.SOME
 
     with ThreadPoolExecutor() as pool:
         asked = claims.Asked("ada", lease_seconds=60, retry_seconds=5)

@@ -64,7 +64,7 @@ def dialogue(store: Store, config: Config, told: tuple[Claim, ...]) -> tuple[lis
     running = tuple(Report(one.job_id, one.attempt, one.token) for one in told)
     with effort(store) as cost:
         queue.heartbeat(store, "eve", Heartbeat(running, 1 << 20), 60)
-        queue.expire(store, 60, 5)
+        queue.expire(store, 60)
         queue.overdue(store)
         costs.append(cost())
     done = Outcome(State.COMPLETED)

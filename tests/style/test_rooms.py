@@ -19,11 +19,13 @@ PURE = (
     "ffmpeg_jobs.model.audit",
     "ffmpeg_jobs.model.fleet",
     "ffmpeg_jobs.model.job",
+    "ffmpeg_jobs.model.tenant",
     "ffmpeg_jobs.contract",
     "ffmpeg_jobs.contract.attempt",
     "ffmpeg_jobs.contract.audit",
     "ffmpeg_jobs.contract.fleet",
     "ffmpeg_jobs.contract.job",
+    "ffmpeg_jobs.contract.tenant",
     "ffmpeg_jobs.contract.words",
     "ffmpeg_jobs.schema",
     "ffmpeg_jobs.problems",
@@ -33,6 +35,7 @@ PURE = (
     "ffmpeg_worker.plan",
     "ffmpeg_worker.preemption",
     "ffmpeg_worker.command",
+    "ffmpeg_worker.roots",
     "ffmpeg_worker.sandbox",
     "ffmpeg_worker.limits",
     "ffmpeg_worker.outcome",
@@ -41,6 +44,7 @@ PURE = (
     "ffmpeg_master.destination",
     "ffmpeg_master.origin",
     "ffmpeg_master.scheduling",
+    "ffmpeg_master.tenancy",
     "ffmpeg_master.store.transitions",
 )
 ACTING = (
@@ -99,6 +103,7 @@ def test_the_launcher_knows_little_of_us() -> None:
     assert seen - {"ffmpeg_worker", "ffmpeg_jobs"} == {
         "ffmpeg_worker.launcher",
         "ffmpeg_worker.authority",
+        "ffmpeg_worker.bus",
         "ffmpeg_worker.limits",
         "ffmpeg_worker.pidfd",
         "ffmpeg_worker.scopes",

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.farm import Farm
+from tests.system.farm import Farm, in_place_of_ffmpeg
 
 pytestmark = pytest.mark.lab
 
@@ -43,6 +43,25 @@ def test_nobody_makes_an_entry_of_his_own(container: Farm) -> None:
         entries(container, "-u", "ffmpeg-master", "FFMPEG_ACTION=job_canceled", "-g", "forged")
         == []
     )
+
+
+SAYS = """#!/bin/sh
+echo '<2>event=forged level=error' >&2
+printf '<0>forged, too\\n'
+exit 1
+"""
+
+
+def test_what_a_job_writes_has_no_priority_of_its_own(container: Farm) -> None:
+    with in_place_of_ffmpeg(container, SAYS):
+        job = container.submit("--scenario", "preview", "--duration", "1")
+        container.wait_for(job)
+    found = entries(container, "-u", f"ffmpeg-job-{job}.scope", "-g", "forged")
+    told = {entry["MESSAGE"]: entry["PRIORITY"] for entry in found}
+    assert told == {"<2>event=forged level=error": "6", "<0>forged, too": "6"}
+    # While what the worker says of it has the worker's own.
+    (claimed,) = entries(container, f"FFMPEG_JOB={job}", "FFMPEG_EVENT=claimed")
+    assert claimed["PRIORITY"] == "6"
 
 
 def test_keys_are_told_of_and_never_told(container: Farm) -> None:

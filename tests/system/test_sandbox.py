@@ -26,6 +26,13 @@ try other-processes  'test $(ls -d /proc/[0-9]* | wc -l) -gt 12'
 try worker-cgroup    'ls /sys/fs/cgroup'
 try any-of-sys       'ls /sys'
 try any-device       'find /dev -type b -o -type c | grep -Evq "null|zero|full|random|tty|pts"'
+try host-name        'test "$(cat /proc/sys/kernel/hostname)" = "@HOST@"'
+try user-namespace   'unshare --user true'
+try mount            'mount -t tmpfs none /tmp'
+try local-socket     'python3 -c "import socket; socket.socket(socket.AF_UNIX)"'
+try other-device     'touch /dev/x'
+try endless-memory   'head -c 70M /dev/zero > /tmp/x'
+try filter-is-hidden '! grep -q "^Seccomp_filters:.[1-9]" /proc/self/status'
 exit 3
 """
 
@@ -36,7 +43,8 @@ ALLOWED = {"usr-bin", "own-directory"}
 def seen(container: Farm) -> dict[str, bool]:
     """What a job could do: name of the try to whether it worked."""
     clip = "/var/lib/ffmpeg-worker/input/clip.mp4"
-    with in_place_of_ffmpeg(container, SPY):
+    host = container.run("hostname").stdout.strip()
+    with in_place_of_ffmpeg(container, SPY.replace("@HOST@", host)):
         job = container.submit("--scenario", "preview", "--input", clip)
         container.wait_for(job)
     lines = container.run(["ffmpeg-jobs", "logs", job]).stdout.splitlines()

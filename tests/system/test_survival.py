@@ -138,6 +138,7 @@ def test_the_death_of_what_we_lean_on_disturbs_no_job(container: Farm, blow: str
     # The launcher runs only for a minute after it was called.
     long = container.submit("--scenario", "preview", "--duration", "3600", "--timeout", "3600")
     pid = container.started(long)
+    since = container.run("date +%s").stdout.strip()
     container.run(blow)
     time.sleep(1)
     assert container.run(f"cat /proc/{pid}/comm").stdout == "ffmpeg\n"
@@ -146,6 +147,10 @@ def test_the_death_of_what_we_lean_on_disturbs_no_job(container: Farm, blow: str
     assert (ended["state"], ended["attempt"]) == ("canceled", 1)
     job, output = submit(container, "undisturbed")
     assert check(container, job, output)["attempt"] == 1
+    units = "-u ffmpeg-worker -u ffmpeg-worker-launcher"
+    told = container.run(f"journalctl --no-pager --since @{since} {units}").stdout
+    assert "Traceback" not in told
+    assert ("event=bus_gone" in told) is blow.endswith("dbus")
 
 
 def test_a_scope_that_nobody_knows_is_ended_and_logged(container: Farm) -> None:

@@ -35,6 +35,7 @@ class Started:
         command = ["env", "--block-signal=TERM"]
         command += [sys.executable, "-I", "-S", str(holder.__file__), str(directory)]
         command += [] if output is None else [str(output)]
+        (directory / holder.FILTER).touch()
         with (directory / "journal").open("wb") as journal:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=journal

@@ -34,6 +34,8 @@ PAIRS: list[tuple[Any, dict[str, Any]]] = [
     (model.WorkerStatus, contract.WORKER_STATUS),
     (model.Heartbeat, contract.HEARTBEAT),
     (model.Report, contract.HEARTBEAT["properties"]["running"]["items"]),
+    (model.TenantLimits, contract.TENANT_LIMITS),
+    (model.TenantStatus, contract.TENANT_STATUS),
     (model.HeartbeatAnswer, contract.HEARTBEAT_ANSWER),
     (model.HeartbeatOrder, contract.HEARTBEAT_ANSWER["properties"]["orders"]["items"]),
 ]

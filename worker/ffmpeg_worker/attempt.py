@@ -22,12 +22,14 @@ import structlog
 from ffmpeg_jobs.bounds import LOG_MAX_BYTES
 from ffmpeg_jobs.client import MasterClient
 from ffmpeg_jobs.model import Claim, Media, Outcome, Reason, State
-from ffmpeg_worker import jobdir
+from ffmpeg_jobs.problems import MasterUnreachable, Problem, StaleAttempt
+from ffmpeg_worker import jobdir, taking
+from ffmpeg_worker.backoff import Backoff
 from ffmpeg_worker.config import Config
 from ffmpeg_worker.drain import Drains
 from ffmpeg_worker.health import Health
 from ffmpeg_worker.hold import Nursery
-from ffmpeg_worker.lease import Lease
+from ffmpeg_worker.lease import Lease, boot_seconds
 from ffmpeg_worker.limits import CONTROLLERS
 from ffmpeg_worker.outcome import (
     HANDED_BACK,
@@ -41,7 +43,7 @@ from ffmpeg_worker.placement import Placement
 from ffmpeg_worker.plan import Plan, make_plan
 from ffmpeg_worker.prepare import not_written, prepare
 from ffmpeg_worker.publish import deliver, verified
-from ffmpeg_worker.report import give_back, report
+from ffmpeg_worker.report import announce, give_back, report
 from ffmpeg_worker.results import Results
 from ffmpeg_worker.start import NotStarted, clear_away, start
 from ffmpeg_worker.steer import restore, scope_of, steer
@@ -73,6 +75,7 @@ class Station:
 async def run(plan: Plan, lease: Lease, station: Station) -> None:
     """First door: from a recorded plan to its reported outcome."""
     try:
+        plan = await asyncio.to_thread(taking.made_before, plan)
         await _prepare(plan, lease, station)
         running = await start(plan, station.placement, station.nursery)
     except AttemptError as error:
@@ -92,7 +95,7 @@ async def resume(plan: Plan, lease: Lease, station: Station) -> None:
     outcome = jobdir.kept_outcome(plan)
     if outcome is not None:
         _leave_place(lease, station)
-        await settle(plan, outcome, station)
+        await settle(plan, outcome, lease, station)
     elif jobdir.was_released(plan):
         enforced, scope = await restore(plan, station.placement), scope_of(plan)
         running = Running(plan, jobdir.holder_pidfd(plan), enforced, scope)
@@ -126,17 +129,21 @@ async def finish(running: Running, lease: Lease, station: Station) -> None:
     outcome, stopped_by = conclude(facts), facts.stop_asked_by
     if outcome.state is State.COMPLETED:
         try:
-            outcome = replace(outcome, media=await publish(plan, lease))
+            outcome = replace(outcome, media=await publish(plan, lease, station.client))
         except AttemptError as error:
             outcome, stopped_by = given_up(facts, error), error.stopped_by
+    if plan.takes and outcome.state is State.FAILED and stopped_by is None:
+        taking.refuse(plan)
+        stopped_by = taking.UNTAKEN
     await end(plan, outcome, stopped_by, lease, station)
 
 
 async def end(plan: Plan, outcome: Outcome, by: str | None, lease: Lease, station: Station) -> None:
     """Report the outcome, or hand the attempt back, or drop it: as he wants who had it ended,
-    ``by``. Who only asked, and came too late, changes nothing, but for a lost lease."""
+    ``by``. Who only asked, and came too late, changes nothing, but for a lost lease; what lies in
+    its place is told of also then."""
     _leave_place(lease, station)
-    if lease.stop_asked_by == "lost":
+    if lease.stop_asked_by == "lost" and outcome.state is not State.COMPLETED:
         log.warning("attempt_lost", job=plan.claim.job_id, attempt=plan.claim.attempt)
         await _forget(plan)
         return
@@ -149,7 +156,7 @@ async def end(plan: Plan, outcome: Outcome, by: str | None, lease: Lease, statio
         await hand_back(plan, HANDED_BACK[by], station)
     else:
         station.health.ended(plan.claim, outcome, by)
-        await settle(plan, outcome, station)
+        await settle(plan, outcome, lease, station)
 
 
 async def hand_back(plan: Plan, why: str, station: Station) -> None:
@@ -158,11 +165,12 @@ async def hand_back(plan: Plan, why: str, station: Station) -> None:
     await _forget(plan)
 
 
-async def settle(plan: Plan, outcome: Outcome, station: Station) -> None:
+async def settle(plan: Plan, outcome: Outcome, lease: Lease, station: Station) -> None:
     """Write the outcome down, report it, forget the directory."""
     jobdir.keep_outcome(plan, outcome)
     station.concluded(plan.claim, outcome)
-    await report(plan.claim, outcome, jobdir.tail(plan, "log", LOG_MAX_BYTES), station.results)
+    text = "" if lease.announced else jobdir.tail(plan, "log", LOG_MAX_BYTES)
+    await report(plan.claim, outcome, text, station.results)
     log.info(
         "finished",
         job=plan.claim.job_id,
@@ -176,9 +184,13 @@ async def settle(plan: Plan, outcome: Outcome, station: Station) -> None:
 async def _prepare(plan: Plan, lease: Lease, station: Station) -> None:
     """In a thread, so that a slow disk or server holds up nobody else."""
     # Who came before has its disk reserved; of two that come at once, the first.
-    earlier = tuple(takewhile(lambda other: other != plan, station.plans.values()))
+    earlier = tuple(
+        takewhile(lambda other: other.directory != plan.directory, station.plans.values())
+    )
     async with _stoppable(lease) as stop:
         await asyncio.to_thread(prepare, plan, station.config, stop, earlier)
+        if plan.takes:
+            taking.stage(plan)
     if lease.stop_asked_by is not None:
         raise stopped(lease.stop_asked_by)
     if plan.streams and not lease.sure:
@@ -206,13 +218,20 @@ async def _stoppable(
             each.cancel()
 
 
-async def publish(plan: Plan, lease: Lease) -> Media | None:
-    """Verify the output and put it in its place, only while the attempt is certainly ours.
+async def publish(plan: Plan, lease: Lease, client: MasterClient) -> Media | None:
+    """Verify the output and put it in its place, only while the attempt is certainly ours and the
+    master waits for that.
 
     Raises AttemptError.
     """
     media = await asyncio.to_thread(verified, plan)
+    if jobdir.was_published(plan):
+        return media  # an earlier worker came this far, and nothing can change it any more
+    backoff = Backoff()
     while await lease.confirmed():
+        if not await _announced(plan, lease, client):
+            await asyncio.sleep(backoff.pause())
+            continue
         async with _stoppable(lease, lease.unsure()) as stop:
             try:
                 delivered = await asyncio.to_thread(deliver, plan, stop, lambda: lease.sure)
@@ -226,6 +245,26 @@ async def publish(plan: Plan, lease: Lease) -> Media | None:
     raise stopped(lease.stop_asked_by or "lost")
 
 
+async def _announced(plan: Plan, lease: Lease, client: MasterClient) -> bool:
+    """Whether the master knows that the output is about to be published, if it is anybody's to
+    see; False: it could not be told now, or the attempt is not ours any more, which the lease says.
+    """
+    if not (plan.publish_to or plan.upload_to):
+        return True
+    sent_at = boot_seconds()
+    try:
+        await announce(plan.claim, jobdir.tail(plan, "log", LOG_MAX_BYTES), client)
+    except StaleAttempt:
+        lease.ask_stop("lost")
+        return False
+    except (MasterUnreachable, Problem) as trouble:
+        log.warning("report_delayed", job=plan.claim.job_id, reason=str(trouble))
+        return False
+    lease.announced = True
+    lease.extend(sent_at, plan.claim.lease_seconds)
+    return True
+
+
 def _leave_place(lease: Lease, station: Station) -> None:
     """What is left to do waits for disks, servers and the master, and needs no cores."""
     if lease.at_work:
@@ -233,16 +272,17 @@ def _leave_place(lease: Lease, station: Station) -> None:
         station.results.ended()
 
 
-async def fail(plan: Plan, station: Station) -> None:
+async def fail(plan: Plan, lease: Lease, station: Station) -> None:
     """After a fault of ours: nothing of the attempt goes on, and the job is tried elsewhere."""
     await clear_away(plan, station.placement)
     error = AttemptError(Reason.WORKER_LOST, "the worker failed at it; its log says how")
-    await settle(plan, outcome_of_error(error, enforced=station.enforces), station)
+    await settle(plan, outcome_of_error(error, enforced=station.enforces), lease, station)
 
 
 async def _forget(plan: Plan) -> None:
     """In a thread: a job may have left a million files."""
     if plan.staged:
         with suppress(OSError):  # the timer's cleaning tries again
+            jobdir.withdraw_delivery(plan)
             Path(plan.staged).unlink(missing_ok=True)
     await asyncio.to_thread(jobdir.remove, Path(plan.directory))

@@ -14,6 +14,9 @@ from ffmpeg_worker.pidfd import has_ended, pid_of
 from ffmpeg_worker.scopes import ScopeError, Scopes, ask_bus, call
 
 ALLOW_INTERACTION: Final = 1  #: CheckAuthorizationFlags (polkit's D-Bus reference)
+#: How many questions of strangers polkit has at once; each may wait for a person's password, and a
+#: bus keeps at most 128 unanswered calls of ours (max_replies_per_connection in dbus-daemon(1)).
+ASKED_AT_ONCE: Final = 16
 #: Whoever calls often is one of few; a flood of strangers is not remembered.
 REMEMBERED_CALLERS: Final = 64
 
@@ -35,12 +38,14 @@ class Authority:
         self._worker_unit = worker_unit
         self._home = ""  #: the worker's cgroup, as systemd told it last
         self._uids: dict[str, int] = {}  #: a bus never gives a unique name twice
+        self._asking = 0
 
     async def checked_pid(self, pidfd: int) -> int:
         """The pid behind the pidfd, if it is a process that the worker may have scoped.
 
         It must be the worker's own and still in the worker's own cgroup: a job that already
-        runs in a scope must not move itself into another with looser limits. Raises Refusal.
+        runs in a scope must not move itself into another with looser limits. Raises Refusal, and
+        OSError where the machine is out of something.
         """
         pid = pid_of(pidfd)
         if pid is None or pid == 1:
@@ -50,7 +55,7 @@ class Authority:
         try:
             owner = Path(f"/proc/{pid}").stat().st_uid
             cgroup = Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8")
-        except OSError:
+        except (FileNotFoundError, ProcessLookupError):
             raise Refusal("NotAllowed", f"process: {pid} has ended") from None
         if owner != self._worker_uid:
             raise Refusal("NotAllowed", f"process: {pid} belongs to uid {owner}, not to the worker")
@@ -77,7 +82,14 @@ class Authority:
             return uid
         if action is None:
             raise Refusal("NotAllowed", f"{message.member}: not for uid {uid}")
-        if not await _polkit_allows(self._scopes.bus, message, action):
+        if self._asking >= ASKED_AT_ONCE:
+            raise Refusal("Busy", f"{action}: {self._asking} calls wait for polkit already")
+        self._asking += 1
+        try:
+            allowed = await _polkit_allows(self._scopes.bus, message, action)
+        finally:
+            self._asking -= 1
+        if not allowed:
             raise Refusal("NotAllowed", f"{action}: polkit does not allow it to uid {uid}")
         return uid
 

@@ -24,10 +24,16 @@ from ffmpeg_worker.scopes import (
 
 LAUNCHER: Final = "org.ffmpeg_worker.Launcher1"
 LAUNCHER_PATH: Final = "/org/ffmpeg_worker/Launcher1"
+#: What the launcher says to what it was asked. With any other error the launcher, the bus or
+#: systemd is at fault, and never the job: Unanswered and Failed of the launcher's own, and what the
+#: bus says of one that is of another version, or that nobody lets us reach.
 ERROR: Final = "org.ffmpeg_worker.Error."
-SYSTEMD_UNANSWERED: Final = ERROR + "Unanswered"
-#: What the launcher says of a job's limits, not of the machine.
+#: What it says of a job's limits, not of the machine.
 OF_THE_JOB: Final = (ERROR + "LimitTooHigh", ERROR + "InvalidLimit")
+REFUSALS: Final = (
+    *OF_THE_JOB,
+    *(ERROR + kind for kind in ("NotAllowed", "InvalidJobId", "SystemdRefused")),
+)
 #: Between the tries of a call that nobody answered: what died is there again within a second,
 #: a launcher that died often only after systemd's StartLimitIntervalSec of 10 s.
 PAUSES_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -99,9 +105,11 @@ class BySystem:
                 await call((await self._connection.scopes()).bus, message)
                 return
             except CallRefused as error:
-                if error.name != SYSTEMD_UNANSWERED or pause is None:
+                if error.name in REFUSALS:
                     kind = NotAllowed if error.name in OF_THE_JOB else ScopeError
                     raise kind(f"{member} was refused: {error}") from None
+                if pause is None:
+                    raise Unanswered(f"{member} failed: {error}") from None
             except Unanswered:
                 if pause is None:
                     raise

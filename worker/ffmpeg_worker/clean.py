@@ -7,6 +7,7 @@ and never what an attempt on this machine still holds. Safe beside a running wor
 from __future__ import annotations
 
 import asyncio
+import glob
 import os
 import re
 import stat
@@ -20,6 +21,7 @@ import structlog
 from ffmpeg_worker import control
 from ffmpeg_worker.config import Config
 from ffmpeg_worker.plan import STAGED_NAME
+from ffmpeg_worker.roots import FOLDER
 from ffmpeg_worker.tree import entries, remove_tree
 
 #: A directory without a plan is a running worker's for some milliseconds.
@@ -60,7 +62,8 @@ def clean(config: Config, before: float | None = None) -> list[Path]:
     removed = list(_unrecorded(config.jobs_directory, before or now - YOUNG_SECONDS))
     removed += _unwritten(config, now - YOUNG_SECONDS)
     for root in config.output_roots:
-        removed += _staged(root, config, now - STAGED_SECONDS)
+        for folder in _folders(root):
+            removed += _staged(folder, config, now - STAGED_SECONDS)
     return removed
 
 
@@ -91,6 +94,14 @@ def _unwritten(config: Config, before: float) -> Iterator[Path]:
                 yield path
         except OSError as error:
             _tell(error)
+
+
+def _folders(root: Path) -> list[Path]:
+    """The folder that ``root`` is, or those of all tenants that there are."""
+    if FOLDER not in root.parts:
+        return [root]
+    pattern = Path(*("*" if part == FOLDER else glob.escape(part) for part in root.parts))
+    return [Path(found) for found in sorted(glob.glob(str(pattern)))]  # noqa: PTH207 - absolute
 
 
 def _staged(root: Path, config: Config, before: float) -> Iterator[Path]:

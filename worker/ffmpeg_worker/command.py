@@ -113,6 +113,15 @@ def probe_argv(path: str) -> tuple[str, ...]:
     )
 
 
+def copy_argv(path: str) -> tuple[str, ...]:
+    """The command that reads all of a media file, and keeps nothing of it."""
+    return (
+        *("ffmpeg", "-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+info"),
+        *("-protocol_whitelist", "file", "-i", f"file:{path}"),
+        *("-map", "0", "-c", "copy", "-f", "null", "-"),
+    )
+
+
 def ffmpeg_argv(job: Job, places: Places, threads: int) -> tuple[str, ...]:
     """The whole command. ``threads``: as many as the job has cores, so that none waits.
 

@@ -13,7 +13,6 @@ from typing import Any, Final
 from ffmpeg_jobs.settings import (
     FLAG,
     PATH,
-    PATHS,
     TEXT,
     TEXTS,
     URLS,
@@ -27,6 +26,7 @@ from ffmpeg_jobs.settings import (
 from ffmpeg_worker.admission import Thresholds
 from ffmpeg_worker.capacity import Rules, capacity
 from ffmpeg_worker.machine import cores, memory_mb, resources
+from ffmpeg_worker.roots import ROOTS, check_apart
 from ffmpeg_worker.rules import CAPACITY_SETTINGS, PRESSURE_SETTINGS
 from ffmpeg_worker.surroundings import manager_for, worker_uid
 
@@ -99,16 +99,17 @@ SETTINGS: Final = (
     Setting(
         "",
         "input_roots",
-        PATHS,
+        ROOTS,
         (Path("/var/lib/ffmpeg-worker/input"),),
-        "folders that a job's input may be in",
+        "folders that a job's input may be in; {tenant} gives each tenant its own, as in "
+        '["/srv/in/{tenant}"]',
     ),
     Setting(
         "",
         "output_roots",
-        PATHS,
+        ROOTS,
         (Path("/var/lib/ffmpeg-worker/output"),),
-        "folders that a job's output may be written to",
+        "folders that a job's output may be written to; {tenant} likewise",
     ),
     Setting(
         "",
@@ -236,6 +237,7 @@ def read_config(
 ) -> Config:
     """The configuration; without ``key_needed`` the API key is left empty. Raises ConfigError."""
     values = load(SETTINGS, file, flags, environ, needed=file != CONFIG_FILE)
+    check_apart(input_roots=values["input_roots"], output_roots=values["output_roots"])
     rules = Rules(**{row.name: values[row.name] for row in CAPACITY_SETTINGS})
     uid = os.getuid() if key_needed else worker_uid(values["state_directory"])
     manager = manager_for(values["manager"], uid)

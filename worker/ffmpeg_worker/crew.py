@@ -216,4 +216,6 @@ class Crew:
         else:
             log.error("attempt_crashed", job=live.claim.job_id, exc_info=error)
         if live.plan is not None:
-            self._begin(Live(live.claim, live.lease, None), fail(live.plan, self.station))
+            self._begin(
+                Live(live.claim, live.lease, None), fail(live.plan, live.lease, self.station)
+            )

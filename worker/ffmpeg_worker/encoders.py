@@ -21,6 +21,7 @@ from ffmpeg_jobs.model import Job, Parameters
 from ffmpeg_worker.command import Places, ffmpeg_argv
 from ffmpeg_worker.families import family_of
 from ffmpeg_worker.sandbox import sandboxed
+from ffmpeg_worker.syscalls import filter_descriptor
 
 #: NVENC refuses pictures under about 145x49 pixels; 256x256 is taken by all.
 SIDE_PIXELS: Final = 256
@@ -119,18 +120,18 @@ def _works(encoder: str) -> bool:
         audio_encoder="none",
     )
     places = Places(None, "/dev/null", "null", "/dev/null", next(iter(devices), None))
-    command = sandboxed(
-        ffmpeg_argv(Job(parameters=asked), places, 1), [], network=False, devices=devices
-    )
+    argv = ffmpeg_argv(Job(parameters=asked), places, 1)
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=TRY_SECONDS,
-            check=False,
-        )
+        with filter_descriptor() as filtering:
+            done = subprocess.run(
+                sandboxed(argv, [], network=False, devices=devices, filter_descriptor=filtering),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=TRY_SECONDS,
+                check=False,
+                pass_fds=[filtering],
+            )
     except (OSError, subprocess.TimeoutExpired):
         return False
     _check_ended_by_itself(done)

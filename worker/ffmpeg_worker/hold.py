@@ -20,6 +20,7 @@ import structlog
 
 from ffmpeg_worker import holder, nursery
 from ffmpeg_worker.plan import Plan
+from ffmpeg_worker.syscalls import program
 
 HOLDER: Final = Path(holder.__file__)
 NURSERY: Final = Path(nursery.__file__)
@@ -98,7 +99,8 @@ _ENDED: Final = os.WEXITED | os.WNOHANG | os.WNOWAIT
 
 
 def hold(plan: Plan, nursery: Nursery) -> Held:
-    """Start the holder. Raises OSError."""
+    """Start the holder, beside the filter of the job's system calls. Raises OSError."""
+    Path(plan.directory, holder.FILTER).write_bytes(program())
     arguments = [plan.directory, *filter(None, [plan.staged])]
     its, gate = socket.socketpair()
     try:

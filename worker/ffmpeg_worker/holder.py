@@ -27,6 +27,9 @@ import time
 #: The log keeps this much of ffmpeg's output from its start, and TAIL from its end.
 LOG_BYTES = 4 << 20
 TAIL_BYTES = 256 << 10
+#: In DIRECTORY: what the job may not ask of the kernel; and where its sandbox finds it open.
+FILTER = "seccomp"
+FILTER_DESCRIPTOR = 3
 #: Kept free for each of facts.json and probe.json: they are some KB, and a disk that others
 #: filled meanwhile must not silence a job that ended well.
 ROOM_BYTES = 16 << 10
@@ -128,7 +131,7 @@ def run(argv: list[str], directory: str) -> int:
         log = posix.open("/dev/null", posix.O_WRONLY)
     reading, writing = posix.pipe()
     try:
-        job = spawn(argv, writing, writing)
+        job = spawn(argv, directory, writing, writing)
     except OSError as error:
         keep(log, f"cannot start {argv[0]}: {error}\n".encode())
         return 127
@@ -138,8 +141,8 @@ def run(argv: list[str], directory: str) -> int:
     return ending(job)
 
 
-def spawn(argv: list[str], output: int, errors: int) -> int:
-    """Start a program that hears SIGTERM again; its pid. Raises OSError."""
+def spawn(argv: list[str], directory: str, output: int, errors: int) -> int:
+    """Start a program that hears SIGTERM again, its filter open; its pid. Raises OSError."""
     pid = posix.posix_spawnp(
         argv[0],
         argv,
@@ -148,6 +151,7 @@ def spawn(argv: list[str], output: int, errors: int) -> int:
             (posix.POSIX_SPAWN_OPEN, 0, "/dev/null", posix.O_RDONLY, 0),
             (posix.POSIX_SPAWN_DUP2, output, 1),
             (posix.POSIX_SPAWN_DUP2, errors, 2),
+            (posix.POSIX_SPAWN_OPEN, FILTER_DESCRIPTOR, f"{directory}/{FILTER}", posix.O_RDONLY, 0),
         ],
         setsigmask=(),
         setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),  # Python ignores them
@@ -190,7 +194,7 @@ def probe(argv: list[str], directory: str) -> int:
     posix.rename(unwritten(directory, "probe.json"), f"{directory}/probe.json")
     nothing = posix.open("/dev/null", posix.O_WRONLY)
     try:
-        pid = spawn(argv, found, nothing)
+        pid = spawn(argv, directory, found, nothing)
         late = not has_ended(pid, PROBE_SECONDS)
         if late:
             posix.kill(pid, signal.SIGKILL)

@@ -52,12 +52,21 @@ class HolderFacts:
 
 
 def record(plan: Plan) -> None:
-    """Write the plan down, for the next worker. Raises OSError."""
+    """Write the plan down, for the next worker. Raises OSError, and then nothing is left of it."""
     directory = Path(plan.directory)
     directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.mkdir(mode=0o700)
-    (directory / "work").mkdir(mode=0o700)
-    _write(directory, "plan.json", to_json(plan), durable=False)
+    try:
+        (directory / "work").mkdir(mode=0o700)
+        _write(directory, "plan.json", to_json(plan), durable=False)
+    except OSError:
+        remove(directory)
+        raise
+
+
+def record_anew(plan: Plan) -> None:
+    """Write down that it is carried out so, and not as it was recorded. Raises OSError."""
+    _write(Path(plan.directory), "plan.json", to_json(plan), durable=False)
 
 
 def bring_to_disk(plan: Plan) -> None:
@@ -219,6 +228,20 @@ def note_delivery(plan: Plan) -> None:
 def was_delivered(plan: Plan) -> bool:
     """Whether the staged output, if it is gone, got its name."""
     return (Path(plan.directory) / "delivered").exists()
+
+
+def was_published(plan: Plan) -> bool:
+    """Whether the output certainly got its name, also by an earlier worker."""
+    gone = plan.publish_to is not None and not Path(str(plan.staged)).exists()
+    return gone and was_delivered(plan)
+
+
+def withdraw_delivery(plan: Plan) -> None:
+    """Remember that the staged output, which goes away, did not get its name. Raises OSError."""
+    directory = Path(plan.directory)
+    if was_delivered(plan) and Path(str(plan.staged)).exists():
+        (directory / "delivered").unlink()
+        sync(directory)
 
 
 def is_concluded(plan: Plan) -> bool:

@@ -9,7 +9,6 @@ a caller brings a process (as a pidfd), a job id and numbers for the limits it k
 from __future__ import annotations
 
 import asyncio
-import os
 import pwd
 import signal
 import sys
@@ -19,12 +18,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import structlog
-from dbus_next.constants import BusType, MessageType, RequestNameReply
+from dbus_next.constants import BusType, RequestNameReply
+from dbus_next.errors import AuthError
 from dbus_next.message import Message
 
 from ffmpeg_jobs.daemon import set_up_logging
 from ffmpeg_jobs.settings import EX_CONFIG, TEXT, ConfigError, Setting, example, load, whole
 from ffmpeg_worker.authority import Authority, Refusal
+from ffmpeg_worker.bus import close_descriptors
 from ffmpeg_worker.limits import properties_of, unit_name
 from ffmpeg_worker.pidfd import has_ended
 from ffmpeg_worker.scopes import (
@@ -94,6 +95,17 @@ class Method:
     action: str | None  #: None: only the worker's account and root, whatever polkit says
     run: Callable[[Launcher, Message], Awaitable[None]]
 
+    def mismatch(self, message: Message) -> str | None:
+        """What of a call it does not take: other arguments, or descriptors that it did not ask
+        for."""
+        if message.signature != self.signature:
+            return f"{message.member} takes {self.signature}, not {message.signature!r}"
+        most = self.signature.count("h")
+        if len(message.unix_fds) > most:
+            came = len(message.unix_fds)
+            return f"{message.member} takes {most} file descriptors, not {came}"
+        return None
+
 
 class Launcher:
     """The interface's state: systemd, and the caps."""
@@ -109,8 +121,8 @@ class Launcher:
         """Put the process behind the pidfd into its scope, with its limits."""
         index, job_id, limits = message.body
         unit = _unit(job_id)
-        if not 0 <= index < len(message.unix_fds):
-            raise Refusal("NotAllowed", "process: no file descriptor came with the call")
+        if not 0 <= index < len(message.unix_fds):  # lost on the way, where we have no room for it
+            raise Refusal("Failed", "process: no file descriptor came with the call")
         pidfd = message.unix_fds[index]
         pid = await self.authority.checked_pid(pidfd)
         properties = [*self._properties(limits, live=False), *SCOPE_PROPERTIES]
@@ -180,9 +192,6 @@ def _unit(job_id: str) -> str:
 async def _answer(launcher: Launcher, message: Message) -> Message:
     """Run one call; its answer, or the error it ends with."""
     method = METHODS[message.member]
-    if message.signature != method.signature:
-        text = f"{message.member} takes {method.signature}, not {message.signature!r}"
-        return Message.new_error(message, "org.freedesktop.DBus.Error.InvalidArgs", text)
     try:
         uid = await launcher.authority.authorize(message, method.action)
         await method.run(launcher, message)
@@ -213,22 +222,24 @@ def _serve(launcher: Launcher) -> None:
         finally:
             launcher.busy -= 1
             launcher.last_use = asyncio.get_running_loop().time()
-            for descriptor in message.unix_fds:
-                os.close(descriptor)
+            close_descriptors(message)
 
-    def on_message(message: Message) -> Message | bool | None:
-        if message.message_type is not MessageType.METHOD_CALL or message.path != PATH:
+    def on_call(message: Message) -> Message | bool | None:
+        if message.path != PATH:
             return None
         if message.interface == "org.freedesktop.DBus.Introspectable":
             return Message.new_method_return(message, "s", [INTROSPECTION])
         if message.interface != NAME or message.member not in METHODS:
             return None  # the library answers UnknownMethod
+        mismatch = METHODS[message.member].mismatch(message)
+        if mismatch is not None:
+            return Message.new_error(message, "org.freedesktop.DBus.Error.InvalidArgs", mismatch)
         task = asyncio.create_task(reply(message))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
         return True
 
-    bus.add_message_handler(on_message)
+    launcher.scopes.on_call = on_call
 
 
 async def _idle(launcher: Launcher, stop: asyncio.Event) -> None:
@@ -248,16 +259,19 @@ async def run(caps: Caps) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    scopes = await Scopes.connect(BusType.SYSTEM)
-    await scopes.subscribe()
+    try:
+        scopes = await Scopes.connect(BusType.SYSTEM)
+        await scopes.subscribe()
+    except (OSError, EOFError, AuthError, ScopeError) as error:
+        log.error("no_systemd", reason=str(error))
+        return 1
     launcher = Launcher(scopes, caps)
     _serve(launcher)
     if await scopes.bus.request_name(NAME) is not RequestNameReply.PRIMARY_OWNER:
         log.error("name_taken", name=NAME)
         return 1
-    ended = asyncio.create_task(scopes.until_disconnected())
     idle = asyncio.create_task(_idle(launcher, stop))
-    await asyncio.wait({ended, idle}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({scopes.bus.ended, idle}, return_when=asyncio.FIRST_COMPLETED)
     return 0
 
 

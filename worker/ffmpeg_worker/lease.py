@@ -31,6 +31,7 @@ class Lease:
         self.until = until
         self.stop_asked_by: str | None = None
         self.at_work = True  #: False: ffmpeg has ended, and its place is another's
+        self.announced = False  #: the master has the log, and knows that the output is published
         self.gives_way = False  #: it stands still for a live job
         self._asked: Terms | None = None
         self.unmet: str | None = None  #: why that is not in force, for the next heartbeat

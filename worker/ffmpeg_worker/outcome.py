@@ -29,6 +29,7 @@ HANDED_BACK: Final = {
     "shutdown": "the machine was shut down",
     "unstarted": "the process that was to hold it ended before ffmpeg started",
     "sick": "its worker can start no job now",
+    "untaken": "what an earlier attempt left in the output's place is no whole output",
     "unsure": "its worker was cut off from the master, and another may send the stream now",
 }
 

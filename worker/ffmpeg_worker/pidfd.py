@@ -7,7 +7,10 @@ from pathlib import Path
 
 
 def pid_of(descriptor: int) -> int | None:
-    """The pid behind a pidfd (proc(5), fdinfo); None: it is none, or its process was reaped."""
+    """The pid behind a pidfd (proc(5), fdinfo); None: it is none, or its process was reaped.
+
+    Raises OSError where the machine is out of something.
+    """
     for line in Path(f"/proc/self/fdinfo/{descriptor}").read_text(encoding="ascii").splitlines():
         if line.startswith("Pid:"):
             pid = int(line.split()[1])

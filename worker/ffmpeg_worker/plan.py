@@ -7,7 +7,6 @@ tells whose it is, and bound into the sandbox as one file.
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +19,6 @@ from ffmpeg_jobs.model import (
     DEFAULT_MEMORY_MB,
     DEFAULT_TIMEOUT_SECONDS,
     Claim,
-    Job,
     Limits,
     Reason,
 )
@@ -35,6 +33,7 @@ from ffmpeg_worker.command import (
 from ffmpeg_worker.config import Config
 from ffmpeg_worker.limits import HeldLimits, unit_name
 from ffmpeg_worker.outcome import AttemptError
+from ffmpeg_worker.roots import below
 from ffmpeg_worker.sandbox import JOB, Bind, sandboxed
 
 INPUT: Final = "/input"
@@ -62,6 +61,7 @@ class Plan:
     staged: str | None = None  #: output file on this machine while it is written
     publish_to: str | None = None  #: path that ``staged`` is renamed to
     upload_to: str | None = None  #: URL that ``staged`` is put to
+    takes: bool = False  #: an earlier attempt made it; ``run`` only reads it
 
     @property
     def streams(self) -> bool:
@@ -77,7 +77,7 @@ def make_plan(claim: Claim, config: Config, disk_part_mb: int = DEFAULT_DISK_MB)
     """
     job = claim.job
     directory = config.jobs_directory / f"{claim.job_id}.{claim.attempt}"
-    source, fetch_from = _source(job, directory, config.input_roots)
+    source, fetch_from = _source(claim, directory, config.input_roots)
     staged, publish_to, upload_to = _sink(claim, directory, config.output_roots)
     held = _held(job.resource_limits, config)
     muxer = sink_format(job)
@@ -152,13 +152,14 @@ def within_caps(held: HeldLimits, config: Config) -> None:
             )
 
 
-def _source(job: Job, directory: Path, roots: Sequence[Path]) -> tuple[str | None, str | None]:
+def _source(claim: Claim, directory: Path, roots: Sequence[Path]) -> tuple[str | None, str | None]:
     """Input file on this machine, and the URL it is fetched from; neither for a stream."""
-    if job.input is None or _scheme(job.input) in ("rtmp", "rtmps"):
+    source = claim.job.input
+    if source is None or _scheme(source) in ("rtmp", "rtmps"):
         return None, None
-    if _scheme(job.input) in ("http", "https"):
-        return str(directory / "input"), job.input
-    return _below(job.input, roots, "input"), None
+    if _scheme(source) in ("http", "https"):
+        return str(directory / "input"), source
+    return below(source, roots, claim.tenant, "input"), None
 
 
 def _sink(
@@ -172,21 +173,10 @@ def _sink(
         return None, None, None
     if _scheme(output) in ("http", "https"):
         return str(directory / "output"), None, output
-    final = Path(_below(output, roots, "output"))
+    final = Path(below(output, roots, claim.tenant, "output"))
     staged = final.with_name(f".{final.name}.ffmpeg-job-{claim.job_id}.{claim.attempt}.part")
     return str(staged), str(final), None
 
 
 def _scheme(place: str) -> str:
     return "" if place.startswith("/") else urlsplit(place).scheme.lower()
-
-
-def _below(path: str, roots: Sequence[Path], field: str) -> str:
-    """The path without ``..``, if it lies below one of the roots. Links are checked later."""
-    plain = posixpath.normpath(path)
-    if any(plain.startswith(f"{root}/") for root in roots):
-        return plain
-    allowed = ", ".join(str(root) for root in roots)
-    raise AttemptError(
-        Reason.INPUT_ERROR, f'{field}: "{path}" is not in a folder this worker may use: {allowed}'
-    )

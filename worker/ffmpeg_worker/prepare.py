@@ -14,6 +14,7 @@ from ffmpeg_worker.config import Config
 from ffmpeg_worker.outcome import AttemptError
 from ffmpeg_worker.plan import Plan
 from ffmpeg_worker.reservation import check_room
+from ffmpeg_worker.roots import of_tenant
 from ffmpeg_worker.transfer import fetch
 
 
@@ -28,7 +29,8 @@ def prepare(plan: Plan, config: Config, stop: threading.Event, others: Sequence[
     except OSError as error:
         raise not_written(plan.directory, error) from None
     check_room(Path(plan.directory), plan, others)
-    _stage(plan, config.output_roots, others)
+    tenant = plan.claim.tenant
+    _stage(plan, of_tenant(config.output_roots, tenant), others)
     if plan.fetch_from:
         fetch(
             plan.fetch_from,
@@ -38,7 +40,7 @@ def prepare(plan: Plan, config: Config, stop: threading.Event, others: Sequence[
             stop=stop,
         )
     elif plan.source:
-        _check_readable(plan.source, config.input_roots)
+        _check_readable(plan.source, of_tenant(config.input_roots, tenant))
 
 
 def not_written(directory: str, error: OSError) -> AttemptError:

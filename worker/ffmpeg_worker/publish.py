@@ -20,6 +20,7 @@ from ffmpeg_worker.holder import LOG_BYTES
 from ffmpeg_worker.outcome import AttemptError
 from ffmpeg_worker.plan import Plan
 from ffmpeg_worker.progress import input_kinds, input_seconds, parse_progress
+from ffmpeg_worker.taking import is_in_place, mark
 from ffmpeg_worker.transfer import upload
 
 #: An output may differ from its expected length by this much: a last GOP or audio frame, and
@@ -37,6 +38,9 @@ def verified(plan: Plan) -> Media | None:
         return None
     job, log = plan.claim.job, jobdir.preamble(plan, LOG_BYTES)
     media = parse_probe(jobdir.probed(plan))
+    if plan.takes:  # it was held against what was asked before it was published
+        verify(media, job, None, ())
+        return _with_sources(media, plan, None)
     seconds = input_seconds(log) if job.input else None
     # Where the input's length is not known, it may be shorter than what was asked of it.
     known = job.input is None or seconds is not None
@@ -122,10 +126,11 @@ def publish_file(plan: Plan, sure: Callable[[], bool]) -> bool:
     """
     staged, final = Path(str(plan.staged)), Path(str(plan.publish_to))
     try:
-        if not staged.exists() and jobdir.was_delivered(plan):
-            return True  # an earlier worker came this far
+        if jobdir.was_published(plan) or is_in_place(plan):
+            return True  # an earlier worker, or attempt, came this far
         jobdir.note_delivery(plan)
         _disarm(staged)
+        mark(staged, plan.claim.job_id)
         # A disk may have kept us waiting until here, or the machine was suspended.
         if not sure():
             return False

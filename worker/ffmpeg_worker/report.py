@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import structlog
@@ -31,13 +32,11 @@ log = structlog.get_logger()
 
 
 async def report(claim: Claim, outcome: Outcome, text: str, results: Results) -> None:
-    """Deliver ffmpeg's log and the outcome. Returns when the master has them, or knows better."""
-
-    text = text.replace("\0", "")
-    log_body = text.encode()[-LOG_MAX_BYTES:]
-    told = Result(claim.job_id, claim.attempt, claim.token, outcome)
+    """Deliver ffmpeg's log, if there is one to tell, and the outcome. Returns when the master has
+    them, or knows better."""
+    log_body, told = _body(text), Result(claim.job_id, claim.attempt, claim.token, outcome)
     if len(log_body) <= LOG_SHORT_BYTES:
-        told, log_body = replace(told, log=text or None), b""
+        told, log_body = replace(told, log=log_body.decode() or None), b""
 
     async def deliver() -> None:
         if log_body:
@@ -51,6 +50,22 @@ async def report(claim: Claim, outcome: Outcome, text: str, results: Results) ->
             await results.tell(replace(told, outcome=least))
 
     await _until_told(claim, deliver)
+
+
+async def announce(claim: Claim, text: str, client: MasterClient) -> None:
+    """Tell the master that the output is about to be put in its place, with ffmpeg's log, which it
+    would get next anyway: it waits longer for who says so.
+
+    Raises StaleAttempt if the attempt is not ours any more; MasterUnreachable or another Problem
+    that another try may mend.
+    """
+    put = partial(_put_log, claim, client=client, publishing=True)
+    if not await asyncio.to_thread(put, _body(text)):
+        await asyncio.to_thread(put, b"")
+
+
+def _body(text: str) -> bytes:
+    return text.replace("\0", "").encode()[-LOG_MAX_BYTES:]
 
 
 async def give_back(claim: Claim, why: str, client: MasterClient) -> None:
@@ -75,11 +90,16 @@ async def _until_told(claim: Claim, tell: Callable[[], Awaitable[None]]) -> None
             return
 
 
-def _put_log(claim: Claim, body: bytes, client: MasterClient) -> None:
-    """Raises what another try may mend; how the job ended does not wait for the rest."""
+def _put_log(claim: Claim, body: bytes, client: MasterClient, *, publishing: bool = False) -> bool:
+    """Whether the master took it; how the job ended does not wait for that. Raises what another
+    try may mend, and StaleAttempt if what is to be published is not ours any more."""
     try:
-        client.put_log(claim.job_id, claim.attempt, claim.token, body)
+        client.put_log(claim.job_id, claim.attempt, claim.token, body, publishing=publishing)
     except Problem as refusal:
         if refusal.status >= 500 or refusal.status in PASSING:
             raise
-        log.error("log_refused", job=claim.job_id, bytes=len(body), reason=str(refusal))
+        if publishing and refusal.status in (NotFound.status, StaleAttempt.status):
+            raise StaleAttempt(refusal.detail) from None
+        log.warning("log_refused", job=claim.job_id, bytes=len(body), reason=str(refusal))
+        return False
+    return True

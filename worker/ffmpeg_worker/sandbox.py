@@ -4,7 +4,9 @@ bwrap(1). No /etc/ffmpeg-worker, no /run (so no bus socket and no credentials), 
 /home, and of /sys and /opt only what a driver reads, where the job has a device. The job has
 namespaces of its own for user, process, IPC, host name, cgroup and mounts, and an empty network
 one unless it needs the network. The list works under the worker's own hardening on Debian 12 and
-13.
+13. Beside that, a job can ask little of the kernel and makes no namespaces of its own
+(``syscalls.py``; --disable-userns would fail where /proc/sys is read-only, as in containers), is
+told no host name of the machine's, and fills no memory by way of /tmp.
 """
 
 from __future__ import annotations
@@ -15,6 +17,11 @@ from typing import Final
 
 #: The job's own directory, inside.
 JOB: Final = "/job"
+#: Where whoever starts it has the filter of ``syscalls.py`` open, to be read once.
+FILTER_DESCRIPTOR: Final = 3
+#: Of /tmp and of /dev/shm, as in Docker; what needs more is written in JOB, on the disk.
+SCRATCH_BYTES: Final = 64 << 20
+HOST_NAME: Final = "ffmpeg-job"
 
 _SYSTEM: Final = (
     *("--ro-bind", "/usr", "/usr"),
@@ -58,27 +65,34 @@ class Bind:
     writable: bool = False
 
 
+def _scratch(target: str) -> tuple[str, ...]:
+    return ("--size", str(SCRATCH_BYTES), "--tmpfs", target)
+
+
 def sandboxed(
     argv: Sequence[str],
     binds: Sequence[Bind],
     *,
     network: bool,
     devices: Sequence[str] = (),
+    filter_descriptor: int = FILTER_DESCRIPTOR,
 ) -> tuple[str, ...]:
     """The command line that runs ``argv`` and lets it see only what is listed here."""
     places: list[str] = []
     for bind in binds:
         places += ["--bind" if bind.writable else "--ro-bind", bind.source, bind.target]
-    for device in devices:
-        places += ["--dev-bind-try", device, device]
+    nodes = [word for device in devices for word in ("--dev-bind-try", device, device)]
+    nodes += _scratch("/dev/shm") if devices else ()  # noqa: S108 - drivers may share memory
     for source in _DRIVERS if devices else ():
         places += ["--ro-bind-try", source, source]
     return (
         "bwrap",
+        *("--seccomp", str(filter_descriptor)),
         "--unshare-user",
         "--unshare-pid",
         "--unshare-ipc",
         "--unshare-uts",
+        *("--hostname", HOST_NAME),
         "--unshare-cgroup",
         *(() if network else ("--unshare-net",)),
         "--new-session",
@@ -93,7 +107,9 @@ def sandboxed(
         *(_NETWORK if network else ()),
         *("--proc", "/proc"),
         *("--dev", "/dev"),
-        *("--tmpfs", "/tmp"),  # noqa: S108 - the sandbox's own, gone with it
+        *nodes,
+        *("--remount-ro", "/dev"),
+        *_scratch("/tmp"),  # noqa: S108 - the sandbox's own, gone with it
         *places,
         *("--remount-ro", "/"),  # the empty directory that all this is mounted in
         *("--chdir", JOB if any(bind.target == JOB for bind in binds) else "/"),

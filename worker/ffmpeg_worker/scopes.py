@@ -1,7 +1,7 @@
 """systemd's manager over D-Bus, as far as scopes need it. Low-level messages, no proxies.
 
 Interface: org.freedesktop.systemd1(5). The end of a systemd job or of a unit is awaited by its
-signal.
+signal, which counts only from systemd itself: anybody on the bus may send one that looks the same.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -19,6 +19,9 @@ from dbus_next.constants import BusType, MessageType
 from dbus_next.message import Message
 from dbus_next.signature import Variant
 
+from ffmpeg_worker.bus import Bus, close_descriptors, connected
+
+BUS: Final = "org.freedesktop.DBus"
 SYSTEMD: Final = "org.freedesktop.systemd1"
 MANAGER_PATH: Final = "/org/freedesktop/systemd1"
 MANAGER: Final = "org.freedesktop.systemd1.Manager"
@@ -34,10 +37,13 @@ CALL_TIMEOUT_SECONDS: Final = 40.0
 RECHECK_SECONDS: Final = 2.0
 #: A manager that starts itself anew is back within some tenths of a second.
 REEXECUTE_LOOK_SECONDS: Final = 0.1
-#: Errors that a bus makes itself for whom it cannot reach (D-Bus specification, dbus-daemon(1)).
+#: Errors that a bus makes itself for whom it cannot reach (D-Bus specification, dbus-daemon(1)),
+#: and those of a machine that has no more of something (errno(3), as sd-bus names it).
 _UNREACHED: Final = re.compile(
     r"org\.freedesktop\.DBus\.Error\."
-    r"(NoReply|Disconnected|ServiceUnknown|NameHasNoOwner|TimedOut|Timeout|NoServer|Spawn\..*)"
+    r"(NoReply|Disconnected|ServiceUnknown|NameHasNoOwner|TimedOut|Timeout|NoServer|Spawn\..*"
+    r"|LimitsExceeded|NoMemory)"
+    r"|System\.Error\.E(MFILE|NFILE|NOMEM|NOBUFS|NOSPC|AGAIN)"
 )
 #: systemd takes pidfds, which cannot be recycled as pids can, from this version on.
 PIDFDS_SINCE: Final = 255
@@ -122,9 +128,9 @@ async def call(bus: MessageBus, message: Message) -> list[Any]:
 async def ask_bus(bus: MessageBus, member: str, text: str) -> list[Any]:
     """Call a method of the bus itself that takes one text. Raises as ``call`` does."""
     message = Message(
-        destination="org.freedesktop.DBus",
+        destination=BUS,
         path="/org/freedesktop/DBus",
-        interface="org.freedesktop.DBus",
+        interface=BUS,
         member=member,
         signature="s",
         body=[text],
@@ -135,11 +141,15 @@ async def ask_bus(bus: MessageBus, member: str, text: str) -> list[Any]:
 class Scopes:
     """Scopes of one manager: the system's, or a user's."""
 
-    def __init__(self, bus: MessageBus) -> None:
+    def __init__(self, bus: Bus) -> None:
         """``bus`` is connected; call ``subscribe`` before a scope is started or stopped."""
         self.bus = bus
-        self.bus.add_message_handler(self._on_signal)
+        self.bus.add_message_handler(self._on_message)
+        #: For calls to us: the answer; True where it comes later, and the call's descriptors are
+        #: closed by whoever answers; None where the library knows what to say.
+        self.on_call: Callable[[Message], Message | bool | None] = lambda _: None
         self.takes_pidfds = False
+        self._systemd = ""  #: the unique name of its connection
         self._jobs: dict[str, str] = {}  #: results that came before anyone waited
         self._job_waiters: dict[str, asyncio.Future[str]] = {}
         self._unit_waiters: dict[str, asyncio.Event] = {}  #: one per unit: its attempt
@@ -148,14 +158,17 @@ class Scopes:
     async def connect(cls, bus_type: BusType, address: str | None = None) -> Scopes:
         """Connect to the bus, at ``address`` where it is not the usual one.
 
-        Raises OSError or AuthError.
+        Raises OSError, EOFError, AuthError, or ScopeError where there is no systemd.
         """
-        if address is None:
-            bus = MessageBus(bus_type=bus_type, negotiate_unix_fd=True)
-        else:
-            bus = MessageBus(address, bus_type, negotiate_unix_fd=True)
-        await bus.connect()
-        return cls(bus)
+        scopes = cls(await connected(bus_type, address))
+        try:
+            changes = "type='signal',member='NameOwnerChanged'"
+            await ask_bus(scopes.bus, "AddMatch", f"{changes},sender='{BUS}',arg0='{SYSTEMD}'")
+            scopes._systemd = str((await ask_bus(scopes.bus, "GetNameOwner", SYSTEMD))[0])
+        except ScopeError:
+            scopes.bus.close()
+            raise
+        return scopes
 
     async def subscribe(self) -> None:
         """Listen to the ends of the manager's jobs, which it sends to whoever asked for one.
@@ -168,11 +181,6 @@ class Scopes:
         version = str(await self._property(MANAGER_PATH, MANAGER, "Version"))
         digits = re.match(r"\d+", version)
         self.takes_pidfds = digits is not None and int(digits[0]) >= PIDFDS_SINCE
-
-    async def until_disconnected(self) -> None:
-        """Return when the bus is gone; raises what ended the connection, if it was an error."""
-        wait: Callable[[], Awaitable[None]] = self.bus.wait_for_disconnect
-        await wait()
 
     async def start(
         self, unit: str, pid: int, pidfd: int, properties: Sequence[tuple[str, str, Any]]
@@ -357,9 +365,25 @@ class Scopes:
         finally:
             self._job_waiters.pop(job, None)
 
+    def _on_message(self, message: Message) -> Message | bool | None:
+        answer = None
+        try:
+            if message.message_type is MessageType.METHOD_CALL:
+                answer = self.on_call(message)
+            elif message.message_type is MessageType.SIGNAL:
+                self._on_signal(message)
+        finally:
+            if answer is not True:
+                close_descriptors(message)
+        return answer
+
     def _on_signal(self, message: Message) -> None:
-        if message.message_type is not MessageType.SIGNAL:
-            return
+        if message.sender == BUS and message.member == "NameOwnerChanged":
+            self._systemd = message.body[2]  # nobody, for a moment, while it executes itself anew
+        elif message.sender == self._systemd:
+            self._on_systemd(message)
+
+    def _on_systemd(self, message: Message) -> None:
         if message.member == "JobRemoved":
             _, job, unit, result = message.body
             waiter = self._job_waiters.get(job)

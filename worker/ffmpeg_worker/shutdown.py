@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from dbus_next.aio.message_bus import MessageBus
 from dbus_next.constants import BusType
 from dbus_next.errors import AuthError
 from dbus_next.message import Message
 
+from ffmpeg_worker.bus import connected
 from ffmpeg_worker.scopes import MANAGER, MANAGER_PATH, PROPERTIES, SYSTEMD, ScopeError, call
 
 
@@ -16,8 +14,8 @@ async def machine_stops() -> bool:
     """Whether systemd's state is "stopping": a shutdown or reboot was begun. Without a systemd
     that answers: False."""
     try:
-        bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
-    except (OSError, AuthError):
+        bus = await connected(BusType.SYSTEM)
+    except (OSError, EOFError, AuthError):
         return False
     message = Message(
         destination=SYSTEMD,
@@ -32,5 +30,4 @@ async def machine_stops() -> bool:
     except ScopeError:
         return False
     finally:
-        disconnect: Callable[[], None] = bus.disconnect
-        disconnect()
+        bus.close()

@@ -23,6 +23,7 @@ Examples:
 @click.option("--job", metavar="ID", type=JobId(), help="Only what was done to this job.")
 @click.option("--worker", metavar="NAME", help="Only what was done to this worker.")
 @click.option("--key", metavar="NAME", help="Only what was done to this key.")
+@click.option("--tenant", metavar="NAME", help="Only what was done to this tenant's limits.")
 @click.option("--who", metavar="NAME", help="Only what this key, or account, did.")
 @click.option(
     "--action",
@@ -47,9 +48,9 @@ def command_audit(
 ) -> None:
     """List who did what, newest first.
 
-    Each line is one thing that somebody did to a job, a worker or a key: with which key, or as
-    which account of the master's machine, and from which address. It needs a key of the role
-    admin.
+    Each line is one thing that somebody did to a job, a worker, a key or a tenant: with which
+    key, or as which account of the master's machine, and from which address. It needs a key of
+    the role admin.
     """
     given = {name: value for name, value in filters.items() if value is not None}
     entries = list(connect(context).audit(limit, **given))

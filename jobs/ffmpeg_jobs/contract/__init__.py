@@ -17,6 +17,7 @@ from ffmpeg_jobs.bounds import (
     FORMATS,
     LOG_MAX_BYTES,
     NESTING_MAX,
+    PARTS_MAX,
     TUNES,
     VIDEO_ENCODERS,
 )
@@ -53,12 +54,14 @@ from ffmpeg_jobs.contract.job import (
     NEW_LIMITS,
     PARAMETERS,
 )
+from ffmpeg_jobs.contract.tenant import TENANT_LIMITS, TENANT_STATUS
 from ffmpeg_jobs.contract.words import (
     DEPENDENCY,
     GROUP_NAME,
     INPUT_PATTERN,
     JOB_ID_PATTERN,
     MOMENT,
+    TENANT_NAME,
     WORKER_NAME_PATTERN,
     JsonSchema,
 )
@@ -100,9 +103,13 @@ __all__ = [
     "NEW_LIMITS",
     "OUTCOME",
     "PARAMETERS",
+    "PARTS_MAX",
     "PROGRESS",
     "RELEASE",
     "RESULT",
+    "TENANT_LIMITS",
+    "TENANT_NAME",
+    "TENANT_STATUS",
     "TERMS",
     "TUNES",
     "USAGE",

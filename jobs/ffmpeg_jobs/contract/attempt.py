@@ -15,6 +15,7 @@ from ffmpeg_jobs.contract.words import (
     SENTENCE,
     SERIAL,
     SHORT,
+    TENANT_NAME,
     TIME,
     TOKEN,
     WORKER_NAME,
@@ -92,6 +93,7 @@ CLAIM = fields(
         "token": TOKEN,
         "lease_seconds": NUMBER,
         "job": JOB,
+        "tenant": TENANT_NAME,
     },
     needs="job_id attempt token lease_seconds job",
 )
@@ -194,6 +196,7 @@ JOB_STATUS = fields(
         "max_attempts": whole(1, 1000, "attempts"),
         "awaited": FLAG,
         "callback": CALLBACK_STATUS,
+        "tenant": TENANT_NAME,
     },
     needs="id state job created_at updated_at",
 )

@@ -15,7 +15,7 @@ AUDIT_ENTRY = fields(
         "at": TIME,
         "who": SHORT,
         "action": ACTION,
-        "kind": choice("job", "worker", "key"),
+        "kind": choice("job", "worker", "key", "tenant"),
         "subject": SHORT,
         "role": choice(*(role.value for role in Role)),
         "tenant": SHORT,

@@ -45,6 +45,10 @@ WORKER_NAME = text(
 GROUP_NAME = text(
     WORKER_NAME_PATTERN, 63, "a group's name: letters, digits, '.', '_', '-', at most 63"
 )
+#: One folder's name, too: it begins with a letter or digit, so it is neither "." nor "..".
+TENANT_NAME = text(
+    WORKER_NAME_PATTERN, 63, "a tenant's name: letters, digits, '.', '_', '-', at most 63"
+)
 ATTEMPT = whole(1, 1000, "attempts")
 #: A worker numbers its claims, upwards over restarts too: Unix time in milliseconds will do.
 SERIAL = whole(0, (1 << 53) - 1, "the number of a claim or a heartbeat")

@@ -48,6 +48,7 @@ from ffmpeg_jobs.model.job import (
     Reason,
     State,
 )
+from ffmpeg_jobs.model.tenant import TenantLimits, TenantStatus
 
 __all__ = [
     "DEFAULT_DISK_MB",
@@ -84,6 +85,8 @@ __all__ = [
     "Result",
     "Role",
     "State",
+    "TenantLimits",
+    "TenantStatus",
     "Terms",
     "Usage",
     "WorkerStatus",

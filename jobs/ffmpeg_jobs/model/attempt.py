@@ -26,6 +26,7 @@ class Claim:
     token: str  #: its secret part
     lease_seconds: float
     job: Job
+    tenant: str | None = None  #: whose the job is; None: an older master does not say
 
 
 @dataclass(frozen=True)
@@ -176,3 +177,4 @@ class JobStatus:
     max_attempts: int | None = None  #: the job's, beside all attempts before it was retried
     awaited: bool = False  #: other jobs depend on it and have not started
     callback: Callback | None = None  #: told where one job is shown
+    tenant: str | None = None  #: whose it is

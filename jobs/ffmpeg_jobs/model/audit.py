@@ -1,4 +1,4 @@
-"""Who did what to which job, worker or key, and from where."""
+"""Who did what to which job, worker, key or tenant, and from where."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Action(str, Enum):
-    """What people do that is written down; each is done to one job, worker or key."""
+    """What people do that is written down; each is done to one thing of its kind."""
 
     JOB_SUBMITTED = "job_submitted"  #: alone or in a batch
     JOB_CANCELED = "job_canceled"
@@ -24,10 +24,12 @@ class Action(str, Enum):
     WORKER_REMOVED = "worker_removed"
     KEY_CREATED = "key_created"
     KEY_REVOKED = "key_revoked"
+    TENANT_LIMITED = "tenant_limited"
+    TENANT_REMOVED = "tenant_removed"
 
     @property
     def kind(self) -> str:
-        """What it is done to: ``job``, ``worker`` or ``key``."""
+        """What it is done to: ``job``, ``worker``, ``key`` or ``tenant``."""
         return self.value.partition("_")[0]
 
 
@@ -39,8 +41,8 @@ class AuditEntry:
     at: str  #: RFC 3339, UTC
     who: str  #: the name of the key, or of the account at the master's machine
     action: Action
-    kind: str  #: job, worker or key
-    subject: str  #: the id of the job, the name of the worker or the key
+    kind: str  #: job, worker, key or tenant
+    subject: str  #: the id of the job, the name of the worker, key or tenant
     role: str | None = None  #: of the key; None: an account at the master's machine
     tenant: str | None = None  #: likewise
     address: str | None = None  #: likewise

@@ -12,6 +12,7 @@ from ffmpeg_jobs.model.attempt import Progress, Terms, Usage
 class Role(str, Enum):
     """What an API key may do."""
 
+    MONITOR = "monitor"  #: figures over all tenants, and no job
     READ = "read"  #: look at jobs and workers
     SUBMIT = "submit"  #: read, submit and cancel
     WORKER = "worker"  #: register, claim, report

@@ -16,7 +16,7 @@ from ffmpeg_jobs.schema import from_json
 from ffmpeg_master import choosing
 from ffmpeg_master.api.call import Answer, Call
 from ffmpeg_master.master import Master
-from ffmpeg_master.model import Room
+from ffmpeg_master.model import Left, Room
 from ffmpeg_master.store import claims, giveback, logs, queue, waiting
 from ffmpeg_master.store.claims import Asked, Given
 from ffmpeg_master.wakeup import Look
@@ -25,6 +25,8 @@ from ffmpeg_master.wakeup import Look
 #: for it. So often, and after so long, it is looked at again.
 _LOOKS_MOST: Final = 50
 _LOOK_SECONDS: Final = 0.02
+
+_LOOKS: Final = {Left.NOTHING: Look.NOTHING, Left.SOME: None, Left.FOR_OTHERS: Look.AGAIN}
 
 log = structlog.get_logger()
 
@@ -42,6 +44,7 @@ def claim(call: Call) -> Answer:
         asked.get("most", 1),
         _room(asked),
         tuple(from_json(Result, result) for result in results),
+        None if call.key is None else call.key.grant.serves,
     )
     # Who brings results is to know soon that they arrived.
     wait_seconds = 0 if results else asked.get("wait_seconds", 0)
@@ -69,7 +72,7 @@ def _try_claim(master: Master, asked: Asked, looks: int) -> Given | Look | None:
     # Thousands wait where nothing does: they ask again and again, and need no transaction. Who
     # looked before was woken because there is something now.
     if looks == 0 and not asked.results and waiting.none_for(master.store, asked.worker):
-        return None
+        return Look.NOTHING
     for _ in range(_LOOKS_MOST):
         choices = choosing.choices(
             master.store, master.config, asked.worker, asked.most, asked.room
@@ -78,7 +81,7 @@ def _try_claim(master: Master, asked: Asked, looks: int) -> Given | Look | None:
         if given.claims or asked.results:
             return given
         if not given.passed:
-            return Look.AGAIN if given.for_others else None
+            return _LOOKS[given.left]
         time.sleep(_LOOK_SECONDS)
     return Look.AGAIN
 
@@ -136,6 +139,8 @@ def release(call: Call) -> Answer:
 
 def put_log(call: Call) -> Answer:
     """PUT /jobs/{job_id}/attempts/{attempt}/log"""
-    store, path = call.master.store, call.path
-    logs.put(store, path["job_id"], path["attempt"], call.headers[TOKEN_HEADER], call.body)
+    master, path = call.master, call.path
+    lease_seconds = master.config.lease_seconds if call.query.get("publishing") else None
+    said = (path["job_id"], path["attempt"], call.headers[TOKEN_HEADER])
+    logs.put(master.store, *said, call.body, publishing_lease_seconds=lease_seconds)
     return Answer(204)

@@ -15,7 +15,7 @@ def show_page(call: Call) -> Answer:
     """GET /audit"""
     query = call.query
     limit = query.get("limit", LIST_DEFAULT)
-    subjects = [(kind, query[kind]) for kind in ("job", "worker", "key") if kind in query]
+    subjects = [(kind, query[kind]) for kind in ("job", "worker", "key", "tenant") if kind in query]
     if len(subjects) > 1:
         (kind, name), (other, _) = subjects[:2]
         raise InvalidField.of(kind, name, f"one of the two, because {other} is given too")

@@ -80,6 +80,7 @@ class Route:
     problems: tuple[int, ...] = ()  #: beyond those of every route
     audited: Action | None = None  #: what the audit log calls it; None: it is not in it
     body_max_bytes: int = BODY_MAX_BYTES
+    tells_keys: Role | None = None  #: nobody needs a key, but one of this role is told more
 
     @property
     def answers_with_body(self) -> bool:

@@ -26,6 +26,7 @@ from ffmpeg_master.store import (
     logs,
     outbox,
     queue,
+    tenants,
     wishes,
     workers,
 )
@@ -137,8 +138,12 @@ def _waits_for(master: Master, status: JobStatus) -> str:
     due_at = jobs.due_at(master.store, status.id)
     if due_at > master.store.now():
         return f"its time, {jobs.timestamp(due_at)}"
+    needs, tenant = scheduling.needs(status.job), str(status.tenant)
+    held_back = tenants.holds_back(master.store, tenant, needs)
+    if held_back is not None:
+        return held_back
     fleet = workers.fleet(master.store, master.config.lease_seconds)
-    return scheduling.waits_for(scheduling.needs(status.job), fleet)
+    return scheduling.waits_for(needs, [one for one in fleet if one.serves in (None, tenant)])
 
 
 def cancel(call: Call) -> Answer:
@@ -168,6 +173,7 @@ def set_limits(call: Call) -> Answer:
         call.master.wakeup.wake()  # it may fit a worker now that it did not fit
         if status.worker is not None:
             call.master.wakeup.wake_worker(status.worker)  # beside it more may fit
+        call.master.tenant_room.left(status)
     return Answer(body=views.show(status))
 
 

@@ -44,6 +44,8 @@ _NAMED: Final = {
     "Outcome": contract.OUTCOME,
     "WorkerStatus": contract.WORKER_STATUS,
     "AuditEntry": contract.AUDIT_ENTRY,
+    "TenantLimits": contract.TENANT_LIMITS,
+    "TenantStatus": contract.TENANT_STATUS,
     "Problem": _PROBLEM,
 }
 
@@ -161,7 +163,7 @@ def _common(route: Route) -> set[int]:
     if route.role is not None:
         found |= {401, 403, 429}
     if route.takes is not None:
-        found |= {413, 415}
+        found |= {408, 413, 415}
     if route.answers_with_body:
         found |= {406}
     return found

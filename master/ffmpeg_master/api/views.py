@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import reduce
 from typing import Any, Final
 from urllib.parse import SplitResult, parse_qsl, urlsplit, urlunsplit
 
@@ -12,6 +15,8 @@ from ffmpeg_jobs.schema import to_json
 HIDDEN: Final = "…"
 #: A shorter value (``v=2``) is no secret, and would be found everywhere in a text.
 _SECRET_MIN_CHARS: Final = 6
+#: Each is looked for on its own, in about 0.6 ms per MiB. A presigned URL has some ten.
+_SECRETS_MOST: Final = 64
 
 
 def redact(place: str | None) -> str | None:
@@ -42,9 +47,26 @@ def _hide_value(part: str) -> str:
 
 def hide(text: str, job: Job) -> str:
     """``text`` without the secrets of the job's URLs; ffmpeg's messages quote them."""
-    for secret in sorted(_secrets(job), key=len, reverse=True):
-        text = text.replace(secret, HIDDEN)
-    return text
+    return _hider(job)(text)
+
+
+def _hide_all(texts: Iterable[str], job: Job) -> tuple[str, ...]:
+    return tuple(map(_hider(job), texts)) if texts else ()
+
+
+def _hider(job: Job) -> Callable[[str], str]:
+    """What hides them, in a time that the text's length bounds, however many there are."""
+    secrets = sorted(_secrets(job), key=len, reverse=True)
+    if len(secrets) <= _SECRETS_MOST:
+        return lambda text: reduce(_without, secrets, text)
+    # So many are no presigned URL's. Whatever could be one of them goes, in one pass.
+    words = "".join(map(re.escape, sorted(set().union(*secrets))))
+    could_be = re.compile(f"[{words}]{{{_SECRET_MIN_CHARS},}}")
+    return lambda text: could_be.sub(HIDDEN, text)
+
+
+def _without(text: str, secret: str) -> str:
+    return text.replace(secret, HIDDEN)
 
 
 def _secrets(job: Job) -> set[str]:
@@ -68,7 +90,7 @@ def show_attempt(attempt: AttemptStatus, job: Job) -> dict[str, Any]:
     outcome = attempt.outcome
     if outcome is not None:
         error = None if outcome.error is None else hide(outcome.error, job)
-        tail = tuple(hide(line, job) for line in outcome.log_tail)
+        tail = _hide_all(outcome.log_tail, job)
         attempt = replace(attempt, outcome=replace(outcome, error=error, log_tail=tail))
     body: dict[str, Any] = to_json(attempt)
     return body
@@ -86,7 +108,7 @@ def show(status: JobStatus) -> dict[str, Any]:
             callback_url=redact(job.callback_url),
         ),
         error=None if status.error is None else hide(status.error, job),
-        log_tail=tuple(hide(line, job) for line in status.log_tail),
+        log_tail=_hide_all(status.log_tail, job),
     )
     body: dict[str, Any] = to_json(shown)
     return body

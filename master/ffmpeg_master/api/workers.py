@@ -34,7 +34,9 @@ def heartbeat(call: Call) -> Answer:
     told = from_json(Heartbeat, call.body)
     # One transaction for what most requests are. What an idle worker says is soon said again.
     with master.store.write(durable=bool(told.running)):
-        heard = queue.heartbeat(master.store, name, told, master.config.lease_seconds)
+        serves = None if call.key is None else call.key.grant.serves
+        lease_seconds = master.config.lease_seconds
+        heard = queue.heartbeat(master.store, name, told, lease_seconds, serves)
         reported = {(report.job_id, report.attempt) for report in told.running}
         unheard = told.claim_serial is not None and giveback.any_unheard(
             master.store, name, told.claim_serial, reported

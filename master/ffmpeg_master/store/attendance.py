@@ -40,4 +40,4 @@ def attend(store: Store, away_seconds: float, lease_seconds: float) -> tuple[flo
         if absent_seconds < 0 or absent_seconds >= min(NOTE_SECONDS, away_seconds):
             connection.execute(_NOTE, {"now": now})
         away = absent_seconds >= away_seconds
-        return absent_seconds, queue.renew(connection, now + lease_seconds) if away else 0
+        return absent_seconds, queue.renew(connection, now, lease_seconds) if away else 0

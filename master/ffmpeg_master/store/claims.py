@@ -15,7 +15,7 @@ from sqlalchemy import bindparam, insert, select
 
 from ffmpeg_jobs.model import Claim, JobStatus, Refused, Result, State
 from ffmpeg_jobs.problems import StaleAttempt
-from ffmpeg_master.model import ANY_ROOM, Room
+from ffmpeg_master.model import ANY_ROOM, Left, Room
 from ffmpeg_master.store import endings, fence, logs, moves, outbox
 from ffmpeg_master.store.engine import Connection, Store
 from ffmpeg_master.store.jobs import get, read
@@ -27,7 +27,7 @@ from ffmpeg_master.store.tables import attempts, jobs
 #: Who is at one now decides about it, and nobody waits for that.
 _HOLD: Final = planned_once(
     select(jobs.c.id, jobs.c.attempt, jobs.c.job, jobs.c.state, jobs.c.blocked)
-    .add_columns(jobs.c.not_before, jobs.c.deadline)
+    .add_columns(jobs.c.not_before, jobs.c.deadline, jobs.c.tenant)
     .where(jobs.c.id.in_(bindparam("ids", expanding=True)))
     .with_for_update(skip_locked=True)
 )
@@ -44,6 +44,7 @@ class Asked:
     most: int = 1  #: jobs
     room: Room = ANY_ROOM
     results: tuple[Result, ...] = ()  #: of its last attempts
+    serves: str | None = None  #: the tenant that its key is for; None: everybody
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class _Taken:
     attempt: int
     token: str
     job: str  #: as it is kept
+    tenant: str
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,12 @@ class Given:
     ended: tuple[JobStatus, ...] = ()  #: by the results, as they stand now
     refused: tuple[Refused, ...] = ()  #: results that changed nothing
     passed: bool = False  #: somebody else was at a job that suits, and may have left it there
-    for_others: bool = False  #: one that suits was left, as long as the others are what they are
+    left: Left = Left.SOME
 
 
 #: The ids of the jobs to be handed out next, and is sent which were: another claim may just be at
-#: one. Then who is next instead. At the end whether one that suits was left for others.
-Choices = Generator[Sequence[str], Set[str], bool]
+#: one. Then who is next instead. At the end what waits beside them.
+Choices = Generator[Sequence[str], Set[str], Left]
 
 
 def claim(store: Store, asked: Asked, choices: Choices) -> Given:
@@ -92,9 +94,9 @@ def claim(store: Store, asked: Asked, choices: Choices) -> Given:
                 passed = passed or len(found) < len(ids)
                 ids = choices.send({one.job_id for one in found})
         except StopIteration as end:
-            for_others = bool(end.value)
+            left = end.value
         claims = _hand_out(connection, now, asked, taken)
-    return Given(tuple(claims), tuple(ended), tuple(refused), passed, for_others)
+    return Given(tuple(claims), tuple(ended), tuple(refused), passed, left)
 
 
 def _hear(
@@ -104,6 +106,7 @@ def _hear(
     results = {(r.job_id, r.attempt): r for r in asked.results}.values()  # each once
     rows = fence.latest(connection, map(fence.said, results))
     how: dict[str, Any] = {"retry_seconds": asked.retry_seconds, "worker": asked.worker}
+    how["serves"] = asked.serves
     for result in results:
         row = rows.get(fence.said(result))
         try:
@@ -121,7 +124,7 @@ def _hear(
 def _take(connection: Connection, ids: Sequence[str], now: float) -> list[_Taken]:
     rows = connection.execute(_HOLD, {"ids": padded(ids)}).all()
     return [
-        _Taken(row.id, row.attempt + 1, secrets.token_urlsafe(24), row.job)
+        _Taken(row.id, row.attempt + 1, secrets.token_urlsafe(24), row.job, row.tenant)
         for row in sorted(rows, key=lambda row: ids.index(row.id))
         if _is_due(row, now)
     ]
@@ -158,4 +161,5 @@ def _claim(connection: Connection, now: float, lease_seconds: float, taken: _Tak
     if job.callback_url is not None:
         outbox.tell(connection, now, get(connection, taken.job_id))
         job = replace(job, callback_url=None)  # no concern of the worker's
-    return Claim(taken.job_id, taken.attempt, taken.token, lease_seconds, job)
+    attempt = (taken.job_id, taken.attempt, taken.token, lease_seconds)
+    return Claim(*attempt, job, taken.tenant)

@@ -26,6 +26,7 @@ from ffmpeg_jobs.problems import Unavailable
 from ffmpeg_master.store import sqlite
 from ffmpeg_master.store.plans import OUTDATED, keep_plans
 from ffmpeg_master.store.psycopg import spare_round_trips, wait_as_python_waits
+from ffmpeg_master.store.troubles import Collision, Locked, Troubles, Unreachable
 
 #: SQLAlchemy's connection; 1.4 and 2.0 type its rows differently.
 Connection = Any
@@ -66,16 +67,6 @@ _HOLD_LOCK: Final = _SCHEMA_LOCK + 1
 #: serialization_failure, deadlock_detected, and a plan from before a change of the tables
 #: (PostgreSQL, appendix A).
 _COLLISIONS: Final = ("40001", "40P01", OUTDATED)
-#: Another process writes, and did not end in time (sqlite.org/rescode.html).
-_BUSY: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-
-
-class Collision(Unavailable):
-    """Two transactions met and this one gave way: nothing was changed, and again it will do."""
-
-
-class Unreachable(Unavailable):
-    """The database gives no answer now; nothing says that it is wrong."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +109,7 @@ class Store:
         self._engine: Any = create_engine(self.url, future=True, **options)
         # SQLite's own waiting is unfair, and would stop every greenlet of this process.
         self._writing: Any = nullcontext() if self._kind.shared else threading.Lock()
+        self.troubles = Troubles()
         self._open = threading.local()  #: the transaction that runs here: .connection, .now
         event.listen(self._engine, "connect", self._kind.set_up)
         self._kind.tune(self._engine)
@@ -180,13 +172,23 @@ class Store:
 
     @contextmanager
     def _transaction(self, engine: Any) -> Iterator[Connection]:
-        with _translated(), engine.connect() as connection, connection.begin():
+        with self._translated(engine), engine.connect() as connection, connection.begin():
             outer = getattr(self._open, "connection", None)
             self._open.connection, self._open.now = connection, None
             try:
                 yield connection
             finally:
                 self._open.connection, self._open.now = outer, None
+
+    @contextmanager
+    def _translated(self, engine: Any) -> Iterator[None]:
+        try:
+            yield
+        except (PoolTimeout, DBAPIError) as error:
+            problem = _problem(error)
+            self.troubles.begin(problem, writes=writes(engine))
+            raise problem from error
+        self.troubles.end(writes=writes(engine))
 
     def lock_schema(self, connection: Connection) -> None:
         """Let no other master change the tables before this transaction ends."""
@@ -209,7 +211,7 @@ class Store:
 
     def connect_alone(self) -> Any:
         """The driver's own connection, for who keeps it. Raises Unavailable."""
-        with _translated():
+        with self._translated(self._engine):
             connection = self._engine.connect()
             connection.detach()
             return connection.connection.dbapi_connection
@@ -220,25 +222,23 @@ class Store:
 
 
 def writes(connection: Connection) -> bool:
-    """Whether what is read here is read to be changed."""
+    """Whether what is read here, or through this engine, is read to be changed."""
     return bool(connection.get_execution_options().get("writes"))
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except PoolTimeout as error:
-        raise Unreachable("the database has no connection free; all are at work") from error
-    except DBAPIError as error:
-        words = str(error.orig).strip().partition("\n")[0]
-        if isinstance(error, IntegrityError) or _sqlstate(error) in _COLLISIONS:
-            raise Collision(f"the database refused: {words}") from error
-        # psycopg2's class of what is the server's or the network's fault.
-        faulty = isinstance(error, OperationalError) and hasattr(error.orig, "pgcode")
-        if faulty or getattr(error.orig, "sqlite_errorcode", None) in _BUSY:
-            raise Unreachable(f"the database does not answer: {words}") from error
-        raise Unavailable(f"the database does not answer: {words}") from error
+def _problem(error: PoolTimeout | DBAPIError) -> Unavailable:
+    """What the database says, in our words."""
+    if isinstance(error, PoolTimeout):
+        return Unreachable("the database has no connection free; all are at work")
+    words = str(error.orig).strip().partition("\n")[0]
+    if isinstance(error, IntegrityError) or _sqlstate(error) in _COLLISIONS:
+        return Collision(f"the database refused: {words}")
+    if sqlite.is_busy(error):
+        return Locked("the database is locked by another process")
+    # psycopg2's class of what is the server's or the network's fault.
+    if isinstance(error, OperationalError) and hasattr(error.orig, "pgcode"):
+        return Unreachable(f"the database does not answer: {words}")
+    return Unavailable(f"the database does not answer: {words}")
 
 
 def _sqlstate(error: DBAPIError) -> str | None:

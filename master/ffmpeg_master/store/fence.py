@@ -58,14 +58,19 @@ def _speaks(one: Said, row: Any) -> bool:
 
 
 def held(connection: Connection, job_id: str, number: int, token: str) -> Any:
-    """The row of an attempt that the master did not give up. Raises StaleAttempt."""
+    """The row of an attempt that may be spoken of. Raises StaleAttempt."""
     one = (job_id, number, token)
     return check_held(latest(connection, [one]).get(one), job_id, number)
 
 
 def check_held(row: Any, job_id: str, number: int) -> Any:
-    """``row``, as ``latest`` found it. Raises StaleAttempt if the master gave the attempt up."""
-    if row is None or (row.ended_at is not None and not row.reported):
+    """``row``, as ``latest`` found it. Raises StaleAttempt if there is none, or the attempt was
+    never made.
+
+    One that was given up because its worker was silent may still be spoken of: nobody has made
+    another since.
+    """
+    if row is None or (row.ended_at is not None and not row.reported and row.told is None):
         raise stale(job_id, number)
     return row
 

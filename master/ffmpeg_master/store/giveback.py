@@ -97,8 +97,8 @@ def _give_back(
     else:
         canceled = then.state is State.CANCELED
         outcome = Outcome(State.CANCELED, Reason.CANCELED, "canceled") if canceled else None
-        # It keeps its place in line.
-        more = {"given_back": row.given_back + 1, "not_before": row.not_before}
+        # It keeps its place in line. Its time had come, whatever the clock said then.
+        more = {"given_back": row.given_back + 1, "not_before": min(row.not_before, now)}
         more["outcome"] = outcome and dump(outcome)
         how = {"outcome": None, "reported": reported, "reason": None}
         end = endings.ending(now, row, then, how, **more)

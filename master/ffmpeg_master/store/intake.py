@@ -17,8 +17,9 @@ from ffmpeg_jobs.contract import DEPENDENCY
 from ffmpeg_jobs.model import Job, JobStatus, State
 from ffmpeg_jobs.problems import Conflict, InvalidField
 from ffmpeg_jobs.schema import unix_seconds
+from ffmpeg_master import scheduling
 from ffmpeg_master.model import DEFAULT_TENANT, Act, Needs
-from ffmpeg_master.store import audit, dependencies
+from ffmpeg_master.store import audit, dependencies, tenants
 from ffmpeg_master.store.engine import Connection, Store
 from ffmpeg_master.store.jobs import dump, get, status_of
 from ffmpeg_master.store.plans import padded, planned_once
@@ -65,7 +66,7 @@ def submit(store: Store, submission: Submission, act: Act | None = None) -> tupl
     """Accept a job durably; False: it is the one that came with this idempotency key before.
 
     Raises Conflict if another job came with that key; InvalidField if it depends on one that
-    is not there or cannot complete.
+    is not there or cannot complete; TenantForbids or TenantFull by its tenant's limits.
     """
     with store.write() as connection:
         earlier = _earlier(connection, [submission])
@@ -83,7 +84,7 @@ def submit_batch(
     """Accept all of a batch or nothing, durably; False: it came with this key before.
 
     Of one that came before, the jobs that are still kept. Raises Conflict if another batch
-    came with that key; InvalidField as ``submit`` does.
+    came with that key; the others as ``submit`` does.
     """
     with store.write() as connection:
         earlier = _earlier(connection, submissions)
@@ -101,6 +102,7 @@ def _accept(
     ids = [_new_id() for _ in submissions]
     named = [_by_id(submission, ids) for submission in submissions]
     waiting = _waiting(connection, dict(zip(ids, named, strict=True)))
+    named = _admitted(connection, named, now)
     rows = [
         _row(submission, job_id, now, job_id in waiting)
         for job_id, submission in zip(ids, named, strict=True)
@@ -119,6 +121,24 @@ def _accept(
         status_of(SimpleNamespace(**_NEW | row | {"awaited": row["id"] in awaited}), submission.job)
         for row, submission in zip(rows, named, strict=True)
     ]
+
+
+def _admitted(
+    connection: Connection, submissions: Sequence[Submission], now: float
+) -> list[Submission]:
+    """The same within the limits of their tenant, which is one's. Raises what ``admit`` does."""
+    asked = [submission.job for submission in submissions]
+    fitted = tenants.admit(connection, submissions[0].tenant, asked, now)
+    return [
+        submission if job is submission.job else _changed(submission, job)
+        for submission, job in zip(submissions, fitted, strict=True)
+    ]
+
+
+def _changed(submission: Submission, job: Job) -> Submission:
+    asked = scheduling.needs(job)
+    line = scheduling.line(submission.rank, submission.submitter or "", asked)
+    return replace(submission, job=job, needs=asked, line=line)
 
 
 def _by_id(submission: Submission, batch: Sequence[str]) -> Submission:

@@ -106,10 +106,10 @@ def needs(row: Any) -> Needs:
     return Needs(row.encoder, *sizes, labels, enforced, row.input_folder, row.output_folder)
 
 
-def counts(store: Store) -> tuple[int, int]:
-    """How many jobs are queued, and how many are held by workers."""
+def counts(store: Store, tenant: str | None = None) -> tuple[int, int]:
+    """How many jobs of a tenant (None: of all) are queued, and how many are held by workers."""
     with store.read() as connection:
-        found = tallies.read(connection)
+        found = tallies.read(connection, tenant=tenant)
     states: Counter[str] = Counter()
     for (state, _), number in found.items():
         states[state] += number
@@ -145,4 +145,5 @@ def status_of(row: Any, job: Job | None = None) -> JobStatus:
         given_back=row.given_back,
         max_attempts=row.max_attempts,
         awaited=row.awaited,
+        tenant=row.tenant,
     )

@@ -13,7 +13,7 @@ from ffmpeg_master.store import audit
 from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.tables import keys
 
-_GRANTED: Final = ("role", "tenant", "worker", "expires_at", "replaces")
+_GRANTED: Final = ("role", "tenant", "worker", "expires_at", "replaces", "serves")
 
 
 def create(store: Store, name: str, grant: Grant, digest: str, act: Act | None = None) -> None:
@@ -32,6 +32,7 @@ def create(store: Store, name: str, grant: Grant, digest: str, act: Act | None =
             "worker": grant.worker,
             "expires_at": grant.expires_at_seconds,
             "replaces": grant.replaces,
+            "serves": grant.serves,
             "hash": digest,
             "created_at": store.now(),
         }
@@ -78,5 +79,6 @@ def revoke(store: Store, name: str, act: Act | None = None) -> None:
 
 
 def _key(row: Any) -> Key:
-    grant = Grant(Role(row.role), row.tenant, row.worker, row.expires_at, row.replaces)
+    bounds = (row.tenant, row.worker, row.expires_at, row.replaces, row.serves)
+    grant = Grant(Role(row.role), *bounds)
     return Key(row.name, grant, row.created_at, row.revoked_at, row.last_used_at)

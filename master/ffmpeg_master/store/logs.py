@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, delete, insert, select, update
 
 from ffmpeg_jobs.model import Job, Result
 from ffmpeg_jobs.problems import NotFound
-from ffmpeg_master.store import fence, jobs
+from ffmpeg_master.store import fence, jobs, leases
 from ffmpeg_master.store.engine import Connection, Store
 from ffmpeg_master.store.plans import planned_once
 from ffmpeg_master.store.psycopg import unread
@@ -30,10 +30,24 @@ _KEEP: Final = unread(
 )
 
 
-def put(store: Store, job_id: str, number: int, token: str, content: bytes) -> None:
-    """Keep ffmpeg's log of an attempt, in the place of one sent before. Raises StaleAttempt."""
+def put(
+    store: Store,
+    job_id: str,
+    number: int,
+    token: str,
+    content: bytes,
+    *,
+    publishing_lease_seconds: float | None = None,
+) -> None:
+    """Keep ffmpeg's log of an attempt, in the place of one sent before. Raises StaleAttempt.
+
+    ``publishing_lease_seconds``: a lease, of an attempt that is about to publish its output; None:
+    it says nothing of that.
+    """
     with store.write() as connection:
-        fence.held(connection, job_id, number, token)
+        row = fence.held(connection, job_id, number, token)
+        if publishing_lease_seconds is not None:
+            leases.wait_longer(connection, store.now(), row, publishing_lease_seconds)
         same = (logs.c.job_id == job_id, logs.c.attempt == number)
         if connection.execute(update(logs).where(*same).values(content=content)).rowcount == 0:
             connection.execute(insert(logs).values(job_id=job_id, attempt=number, content=content))

@@ -12,10 +12,11 @@ from typing import Any, Final
 from sqlalchemy import and_, bindparam, literal_column, update
 
 from ffmpeg_jobs.model import State
-from ffmpeg_master.store.engine import Collision, Connection
+from ffmpeg_master.store.engine import Connection
 from ffmpeg_master.store.plans import padded, planned_once
 from ffmpeg_master.store.psycopg import NOT_READ
 from ffmpeg_master.store.tables import is_live, is_queued, jobs
+from ffmpeg_master.store.troubles import Collision
 
 _THE_ONE: Final = and_(jobs.c.id == bindparam("of_job"), jobs.c.attempt == bindparam("at"))
 # What runs often is built once: building a statement takes longer than running it.
@@ -33,6 +34,11 @@ _HAND_OUT: Final = planned_once(
     )
 )
 _FROM_LIVE: Final = planned_once(update(jobs).where(_THE_ONE, is_live))
+#: An attempt was given up, and there was no other since.
+_FROM_GIVEN_UP: Final = update(jobs).where(
+    _THE_ONE,
+    jobs.c.state.in_([literal_column(f"'{state}'") for state in ("queued", "failed", "canceled")]),
+)
 _ENDED_BADLY: Final = jobs.c.state.in_(
     [literal_column("'failed'"), literal_column("'canceled'")]  # what can be tried again
 )
@@ -76,6 +82,11 @@ def hear(connection: Connection, moves: Sequence[Move]) -> None:
 def end_attempts(connection: Connection, moves: Sequence[Move]) -> None:
     """Live jobs end, or are queued again."""
     _move(connection, _FROM_LIVE, moves)
+
+
+def end_late(connection: Connection, moves: Sequence[Move]) -> None:
+    """Jobs whose attempt was given up end, or are queued, as its worker tells after all."""
+    _move(connection, _FROM_GIVEN_UP, moves)
 
 
 def queue_again(connection: Connection, move: Move) -> None:

@@ -13,7 +13,7 @@ from ffmpeg_jobs.model import Role
 from ffmpeg_jobs.problems import Forbidden
 from ffmpeg_master.model import Key
 from ffmpeg_master.store.engine import Store
-from ffmpeg_master.store.tables import attempts, keys, workers
+from ffmpeg_master.store.tables import attempts, jobs, keys, workers
 
 _OWNER: Final = (
     select(workers.c.key, keys.c.name.label("known"), keys.c.revoked_at, keys.c.expires_at)
@@ -23,8 +23,10 @@ _OWNER: Final = (
 #: The same, until the transaction ends for nobody else to take.
 _HOLD_OWNER: Final = _OWNER.with_for_update(of=workers)
 _TAKE: Final = update(workers).where(workers.c.name == bindparam("by"))
-_OF_ATTEMPT: Final = select(attempts.c.worker).where(
-    attempts.c.job_id == bindparam("of_job"), attempts.c.number == bindparam("at")
+_OF_ATTEMPT: Final = (
+    select(attempts.c.worker, jobs.c.tenant)
+    .join(jobs, jobs.c.id == attempts.c.job_id)
+    .where(attempts.c.job_id == bindparam("of_job"), attempts.c.number == bindparam("at"))
 )
 
 
@@ -44,9 +46,15 @@ def check(store: Store, key: Key, name: str) -> None:
 def check_attempt(store: Store, key: Key, job_id: str, number: int) -> None:
     """Likewise for the worker of an attempt; of one that is not there, its token will tell."""
     with store.read() as connection:
-        worker = connection.execute(_OF_ATTEMPT, {"of_job": job_id, "at": number}).scalar()
-    if worker is not None:
-        check(store, key, worker)
+        found = connection.execute(_OF_ATTEMPT, {"of_job": job_id, "at": number}).first()
+    if found is None:
+        return
+    check(store, key, found.worker)
+    if key.grant.serves not in (None, found.tenant):
+        raise Forbidden(
+            f"the key {key.name} serves the tenant {key.grant.serves} alone; "
+            f"job {job_id} is not of it"
+        )
 
 
 def _take(store: Store, key: Key, name: str) -> None:

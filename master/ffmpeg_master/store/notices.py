@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from ffmpeg_master.store.engine import Store, Unreachable
+from ffmpeg_master.store.engine import Store
+from ffmpeg_master.store.troubles import Unreachable
 
 _CHANNEL: Final = "ffmpeg_master"
 #: PostgreSQL takes less than 8000 bytes.

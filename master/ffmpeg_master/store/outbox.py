@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Callable
 from typing import Any, Final
 
-from sqlalchemy import bindparam, exists, insert, select, update
+from sqlalchemy import bindparam, exists, func, insert, select, update
 
 from ffmpeg_jobs.model import Callback, CallbackState, JobStatus, State
 from ffmpeg_jobs.schema import from_json
 from ffmpeg_master.model import Webhook
 from ffmpeg_master.store.engine import Connection, Store
 from ffmpeg_master.store.jobs import dump, timestamp
-from ffmpeg_master.store.tables import is_pending, outbox
+from ffmpeg_master.store.tables import is_pending, jobs, outbox
 
 #: Longer than a delivery may take.
 LEASE_SECONDS: Final = 60.0
@@ -29,14 +30,19 @@ TYPES: Final = {
     State.CANCELED: "job.canceled",
 }
 
+#: Rows that are looked at together.
+_LOOKED_AT_MOST: Final = 100
+
 _DUE: Final = (is_pending, outbox.c.due_at <= bindparam("now"))
 _ANY_DUE: Final = select(exists().where(*_DUE))
+#: Of all but those keys.
 _HOLD_DUE: Final = (
-    select(outbox)
-    .where(*_DUE)
+    select(outbox, jobs.c.tenant, func.coalesce(jobs.c.submitter, "").label("key"))
+    .join(jobs, jobs.c.id == outbox.c.job_id)
+    .where(*_DUE, func.coalesce(jobs.c.submitter, "").not_in(bindparam("full", expanding=True)))
     .order_by(outbox.c.due_at)
-    .limit(bindparam("most"))
-    .with_for_update(skip_locked=True)
+    .limit(_LOOKED_AT_MOST)
+    .with_for_update(skip_locked=True, of=outbox)
 )
 _TAKE: Final = (
     update(outbox)
@@ -64,22 +70,44 @@ def tell(connection: Connection, now: float, status: JobStatus) -> JobStatus:
     return status
 
 
-def take(store: Store, most: int) -> list[Webhook]:
-    """Up to ``most`` webhooks that are due, for LEASE_SECONDS."""
+def take(store: Store, most: int, admits: Callable[[Webhook], bool]) -> list[Webhook]:
+    """Up to ``most`` webhooks that are due and that ``admits`` has room for, for LEASE_SECONDS.
+
+    It is asked of the oldest first. A key one of whose webhooks has no room is passed over, so
+    that others' are found, however many it has.
+    """
     with store.read() as connection:
         if not connection.execute(_ANY_DUE, {"now": store.now()}).scalar():
             return []
+    taken: list[Webhook] = []
+    full: set[str] = set()
     with store.write() as connection:
         now = store.now()
-        rows = connection.execute(_HOLD_DUE, {"now": now, "most": most}).all()
-        for row in rows:
-            connection.execute(_TAKE, {"of": row.id, "until": now + LEASE_SECONDS})
-    return [_webhook(row) for row in rows]
+        while len(taken) < most:
+            rows = connection.execute(_HOLD_DUE, {"now": now, "full": _padded(full)}).all()
+            if not rows:
+                break
+            for webhook in map(_webhook, rows):
+                if len(taken) < most and webhook.key not in full and admits(webhook):
+                    taken.append(webhook)
+                    connection.execute(_TAKE, {"of": webhook.id, "until": now + LEASE_SECONDS})
+                else:
+                    full.add(webhook.key)
+    return taken
+
+
+def _padded(keys: set[str]) -> list[str]:
+    """As a list of 1, 2, 4, 8 ...: each length is another statement, which is kept."""
+    return sorted(keys) + [_NO_KEY] * ((1 << len(keys).bit_length()) - len(keys))
+
+
+#: No key has such a name.
+_NO_KEY: Final = " "
 
 
 def _webhook(row: Any) -> Webhook:
     status = from_json(JobStatus, json.loads(row.status))
-    return Webhook(row.id, row.type, row.made_at, status, row.tries + 1)
+    return Webhook(row.id, row.type, row.made_at, status, row.tries + 1, row.tenant, row.key)
 
 
 def delivered(store: Store, webhook: Webhook) -> None:

@@ -27,7 +27,7 @@ from ffmpeg_jobs.model import (
 )
 from ffmpeg_jobs.problems import Conflict
 from ffmpeg_master.model import Act
-from ffmpeg_master.store import audit, endings, fence, logs, moves, outbox, transitions
+from ffmpeg_master.store import audit, endings, fence, leases, logs, moves, outbox, transitions
 from ffmpeg_master.store.engine import Connection, Store
 from ffmpeg_master.store.jobs import dump, get, read
 from ffmpeg_master.store.tables import is_live, is_queued, jobs
@@ -66,8 +66,16 @@ class Heard:
     word: Word
 
 
-def heartbeat(store: Store, worker: str, heartbeat: Heartbeat, lease_seconds: float) -> Heard:
+def heartbeat(
+    store: Store,
+    worker: str,
+    heartbeat: Heartbeat,
+    lease_seconds: float,
+    serves: str | None = None,
+) -> Heard:
     """Extend the leases of what ``worker`` reports; an order for each. Raises NotFound.
+
+    ``serves``: the tenant that its key is for, None: everybody.
 
     A job that it holds and does not report keeps its lease until that runs out, or
     ``giveback.unheard`` finds it: a claim may be on its way.
@@ -77,14 +85,17 @@ def heartbeat(store: Store, worker: str, heartbeat: Heartbeat, lease_seconds: fl
         word = hear(connection, now, worker, heartbeat)
         rows = fence.latest(connection, map(fence.said, heartbeat.running))
         found = {report: rows.get(fence.said(report)) for report in heartbeat.running}
-        held = {report: row for report, row in found.items() if _holds(worker, row)}
-        moves.hear(connection, [_heard(report, now, now + lease_seconds) for report in held])
+        held = {report: row for report, row in found.items() if _holds(worker, row, serves)}
+        until = {report: leases.longer(row, now + lease_seconds) for report, row in held.items()}
+        moves.hear(connection, [_heard(report, now, until[report]) for report in held])
         orders = tuple(_order(report, held.get(report)) for report in heartbeat.running)
     return Heard(orders, word)
 
 
-def _holds(worker: str, row: Any) -> bool:
-    return row is not None and row.state in _LIVE and row.worker == worker
+def _holds(worker: str, row: Any, serves: str | None) -> bool:
+    if row is None or serves not in (None, row.tenant):
+        return False
+    return row.state in _LIVE and row.worker == worker
 
 
 def _heard(report: Report, now: float, lease_until: float) -> dict[str, Any]:
@@ -168,9 +179,12 @@ def _cancel(connection: Connection, status: JobStatus, now: float, act: Act | No
     return outbox.tell(connection, now, after) if after.state is State.CANCELED else after
 
 
-def expire(store: Store, lease_seconds: float, retry_seconds: float) -> list[tuple[JobStatus, str]]:
+def expire(store: Store, lease_seconds: float) -> list[tuple[JobStatus, str]]:
     """End up to ENDED_MOST attempts whose lease ran out; their jobs, as they stand now, and who
-    held them."""
+    held them.
+
+    A job waited as long as the lease for what was no fault of its own: it is not kept waiting.
+    """
     with store.write() as connection:
         now = store.now()
         late = [
@@ -178,14 +192,18 @@ def expire(store: Store, lease_seconds: float, retry_seconds: float) -> list[tup
                 connection,
                 now,
                 row,
-                transitions.lost(row.worker, now - row.lease_until + lease_seconds),
-                retry_seconds,
+                transitions.lost(row.worker, _silent_seconds(row, now, lease_seconds)),
+                retry_seconds=0,
                 reported=False,
             )
             for row in connection.execute(_LATE, {"now": now}).all()
         ]
         held_by = [ending.worker for ending in late]
         return list(zip(endings.write(connection, now, late), held_by, strict=True))
+
+
+def _silent_seconds(row: Any, now: float, lease_seconds: float) -> float:
+    return float(max(now - row.lease_until + lease_seconds, now - row.updated_at))
 
 
 def overdue(store: Store) -> list[JobStatus]:
@@ -202,9 +220,10 @@ def overdue(store: Store) -> list[JobStatus]:
         return [outbox.tell(connection, now, get(connection, row.id)) for row in rows]
 
 
-def renew(connection: Connection, until: float) -> int:
-    """Let every lease last until that Unix time; how many there are."""
-    return int(connection.execute(update(jobs).where(is_live).values(lease_until=until)).rowcount)
+def renew(connection: Connection, now: float, lease_seconds: float) -> int:
+    """Let every lease last as long as one that is given now; how many there are."""
+    lasts = {"lease_until": now + lease_seconds, "updated_at": now}
+    return int(connection.execute(update(jobs).where(is_live).values(lasts)).rowcount)
 
 
 def forget(store: Store, ended_before: float, most: int) -> int:

@@ -10,7 +10,7 @@ from ffmpeg_jobs.model import JobStatus, State
 from ffmpeg_jobs.problems import Conflict
 from ffmpeg_jobs.schema import unix_seconds
 from ffmpeg_master.model import Act
-from ffmpeg_master.store import audit, dependencies, moves
+from ffmpeg_master.store import audit, dependencies, moves, tenants, wishes
 from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.jobs import get, timestamp
 from ffmpeg_master.store.tables import jobs
@@ -18,14 +18,17 @@ from ffmpeg_master.store.tables import jobs
 #: Attempts are numbered up to here, over all of a job's lives (contract: ATTEMPT).
 ATTEMPTS_MAX: Final = 1000
 
-_ROW: Final = select(jobs.c.attempt, jobs.c.deadline).where(jobs.c.id == bindparam("job_id"))
+_ROW: Final = select(jobs.c.attempt, jobs.c.deadline, jobs.c.tenant, jobs.c.submitter).where(
+    jobs.c.id == bindparam("job_id")
+)
 
 
 def retry(store: Store, job_id: str, act: Act | None = None) -> JobStatus:
     """Queue a failed or canceled job again, with all of its tries before it.
 
     It waits again for what it depends on. Raises NotFound, or Conflict for a job in another
-    state, past its deadline, or depending on one that cannot complete any more.
+    state, past its deadline, or depending on one that cannot complete any more; TenantForbids or
+    TenantFull, as if it were submitted anew.
     """
     with store.read() as connection:
         depends_on = get(connection, job_id).job.depends_on
@@ -37,6 +40,9 @@ def retry(store: Store, job_id: str, act: Act | None = None) -> JobStatus:
         # It may be given back as often again: what was before counts as its tries.
         new = {"given_back": 0, "max_attempts": row.attempt + status.job.max_attempts}
         waits = dependencies.block_again(connection, status)
+        (job,) = tenants.admit(connection, row.tenant, [status.job], now)
+        if job != status.job:
+            new |= wishes.columns(job, row.submitter or "")
         asked = status.job.not_before
         due_at = now if asked is None else max(now, unix_seconds(asked))
         move = {"of_job": job_id, "at": row.attempt, "not_before": due_at, "updated_at": now}

@@ -223,6 +223,21 @@ keys = Table(
     Column("expires_at", Float),
     Column("last_used_at", Float),  # to the minute
     Column("replaces", String(63)),  # the key whose workers it may take over
+    Column("serves", String(63)),  # a worker's: whose jobs it gets; NULL: everybody's
+)
+
+# The limits of those who have any; what is NULL has none.
+tenants = Table(
+    "tenants",
+    METADATA,
+    Column("name", String(63), primary_key=True),
+    Column("max_queued", Integer),
+    Column("max_running", Integer),
+    Column("max_cpu_percent", Integer),
+    Column("max_timeout_sec", Integer),
+    Column("queues", Text),  # JSON
+    Column("rate", Integer),  # jobs a minute
+    Column("paid_until", Float, nullable=False, server_default="0"),  # until then, it is used up
 )
 
 # What people did; it outlasts the jobs, workers and keys that it speaks of.

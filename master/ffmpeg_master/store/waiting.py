@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from heapq import merge
+from itertools import takewhile
 from typing import Any, Final
 
 from sqlalchemy import bindparam, exists, func, literal_column, or_, select, tuple_
 
-from ffmpeg_jobs.model import Queue
-from ffmpeg_master.model import Waiting
+from ffmpeg_jobs.model import Queue, TenantLimits
+from ffmpeg_master.model import Left, Waiting
 from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.jobs import NEEDS, needs
 from ffmpeg_master.store.plans import planned_once
-from ffmpeg_master.store.tables import is_ready, jobs, ready, workers
+from ffmpeg_master.store.tables import is_ready, jobs, ready, tenants, workers
 
 #: Rows fetched of a line while looking for a job that fits: mostly one of the first does.
 _WAITING_FIRST: Final = 8
@@ -47,7 +48,7 @@ _CAME: Final = (
 _DUE: Final = select(func.coalesce(func.sum(_CAME), 0)).select_from(_LINES_CTE)
 _COLUMNS: Final = (
     *(jobs.c.line, jobs.c.id, *NEEDS, jobs.c.avoid_worker, jobs.c.queue, jobs.c.rank),
-    *(jobs.c.number, jobs.c.submitter, jobs.c.not_before),
+    *(jobs.c.number, jobs.c.submitter, jobs.c.not_before, jobs.c.tenant),
 )
 #: Of each line, the ready job whose time has come that waits longest.
 _first: Final = jobs.alias("first")
@@ -60,7 +61,9 @@ _FIRST: Final = (
     .scalar_subquery()
 )
 _HEADS: Final = planned_once(
-    select(*_COLUMNS).where(jobs.c.number.in_(select(_FIRST).select_from(_LINES_CTE)))
+    select(*_COLUMNS, tenants.c.max_running, tenants.c.max_cpu_percent)
+    .select_from(jobs.outerjoin(tenants, tenants.c.name == jobs.c.tenant))
+    .where(jobs.c.number.in_(select(_FIRST).select_from(_LINES_CTE)))
 )
 #: The others of a line, in their order.
 _AFTER: Final = tuple_(jobs.c.not_before, jobs.c.number) > tuple_(
@@ -102,15 +105,42 @@ class Lines:
             heads = connection.execute(_HEADS, {"now": self.now}).all()
         self._seen = {row.line: [_waiting(row)] for row in heads}
         self._rest = {row.line: self._fetch(row.line, row) for row in heads}
+        #: Of the tenants whose jobs may have to wait for their others.
+        self.limits = {
+            row.tenant: TenantLimits(
+                max_running=row.max_running, max_cpu_percent=row.max_cpu_percent
+            )
+            for row in heads
+            if row.max_running is not None or row.max_cpu_percent is not None
+        }
+
+    @property
+    def heads(self) -> list[Waiting]:
+        """Who stands first in each."""
+        return [line[0] for line in self._seen.values()]
+
+    @property
+    def left(self) -> Left:
+        """Whether any job waits whose time has come."""
+        return Left.SOME if self._seen else Left.NOTHING
 
     @property
     def submitters(self) -> set[str]:
         """Whose jobs wait."""
         return {line[0].submitter for line in self._seen.values()}
 
-    def by(self, urgency: Callable[[Waiting], Any]) -> Iterator[Waiting]:
-        """The jobs by ``urgency``; that of each line only grows."""
-        return iter(merge(*map(self._line, self._seen), key=urgency))
+    def by(
+        self, urgency: Callable[[Waiting], Any], goes: Callable[[Waiting], bool] | None = None
+    ) -> Iterator[Waiting]:
+        """The jobs by ``urgency``; that of each line only grows.
+
+        Who does not go (``goes``) has those of its line wait too: they are of one tenant, and ask
+        about the same, so that none is looked at for nothing, however many they are.
+        """
+        lines = map(self._line, self._seen)
+        return iter(
+            merge(*(takewhile(goes, line) if goes else line for line in lines), key=urgency)
+        )
 
     def _line(self, name: str) -> Iterator[Waiting]:
         seen = self._seen[name]
@@ -148,4 +178,5 @@ def _waiting(row: Any) -> Waiting:
         row.not_before,
         row.submitter or "",
         row.number,
+        row.tenant,
     )

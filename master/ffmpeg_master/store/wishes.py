@@ -16,7 +16,7 @@ from ffmpeg_jobs.model import FINAL_STATES, Job, JobStatus, State
 from ffmpeg_jobs.problems import Conflict
 from ffmpeg_master import scheduling
 from ffmpeg_master.model import Act
-from ffmpeg_master.store import audit
+from ffmpeg_master.store import audit, tenants
 from ffmpeg_master.store.engine import Connection, Store
 from ffmpeg_master.store.jobs import dump, get
 from ffmpeg_master.store.tables import jobs
@@ -30,7 +30,8 @@ def set_limits(
 ) -> tuple[JobStatus, bool]:
     """Change fields of a job's resource limits; whether that changed anything.
 
-    Raises NotFound, or Conflict for a job that has ended, and for the timeout of one that runs.
+    Raises NotFound, or Conflict for a job that has ended, and for the timeout of one that runs;
+    TenantForbids or TenantFull by its tenant's limits.
     """
     with store.write() as connection:
         status = get(connection, job_id)
@@ -46,13 +47,14 @@ def set_limits(
                 "timeout_sec can change only while it is queued, because systemd fixes "
                 "RuntimeMaxSec when the scope starts",
             )
+        tenants.check_change(connection, status, job)
         now = store.now()
         audit.note(connection, now, act, job_id, **limits)
         submitter = connection.execute(_SUBMITTER, {"job_id": job_id}).scalar_one()
-        return _change(connection, status, now, **_limits(job, submitter or "")), True
+        return _change(connection, status, now, **columns(job, submitter or "")), True
 
 
-def _limits(job: Job, submitter: str) -> dict[str, Any]:
+def columns(job: Job, submitter: str) -> dict[str, Any]:
     """The job, and the columns that choosing a worker goes by."""
     asked = scheduling.needs(job)
     line = scheduling.line(scheduling.rank(job), submitter, asked)

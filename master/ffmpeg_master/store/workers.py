@@ -13,12 +13,12 @@ from sqlalchemy import and_, bindparam, delete, func, insert, select, update
 from ffmpeg_jobs.model import Free, Machine, WorkerStatus
 from ffmpeg_jobs.problems import Conflict, NotFound
 from ffmpeg_jobs.schema import from_json
-from ffmpeg_master.model import ANY_ROOM, Act, Key, Member, Needs, Room
+from ffmpeg_master.model import ANY_ROOM, UNASKED_CPU_PERCENT, Act, Key, Member, Needs, Room
 from ffmpeg_master.store import audit, names
 from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.jobs import NEEDS, dump, needs, timestamp
 from ffmpeg_master.store.plans import planned_once
-from ffmpeg_master.store.tables import is_live, jobs, workers
+from ffmpeg_master.store.tables import is_live, jobs, keys, workers
 
 #: Machines that are kept as nouns: a farm's, of which each claim looks at one, or at all.
 _MACHINES_MOST: Final = 8192
@@ -30,14 +30,15 @@ _ONLINE: Final = select(func.count()).where(workers.c.last_heartbeat_at >= bindp
 #: What a worker's jobs were promised, and what all were.
 _RUNNING: Final = select(jobs.c.worker, *NEEDS).where(is_live)
 _RUNNING_ON: Final = planned_once(_RUNNING.where(jobs.c.worker == bindparam("by")))
+#: Beside its key, if it has one.
+_WITH_KEY: Final = workers.outerjoin(keys, keys.c.name == workers.c.key)
+_FLEET: Final = select(workers, keys.c.serves).select_from(_WITH_KEY)
 #: A worker beside each of its jobs, or beside nothing.
 _WITH_RUNNING: Final = planned_once(
-    select(workers, jobs.c.id.label("runs"), jobs.c.attempt, *NEEDS)
-    .select_from(workers.outerjoin(jobs, and_(jobs.c.worker == workers.c.name, is_live)))
+    select(workers, keys.c.serves, jobs.c.id.label("runs"), jobs.c.attempt, *NEEDS)
+    .select_from(_WITH_KEY.outerjoin(jobs, and_(jobs.c.worker == workers.c.name, is_live)))
     .where(workers.c.name == bindparam("by"))
 )
-#: What a job counts as that did not ask for CPU: one core.
-UNASKED_CPU_PERCENT: Final = 100
 _PERCENT: Final = func.coalesce(jobs.c.cpu_percent, UNASKED_CPU_PERCENT)
 #: CPU that each submitter's jobs hold.
 _HELD: Final = (
@@ -71,7 +72,7 @@ def fleet(store: Store, online_seconds: float) -> list[Member]:
     with store.read() as connection:
         for row in connection.execute(_RUNNING):
             running.setdefault(row.worker, []).append(needs(row))
-        rows = connection.execute(select(workers)).all()
+        rows = connection.execute(_FLEET).all()
     since = store.now() - online_seconds
     return [_member(row, since, running.get(row.name, ())) for row in rows]
 
@@ -112,6 +113,7 @@ def _member(row: Any, online_since: float, running: Iterable[Needs]) -> Member:
         row.draining or row.drain,
         tuple(running),
         row.cordoned or row.held_back is not None,
+        serves=row.serves,
     )
 
 

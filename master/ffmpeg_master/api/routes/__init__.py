@@ -9,7 +9,7 @@ from typing import Final
 from ffmpeg_jobs.contract import JsonSchema
 from ffmpeg_master.api import openapi
 from ffmpeg_master.api.call import Answer, Call, Route
-from ffmpeg_master.api.routes import about, attempts, audit, groups, jobs, workers
+from ffmpeg_master.api.routes import about, attempts, audit, groups, jobs, tenants, workers
 from ffmpeg_master.api.routes.parameters import PATH
 
 _ANY: Final[JsonSchema] = {"type": "object"}
@@ -31,6 +31,7 @@ ROUTES: Final = (
     *workers.ROUTES,
     *attempts.ROUTES,
     *audit.ROUTES,
+    *tenants.ROUTES,
     *about.ROUTES,
     Route(
         "GET",

@@ -14,9 +14,9 @@ HEALTH: Final = table(
     {
         "status": {"type": "string", "enum": ["ok", "broken"]},
         "version": {"type": "string"},
-        "database": {"type": "string", "enum": ["ok", "broken"]},
-        "queued": number(0, 1 << 62, "jobs that wait"),
-        "running": number(0, 1 << 62, "jobs that workers hold"),
+        "database": {"type": "string", "enum": ["ok", "broken", "locked"]},
+        "queued": number(0, 1 << 62, "jobs that wait, of all tenants or the key's"),
+        "running": number(0, 1 << 62, "jobs that workers hold, likewise"),
         "workers_online": number(0, 1 << 62, "workers that were heard within a lease"),
     }
 )
@@ -27,8 +27,9 @@ ROUTES: Final = (
         "/health",
         health.health,
         None,
-        "Whether the master works, and what it has to do",
+        "Whether the master works, and, for who shows a key, what it has to do",
         {200: HEALTH, 503: HEALTH},
+        tells_keys=Role.MONITOR,
     ),
     Route(
         "GET",
@@ -43,8 +44,8 @@ ROUTES: Final = (
         "GET",
         "/metrics",
         health.show_metrics,
-        Role.READ,
-        "The metrics, in Prometheus' text format",
+        Role.MONITOR,
+        "The metrics of the key's tenant, or of all, in Prometheus' text format",
         {200: None},
         gives=metrics.CONTENT_TYPE,
     ),

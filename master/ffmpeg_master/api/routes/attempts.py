@@ -10,6 +10,7 @@ from ffmpeg_jobs.model import Role
 from ffmpeg_jobs.shapes import fields
 from ffmpeg_master.api import attempts
 from ffmpeg_master.api.call import JSON, Route
+from ffmpeg_master.api.routes.parameters import PUBLISHING_QUERY
 
 ROUTES: Final = (
     Route(
@@ -53,9 +54,11 @@ ROUTES: Final = (
         "/jobs/{job_id}/attempts/{attempt:int}/log",
         attempts.put_log,
         Role.WORKER,
-        "Store ffmpeg's log of an attempt",
+        "Store ffmpeg's log of an attempt; with publishing, the attempt is about to put its output "
+        "in its place, and is waited for longer",
         {204: None},
         takes="text/plain",
+        query=PUBLISHING_QUERY,
         headers=fields({TOKEN_HEADER: contract.RESULT["properties"]["token"]}, needs=TOKEN_HEADER),
         problems=(404, 409),
         body_max_bytes=contract.LOG_MAX_BYTES,

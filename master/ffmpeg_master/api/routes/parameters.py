@@ -36,6 +36,7 @@ PATH: Final = table(
         "attempt": ATTEMPT,
         "name": WORKER_NAME,
         "group": contract.GROUP_NAME,
+        "tenant": contract.TENANT_NAME,
         "kind": choice(*problems.BY_KIND),
     }
 )
@@ -67,6 +68,7 @@ AUDIT_QUERY: Final = table(
         "job": STATUS["id"],
         "worker": WORKER_NAME,
         "key": text(contract.WORKER_NAME_PATTERN, 63, "a key's name"),
+        "tenant": contract.TENANT_NAME,
         "who": text(r"^[^\x00]{1,63}$", 63, "the name of a key, or of an account"),
         "action": contract.ACTION,
         "since": contract.MOMENT,
@@ -76,6 +78,7 @@ AUDIT_QUERY: Final = table(
     }
 )
 LOG_QUERY: Final = table({"attempt": ATTEMPT})
+PUBLISHING_QUERY: Final = table({"publishing": choice("true")})
 #: What leads from a page of a list to the next.
 NEXT_PAGE: Final = {"Link": "where the next page is, unless this is the last (RFC 8288)"}
 NO_QUERY: Final = table({})
