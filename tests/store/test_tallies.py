@@ -71,7 +71,8 @@ def test_numbers_are_those_of_every_moment(store: Store, clock: Clock) -> None:
 
 
 def test_jobs_that_were_there_before_are_counted(store: Store) -> None:
-    ids = [submit(store, number) for number in range(5)]
+    for number in range(5):
+        submit(store, number)
     config = Config()
     config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
     with store.write() as connection:

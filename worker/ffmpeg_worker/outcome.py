@@ -20,7 +20,6 @@ FULL_PERCENT: Final = 1.0
 TAIL_LINES: Final = 20
 LINE_CHARACTERS: Final = 2000
 ERROR_CHARACTERS: Final = 4096
-
 #: Who has an attempt stopped that is then given back: it was not its fault, and not its end.
 HANDED_BACK: Final = {
     "drain": "the worker was drained",

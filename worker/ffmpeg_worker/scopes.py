@@ -221,8 +221,7 @@ class Scopes:
                 raise ScopeError(f"systemd cannot stop {unit}: {error}") from None
 
     async def reexecute(self) -> None:
-        """Have the manager start itself anew, with all that it holds; returns when it answers
-        again. Raises ScopeError."""
+        """Have the manager start itself anew, until it answers again. Raises ScopeError."""
         with suppress(Unanswered):  # it answers by being another one
             await self._manager("Reexecute")
         until = time.monotonic() + CALL_TIMEOUT_SECONDS
