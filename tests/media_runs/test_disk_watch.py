@@ -17,7 +17,7 @@ import pytest
 
 from ffmpeg_jobs.model import Claim, Free, Outcome, Reason, State
 from ffmpeg_jobs.schema import parse_job
-from ffmpeg_worker import jobdir
+from ffmpeg_worker import folders, jobdir
 from ffmpeg_worker.config import Config
 from ffmpeg_worker.facts import Facts
 from ffmpeg_worker.machine import resources
@@ -198,6 +198,7 @@ def test_what_is_free_follows_limits(small: Config) -> None:
 
 
 def test_a_full_volume_holds_the_machine_back(small: Config, volume: Path) -> None:
+    assert folders.prepare(small) is None
     assert look(small, [], 0, unseen("")).held_back is None
     assert look(small, [], 0, unseen("")).warning is None
     fill(volume, 92)
@@ -207,3 +208,22 @@ def test_a_full_volume_holds_the_machine_back(small: Config, volume: Path) -> No
     fill(volume, 97)
     why = f"the volume of {small.state_directory} has 3.0 % free; 5 % are needed"
     assert look(small, [], 0, unseen("")).held_back == why
+
+
+def test_a_volume_that_is_unmounted_holds_the_machine_back(small: Config, volume: Path) -> None:
+    """Its folder is still there, and may be written: on another volume."""
+    assert folders.prepare(small) is None
+    output = small.output_roots[0]
+    before = look(small, [], 0, unseen(""))
+    assert before.held_back is None
+    subprocess.run(["umount", "--lazy", volume], check=True)
+    output.mkdir()
+    assert folders.prepare(small) is None
+    gone = look(small, [], 0, before)
+    why = f"output_roots: {output}: nothing is mounted at {volume} any more"
+    assert why in str(gone.held_back)
+    assert look(small, [], 0, gone).folders.faults == gone.folders.faults
+    subprocess.run(["mount", "-t", "tmpfs", "none", volume], check=True)
+    output.mkdir()
+    assert folders.prepare(small) is None
+    assert look(small, [], 0, gone).held_back is None

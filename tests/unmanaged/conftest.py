@@ -63,10 +63,10 @@ class Farm:
             'manager = "none"',
         )
 
-    def start(self) -> None:
+    def start(self, worker: tuple[str, ...] | None = None) -> None:
         with (self.directory / "worker.log").open("ab") as log:
             self.worker = subprocess.Popen(
-                [*WORKER, "--config", str(self.directory / "worker.toml")],
+                [*(worker or WORKER), "--config", str(self.directory / "worker.toml")],
                 env=ENVIRONMENT,
                 stderr=log,
                 start_new_session=True,

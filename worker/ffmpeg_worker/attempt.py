@@ -26,6 +26,7 @@ from ffmpeg_worker import jobdir, taking
 from ffmpeg_worker.backoff import Backoff
 from ffmpeg_worker.config import Config
 from ffmpeg_worker.drain import Drains
+from ffmpeg_worker.health import Health
 from ffmpeg_worker.hold import Nursery
 from ffmpeg_worker.lease import Lease, boot_seconds
 from ffmpeg_worker.outcome import (
@@ -43,7 +44,7 @@ from ffmpeg_worker.publish import deliver, verified
 from ffmpeg_worker.report import announce, give_back, report
 from ffmpeg_worker.results import Results
 from ffmpeg_worker.staging import forget
-from ffmpeg_worker.start import clear_away, start
+from ffmpeg_worker.start import NotStarted, clear_away, start
 from ffmpeg_worker.steer import restore, scope_of, steer
 from ffmpeg_worker.watch import Running, watch
 
@@ -61,6 +62,7 @@ class Station:
     drains: Drains
     concluded: Callable[[Claim, Outcome], None]  #: told of every outcome, for the metrics
     nursery: Nursery = field(default_factory=Nursery)
+    health: Health = field(default_factory=Health)
     plans: dict[str, Plan] = field(default_factory=dict)  #: by job directory, oldest first
 
 
@@ -71,9 +73,13 @@ async def run(plan: Plan, lease: Lease, station: Station) -> None:
         with await _prepare(plan, lease, station) as opened:
             running = await start(plan, station.placement, station.nursery, opened)
     except AttemptError as error:
-        outcome = outcome_of_error(error)
-        await end(plan, outcome, error.stopped_by, lease, station)
+        by = error.stopped_by
+        if isinstance(error, NotStarted) and station.health.not_started(plan.claim, str(error)):
+            by = by or "sick"
+            await station.drains.tell_now()
+        await end(plan, outcome_of_error(error), by, lease, station)
         return
+    station.health.started()
     await finish(running, lease, station)
 
 
@@ -142,6 +148,7 @@ async def end(plan: Plan, outcome: Outcome, by: str | None, lease: Lease, statio
     if by in HANDED_BACK and outcome.state is not State.COMPLETED:
         await hand_back(plan, HANDED_BACK[by], station)
     else:
+        station.health.ended(plan.claim, outcome, by)
         await settle(plan, outcome, lease, station)
 
 

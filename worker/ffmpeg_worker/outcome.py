@@ -21,8 +21,6 @@ FULL_PERCENT: Final = 1.0
 TAIL_LINES: Final = 20
 LINE_CHARACTERS: Final = 2000
 ERROR_CHARACTERS: Final = 4096
-
-
 #: Who has an attempt stopped that is then given back: it was not its fault, and not its end.
 HANDED_BACK: Final = {
     "drain": "the worker was drained",
@@ -30,6 +28,7 @@ HANDED_BACK: Final = {
     "stop-jobs": "all jobs of the machine were stopped",
     "shutdown": "the machine was shut down",
     "unstarted": "the process that was to hold it ended before ffmpeg started",
+    "sick": "its worker can start no job now",
     "untaken": "what an earlier attempt left in the output's place is no whole output",
     "unsure": "its worker was cut off from the master, and another may send the stream now",
 }

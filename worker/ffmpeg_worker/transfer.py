@@ -215,6 +215,7 @@ class _Download:
                 Reason.DISK_FULL,
                 f"{self._shown} is {-(-self._length >> 20)} MB, and its max_disk_mb is "
                 f"{self._max_bytes >> 20} MB",
+                "disk",
                 final=True,
             )
         self._write_from_here()
@@ -244,6 +245,7 @@ class _Download:
                     Reason.DISK_FULL,
                     f"{self._shown} is over {self._got >> 20} MB, and its max_disk_mb is "
                     f"{self._max_bytes >> 20} MB",
+                    "disk",
                     final=True,
                 )
             _write(self._file, chunk)

@@ -246,6 +246,8 @@ def _row(submission: Submission, job_id: str, now: float, blocked: bool) -> dict
         "enforced": needs.enforced is True,
         "unenforced": needs.enforced is False,
         "worker_labels": json.dumps(dict(needs.labels)) if needs.labels else None,
+        "input_folder": needs.input_folder,
+        "output_folder": needs.output_folder,
         "line": submission.line or f"{submission.rank}/",
         "deadline": None if job.deadline is None else unix_seconds(job.deadline),
         "blocked": blocked,

@@ -58,6 +58,8 @@ jobs = Table(
     Column("worker_labels", Text),  # JSON; NULL: any worker
     Column("enforced", Boolean, nullable=False, server_default=false()),  # it must be
     Column("unenforced", Boolean, nullable=False, server_default=false()),  # it need not be
+    Column("input_folder", Text),  # on its worker's machine; NULL: on none
+    Column("output_folder", Text),
     # Jobs of one rank, submitter and kind of need wait in a line of their own.
     Column("line", String(96), nullable=False, server_default=""),
     Column("deadline", Float),  # queued: not handed out later
