@@ -13,10 +13,12 @@ def serving(server: ThreadingHTTPServer) -> Iterator[str]:
     """Have it serve in a thread; its URL."""
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def here(handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:

@@ -44,8 +44,9 @@ async def run(job_id: str, job: Job, at: Station) -> Plan:
     claim = Claim(job_id, 1, "t" * 24, 600.0, job)
     plan = replace(make_plan(claim, at.config), probe=None)
     jobdir.record(plan)
-    await asyncio.to_thread(prepare, plan, at.config, threading.Event())
-    running = await start(plan, at.placement, at.nursery)
+    opened = await asyncio.to_thread(prepare, plan, threading.Event())
+    with opened:
+        running = await start(plan, at.placement, at.nursery, opened)
     await watch(running, Lease(boot_seconds() + claim.lease_seconds), at.placement)
     return plan
 

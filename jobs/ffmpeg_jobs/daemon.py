@@ -21,6 +21,8 @@ from pystemd import journal
 _PRIORITY = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 
 
+#: Of a traceback, in one entry of the log.
+TRACEBACK_CHARACTERS = 16_000
 #: Of the journal's fields that are ours: ``journalctl FFMPEG_JOB=ID``.
 _FIELD = "FFMPEG_"
 
@@ -56,6 +58,7 @@ def _configure(level: str, rendering: list[Any], factory: Any) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.format_exc_info,
+            _cut,
             _escape,
             *rendering,
         ],
@@ -102,6 +105,16 @@ class _Fields:
         }
         line = self._render(logger, method, event)
         return own | {"MESSAGE": line, "PRIORITY": f"{_PRIORITY.get(method, 6)}"}
+
+
+def _cut(_logger: object, _method: str, event: Any) -> Any:
+    """A traceback by its ends: of endless calls with a long path in each, it has megabytes."""
+    text = event.get("exception")
+    if text is not None and len(text) > TRACEBACK_CHARACTERS:
+        half = TRACEBACK_CHARACTERS // 2
+        words = f"[... {len(text) - 2 * half} characters left out ...]"
+        event["exception"] = f"{text[:half]}\n{words}\n{text[-half:]}"
+    return event
 
 
 def _escape(_logger: object, _method: str, event: Any) -> Any:

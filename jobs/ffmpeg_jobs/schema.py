@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from ffmpeg_jobs import contract, fitting
+from ffmpeg_jobs import contract, fitting, places
 from ffmpeg_jobs.model import Job
 from ffmpeg_jobs.problems import InvalidField, InvalidJson
 from ffmpeg_jobs.scenarios import with_defaults
@@ -138,12 +138,15 @@ def _check_dependencies(job: Job, place: int) -> None:
 
 
 def _check_place(name: str, place: str | None) -> None:
+    if place is None:
+        return
     try:
-        if place is not None and not place.startswith("/"):
-            _ = urlsplit(place).port  # whoever shows or opens it takes it apart so
+        places.normal(place)  # whoever shows or opens it takes it apart so
+        allowed = places.fault(place)
     except ValueError:
         allowed = str(contract.JOB["properties"][name]["description"])
-        raise InvalidField.of(name, place, allowed) from None
+    if allowed is not None:
+        raise InvalidField.of(name, place, allowed)
 
 
 def _check_callback(url: str | None) -> None:
@@ -161,6 +164,8 @@ def _check_callback(url: str | None) -> None:
 def _check_together(job: Job) -> None:
     """What one field allows may depend on another."""
     asked = job.parameters
+    if None not in (job.input, job.output) and _same(str(job.input), str(job.output)):
+        raise InvalidField.of("output", job.output, "another place than the input's")
     if job.input is None and asked.duration is None:
         words = contract.PARAMETERS["properties"]["duration"]["description"]
         what = "a job without an input is a synthetic source and needs its length"
@@ -179,6 +184,10 @@ def _check_together(job: Job) -> None:
             if value is not None:
                 allowed = f"nothing, because {name} is {encoder}"
                 raise InvalidField.of(f"parameters.{other}", value, allowed)
+
+
+def _same(place: str, other: str) -> bool:
+    return places.normal(place) == places.normal(other)
 
 
 #: What means nothing to streams that are copied or left out.

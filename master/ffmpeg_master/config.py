@@ -8,6 +8,8 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final
 
+from ffmpeg_jobs import destination
+from ffmpeg_jobs.destination import EVERYWHERE, Policy
 from ffmpeg_jobs.settings import FLAG, PATH, TEXTS, ConfigError, Kind, Setting, choice, load, whole
 
 DEFAULT_FILE: Final = Path("/etc/ffmpeg-worker/master.toml")
@@ -168,8 +170,9 @@ SETTINGS: Final = (
         "allow_private",
         FLAG,
         False,
-        "send webhooks also to addresses of this machine and of private networks",
+        "send webhooks also to addresses of this machine and of private networks, to any of them",
     ),
+    *destination.settings("webhooks", "webhooks"),
     Setting(
         "tls",
         "tls_certificate",
@@ -214,10 +217,19 @@ class Config:
     retain_audit_days: int
     secret_file: Path | None
     allow_private: bool
+    allow: tuple[str, ...]
+    deny: tuple[str, ...]
     tls_certificate: Path | None
     tls_key: Path | None
     tls_client_ca: Path | None
     allow_plain_http: bool
+
+    @property
+    def webhook_policy(self) -> Policy:
+        """Where webhooks may be sent."""
+        setting = "[webhooks] allow or allow_private in master.toml"
+        everywhere = EVERYWHERE if self.allow_private else ()
+        return Policy((*everywhere, *self.allow), self.deny, setting)
 
 
 def read(file: Path | None, flags: Mapping[str, Any], environ: Mapping[str, str]) -> Config:

@@ -23,6 +23,8 @@ class Needs:
     disk_mb: int = 0  #: MiB; 0: likewise, DEFAULT_DISK_MB
     labels: tuple[tuple[str, str], ...] = ()  #: names and values that the worker must have
     enforced: bool | None = None  #: the kernel must hold it to its limits; None: as a worker says
+    input_folder: str | None = None  #: where its input is on the machine; None: on none
+    output_folder: str | None = None  #: where its output goes there
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ is blocked by the one before it. A big one that waited long has room kept free o
 
 from __future__ import annotations
 
+import posixpath
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -53,20 +54,29 @@ def needs(job: Job) -> Needs:
         limits.max_disk_mb or 0,
         tuple(sorted(job.worker_labels.items())),
         job.require_enforcement,
+        _folder(job.input),
+        _folder(job.output),
     )
+
+
+def _folder(place: str | None) -> str | None:
+    """The folder of a file on the worker's machine; None for a URL, or nothing."""
+    if place is None or not place.startswith("/"):
+        return None
+    return posixpath.dirname(posixpath.normpath(place))
 
 
 def line(rank: int, submitter: str, asked: Needs) -> str:
     """Where a job waits: with those of its rank, submitter and kind of need.
 
     Who waits in another line is never in the way, however many they are. Sizes count by their
-    power of two, so that there are few lines.
+    power of two, and folders by their beginning, so that there are few lines.
     """
     asks = (asked.cpu_percent or 0, asked.memory_mb, asked.disk_mb)
     sizes = tuple(size.bit_length() for size in asks)
-    kind = sha256(repr((asked.encoder, asked.labels, asked.enforced, sizes)).encode()).hexdigest()[
-        :8
-    ]
+    areas = tuple(map(_area, (asked.input_folder, asked.output_folder)))
+    what = (asked.encoder, asked.labels, asked.enforced, sizes, areas)
+    kind = sha256(repr(what).encode()).hexdigest()[:8]
     return f"{rank}/{submitter}/{kind}"
 
 
@@ -75,6 +85,11 @@ def least_cpu_percent(head: Needs) -> int:
     if head.cpu_percent is None:
         return UNASKED_CPU_PERCENT
     return 1 << (head.cpu_percent.bit_length() - 1)
+
+
+def _area(folder: str | None) -> str:
+    """The beginning of a folder, as far as volumes mostly differ: /mnt/a, /srv/media."""
+    return "/".join((folder or "").split("/", 3)[:3])
 
 
 def urgency(order: Order) -> Callable[[Waiting], Any]:
@@ -110,6 +125,12 @@ def _lacks(asked: Needs, machine: Machine) -> Iterator[str]:
     for name, value in asked.labels:
         if machine.labels.get(name) != value:
             yield f"the label {name}={value}"
+    for name, folder, roots in (
+        ("input", asked.input_folder, machine.input_roots),
+        ("output", asked.output_folder, machine.output_roots),
+    ):
+        if folder and roots is not None and not _is_below(folder, roots):
+            yield f"{folder} among its {name}_roots"
     if asked.memory_mb > has(machine).memory_mb:
         yield f"{asked.memory_mb} MiB of memory"
     if asked.disk_mb > has(machine).disk_mb:
@@ -117,6 +138,10 @@ def _lacks(asked: Needs, machine: Machine) -> Iterator[str]:
     required = machine.require_enforcement if asked.enforced is None else asked.enforced
     if required and not _LIMITS.issubset(machine.enforced):
         yield "a kernel that enforces its limits"
+
+
+def _is_below(folder: str, roots: Iterable[str]) -> bool:
+    return any(f"{folder}/".startswith(f"{root}/") for root in roots)
 
 
 def waits_for(asked: Needs, fleet: Iterable[Member]) -> str:

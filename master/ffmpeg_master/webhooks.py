@@ -19,11 +19,11 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from ffmpeg_jobs import __version__
+from ffmpeg_jobs import __version__, dialing
+from ffmpeg_jobs.destination import NotAllowed, Policy
 from ffmpeg_jobs.problems import Unavailable
 from ffmpeg_master import signing
 from ffmpeg_master.api import views
-from ffmpeg_master.destination import is_public
 from ffmpeg_master.housekeeping import repeat
 from ffmpeg_master.master import Master
 from ffmpeg_master.model import Webhook
@@ -117,7 +117,7 @@ class Webhooks:
         }
         url = webhook.status.job.callback_url or ""
         try:
-            post(url, headers, body, allow_private=self._master.config.allow_private)
+            post(url, headers, body, self._master.config.webhook_policy)
         except NotDelivered as error:
             self._put_off(webhook, error)
         else:
@@ -178,7 +178,7 @@ def _body(webhook: Webhook) -> bytes:
     return json.dumps(body, separators=(",", ":")).encode()
 
 
-def post(url: str, headers: dict[str, str], body: bytes, *, allow_private: bool) -> None:
+def post(url: str, headers: dict[str, str], body: bytes, policy: Policy) -> None:
     """Send ``body`` to the very address that was checked. Raises NotDelivered.
 
     No proxy is asked and no redirect followed: both would lead elsewhere.
@@ -190,8 +190,7 @@ def post(url: str, headers: dict[str, str], body: bytes, *, allow_private: bool)
     cut = threading.Timer(_DELIVERY_SECONDS, _cut, [connection])
     try:
         with closing(connection):
-            address = _address(host, connection.port, allow_private=allow_private)
-            connection.sock = socket.create_connection(address, _STEP_SECONDS)
+            connection.sock = dialing.connect(host, connection.port, policy, _STEP_SECONDS)
             cut.start()
             if encrypted:
                 context = ssl.create_default_context()
@@ -199,7 +198,7 @@ def post(url: str, headers: dict[str, str], body: bytes, *, allow_private: bool)
             connection.request("POST", target, body, headers)
             with closing(connection.getresponse()) as answer:
                 status = answer.status
-    except (OSError, HTTPException, ValueError) as error:
+    except (OSError, HTTPException, ValueError, NotAllowed) as error:
         raise NotDelivered(_words(error)) from None
     finally:
         cut.cancel()
@@ -207,19 +206,6 @@ def post(url: str, headers: dict[str, str], body: bytes, *, allow_private: bool)
         raise Gone(f"the receiver answers {status}: it wants no more")
     if not 200 <= status < 300:
         raise NotDelivered(f"the receiver answers {status}")
-
-
-def _address(host: str, port: int, *, allow_private: bool) -> tuple[str, int]:
-    """The first address of ``host`` that may be sent to. Raises NotDelivered or OSError."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    addresses = [str(entry[4][0]) for entry in found]
-    for address in addresses:
-        if allow_private or is_public(address):
-            return address, port
-    raise NotDelivered(
-        f"{host} is at {', '.join(dict.fromkeys(addresses))}, which is not on the internet; "
-        "allowed is that only with [webhooks] allow_private = true in master.toml"
-    )
 
 
 def _cut(connection: HTTPConnection) -> None:

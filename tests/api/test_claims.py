@@ -6,6 +6,7 @@ import threading
 import time
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
 from sqlalchemy import event
@@ -95,6 +96,25 @@ def test_a_job_goes_past_waiters_that_it_does_not_fit(inside: Inside) -> None:
     thread.join(PATIENCE_SECONDS)
     assert [claim.job_id for claim in found] == [job_id]
     held(inside, 2)
+
+
+def test_a_job_goes_to_a_worker_that_has_its_folders(inside: Inside) -> None:
+    client = inside.client()
+    client.register("a", replace(MACHINE, input_roots=("/mnt/a",), output_roots=("/mnt/out",)))
+    # Of those that it cannot run there are more than one look at a line finds.
+    many: list[dict[str, Any]] = [{**JOB, "input": f"/mnt/b/{i}.mp4"} for i in range(600)]
+    ids = [job.id for job in client.submit_batch(many)]
+    job = client.submit({**JOB, "input": "/mnt/a/x.mp4", "output": "/mnt/out/x.mp4"}).id
+    claim = client.claim("a", 1)
+    assert claim is not None and claim.job_id == job
+    assert client.claim("a", 0) is None
+    assert client.job(ids[0]).waiting_for == "a worker with /mnt/b among its input_roots"
+    # What it can use is told anew when that changes.
+    client.register("b", replace(MACHINE, input_roots=(), output_roots=()))
+    assert client.claim("b", 0) is None
+    client.register("b", replace(MACHINE, input_roots=("/mnt/b",), output_roots=()))
+    claim = client.claim("b", 1)
+    assert claim is not None and claim.job_id == ids[0]
 
 
 def test_a_job_that_must_be_held_to_its_limits_waits_for_a_machine_that_can(

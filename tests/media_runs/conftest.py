@@ -5,20 +5,26 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ffmpeg_jobs.destination import Policy
 from ffmpeg_jobs.model import Job, Media, Parameters
+from ffmpeg_worker import holder
 from ffmpeg_worker.command import Places, ffmpeg_argv, needs_network, probe_argv, sink_format
 from ffmpeg_worker.config import Config
-from ffmpeg_worker.outcome import Facts
+from ffmpeg_worker.facts import Facts
+from ffmpeg_worker.plan import Plan
+from ffmpeg_worker.prepare import Opened
 from ffmpeg_worker.publish import parse_probe
 from ffmpeg_worker.sandbox import JOB, Bind, sandboxed
-from ffmpeg_worker.syscalls import filter_descriptor
+from ffmpeg_worker.stream import sink_of
+from ffmpeg_worker.syscalls import filter_descriptor, program
 
 CLIP = Path(__file__).parents[1] / "media" / "bigbuckbunny.mp4"
 #: As long as it takes on a loaded machine; nothing here waits for it.
@@ -57,21 +63,32 @@ def config(tmp_path: Path) -> Config:
         max_memory_mb=2048,
         max_timeout_seconds=3600,
         metrics_address="127.0.0.1:0",
+        network=Policy(("127.0.0.0/8",)),
     )
 
 
 @pytest.fixture
-def volume(tmp_path: Path) -> Iterator[Path]:
-    """A volume of 100 MiB."""
+def small(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """Makes a volume of that many pages of 4 KiB."""
     if os.geteuid() != 0:
         pytest.skip("only root can mount")
     directory = tmp_path / "volume"
     directory.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=100m", "none", str(directory)]
-    if subprocess.run(mount, check=False).returncode != 0:
-        pytest.skip("mounting is not allowed here")
-    yield directory
-    subprocess.run(["umount", str(directory)], check=True)
+
+    def mount(pages: int) -> Path:
+        argv = ["mount", "-t", "tmpfs", "-o", f"size={pages * 4}k", "none", str(directory)]
+        if subprocess.run(argv, check=False).returncode != 0:
+            pytest.skip("mounting is not allowed here")
+        return directory
+
+    yield mount
+    subprocess.run(["umount", str(directory)], check=False)
+
+
+@pytest.fixture
+def volume(small: Callable[[int], Path]) -> Path:
+    """A volume of 100 MiB."""
+    return small(100 << 8)
 
 
 def in_sandbox(
@@ -140,10 +157,13 @@ def encode(
     live = output is not None and output.startswith("rtmp")
     places = Places(
         source="/input" if isinstance(source, Path) else source,
-        sink=str(output) if live else "/output",
+        sink=sink_of(str(output)).url if live else "/output",
         sink_format=sink_format(job),
         progress=f"{JOB}/progress",
+        preset=f"{JOB}/stream",
     )
+    if live:
+        (work / "stream").write_text(sink_of(str(output)).preset)
     binds = [Bind(str(work), JOB, writable=True), Bind(str(staged), "/output", writable=True)]
     if isinstance(source, Path):
         binds.append(Bind(str(source), "/input"))
@@ -157,6 +177,20 @@ def encode(
         staged,
         progress.read_text() if progress.exists() else "",
     )
+
+
+def as_held(plan: Plan, opened: Opened) -> dict[str, Any]:
+    """What starts a holder with what was opened for it, as ``subprocess`` takes it."""
+    named = {holder.SOURCE: opened.source, holder.SINK: opened.sink}
+    passed = {number: fd for number, fd in named.items() if fd is not None}
+    Path(plan.directory, holder.FILTER).write_bytes(program())
+
+    def place() -> None:
+        for number, fd in passed.items():
+            os.dup2(fd, number)
+
+    command = [sys.executable, "-I", "-S", str(holder.__file__), plan.directory]
+    return {"args": [*command, *map(str, passed)], "preexec_fn": place, "close_fds": False}
 
 
 def make(target: Path, *words: str) -> Path:

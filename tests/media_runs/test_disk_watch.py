@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,15 +17,16 @@ import pytest
 
 from ffmpeg_jobs.model import Claim, Free, Outcome, Reason, State
 from ffmpeg_jobs.schema import parse_job
-from ffmpeg_worker import holder, jobdir
+from ffmpeg_worker import folders, jobdir
 from ffmpeg_worker.config import Config
+from ffmpeg_worker.facts import Facts
 from ffmpeg_worker.machine import resources
-from ffmpeg_worker.outcome import AttemptError, Facts, conclude
+from ffmpeg_worker.outcome import AttemptError, conclude
 from ffmpeg_worker.plan import Plan, make_plan, opening
 from ffmpeg_worker.prepare import prepare
-from ffmpeg_worker.reservation import Overuse, overuse
+from ffmpeg_worker.reservation import Overuse, held_mb, overuse
 from ffmpeg_worker.upkeep import in_words, look, unseen
-from tests.media_runs.conftest import PATIENCE_SECONDS, fill
+from tests.media_runs.conftest import PATIENCE_SECONDS, as_held, fill
 
 #: Some ten MB each second on any machine.
 HEAVY = {"preset": "ultrafast", "crf": 0, "width": 1280, "height": 720, "duration": 3600}
@@ -49,17 +49,20 @@ def plan_of(config: Config, job_id: str, max_disk_mb: int, *, output: bool = Tru
     return plan
 
 
-def begin(plan: Plan, config: Config, *others: Plan) -> None:
-    prepare(plan, config, threading.Event(), others)
+def begin(plan: Plan, *others: Plan) -> None:
+    prepare(plan, threading.Event(), others).close()
 
 
 @contextmanager
 def running(plan: Plan) -> Iterator[None]:
     """Its real ffmpeg, for as long as we want it."""
-    command = [sys.executable, "-I", "-S", str(holder.__file__), plan.directory]
-    held = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    with prepare(plan, threading.Event()) as opened:
+        held: subprocess.Popen[bytes] = subprocess.Popen(
+            **as_held(plan, opened),
+            stdin=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
     assert held.stdin is not None
     with held:
         held.stdin.write(opening(plan))
@@ -83,24 +86,25 @@ def test_a_job_over_its_disk_is_stopped_before_the_volume_is_full(
     small: Config, volume: Path, output: bool
 ) -> None:
     plan = plan_of(small, "a", 30, output=output)
-    begin(plan, small)
+    begin(plan)
     assert overuse([plan]) == []
     with running(plan):
         assert until_over(plan) == [Overuse(plan, "disk")]
     assert shutil.disk_usage(volume).free > 10 << 20
-    outcome = conclude(Facts(None, "success", stop_asked_by="disk"))
-    assert (outcome.reason, outcome.error) == (
-        Reason.DISK_FULL,
-        "stopped because it used more disk than max_disk_mb",
-    )
+    used = held_mb(plan)
+    assert used > 30
+    facts = Facts(None, "success", stop_asked_by="disk", disk_used_mb=used, disk_limit_mb=30)
+    outcome = conclude(facts)
+    assert (outcome.reason, outcome.final) == (Reason.DISK_FULL, True)
+    assert f"used {used} MB of disk, and its max_disk_mb is 30 MB" in (outcome.error or "")
 
 
 def test_when_somebody_else_fills_the_volume_the_largest_job_stops(
     small: Config, volume: Path
 ) -> None:
     calm, greedy = plan_of(small, "b", 20), plan_of(small, "c", 60)
-    begin(calm, small)
-    begin(greedy, small, calm)
+    begin(calm)
+    begin(greedy, calm)
     with running(greedy):
         deadline = time.monotonic() + PATIENCE_SECONDS
         while Path(str(greedy.staged)).stat().st_size < 5 << 20:
@@ -119,10 +123,10 @@ def test_a_volume_that_others_filled_stops_only_who_holds_something_there(
     elsewhere.mkdir()
     config = replace(small, output_roots=(elsewhere,))
     far = plan_of(config, "k", 200)
-    begin(far, config)
+    begin(far)
     Path(str(far.staged)).write_bytes(b"x" * (20 << 20))
     here = plan_of(small, "l", 20)
-    begin(here, small, far)
+    begin(here, far)
     fill(volume, 97)
     assert overuse([far, here]) == []
     Path(str(here.staged)).write_bytes(b"x" * (2 << 20))
@@ -132,30 +136,30 @@ def test_a_volume_that_others_filled_stops_only_who_holds_something_there(
 def test_what_has_ended_stops_for_no_disk(small: Config, volume: Path) -> None:
     """Its output waits for the master, and somebody else fills the volume."""
     plan, other = plan_of(small, "n", 10), plan_of(small, "o", 30)
-    begin(plan, small)
+    begin(plan)
     Path(str(plan.staged)).write_bytes(b"x" * (20 << 20))
     fill(volume, 77)
     assert overuse([plan]) == [Overuse(plan, "disk")]
     (Path(plan.directory) / "facts.json").write_text("{}")
     assert overuse([plan]) == []
     (volume / "ballast").unlink()
-    begin(other, small, plan)  # nothing is reserved for it any more
+    begin(other, plan)  # nothing is reserved for it any more
 
 
 def test_what_others_may_still_write_is_reserved(small: Config) -> None:
     first, second, third = plan_of(small, "d", 60), plan_of(small, "e", 40), plan_of(small, "f", 30)
-    begin(first, small)
+    begin(first)
     with pytest.raises(AttemptError, match="60 MB of it are reserved for jobs that run") as refusal:
-        begin(second, small, first)
+        begin(second, first)
     assert refusal.value.reason is Reason.DISK_FULL
-    begin(third, small, first)
+    begin(third, first)
     # What it has written is no longer free, and no longer reserved.
     Path(str(first.staged)).write_bytes(b"x" * (20 << 20))
     with pytest.raises(AttemptError, match="40 MB of it are reserved"):
-        begin(second, small, first)
+        begin(second, first)
     # An attempt whose outcome is known writes no more; it may wait for its master.
     jobdir.keep_outcome(first, Outcome(State.COMPLETED))
-    begin(second, small, first)
+    begin(second, first)
 
 
 def test_a_job_takes_nothing_of_a_volume_that_it_does_not_write_to(
@@ -165,9 +169,9 @@ def test_a_job_takes_nothing_of_a_volume_that_it_does_not_write_to(
     elsewhere.mkdir()
     config = replace(small, output_roots=(elsewhere,))
     far = plan_of(config, "g", 1000)
-    begin(far, config)
+    begin(far)
     here = plan_of(small, "h", 80)
-    begin(here, small, far)
+    begin(here, far)
     seen = look(small, [far, here], 2, unseen(""))
     assert seen.free.disk_mb in (14, 15, 16)
     assert seen.free.slots == 0
@@ -176,7 +180,7 @@ def test_a_job_takes_nothing_of_a_volume_that_it_does_not_write_to(
 def test_what_a_job_holds_beside_its_output_stays_in_the_capacity(small: Config) -> None:
     before = resources(small.state_directory, "system").disk_mb
     plan = plan_of(small, "m", 50)
-    begin(plan, small)
+    begin(plan)
     Path(str(plan.staged)).write_bytes(b"x" * (20 << 20))
     assert resources(small.state_directory, "system").disk_mb in (before - 1, before)
 
@@ -194,6 +198,7 @@ def test_what_is_free_follows_limits(small: Config) -> None:
 
 
 def test_a_full_volume_holds_the_machine_back(small: Config, volume: Path) -> None:
+    assert folders.prepare(small) is None
     assert look(small, [], 0, unseen("")).held_back is None
     assert look(small, [], 0, unseen("")).warning is None
     fill(volume, 92)
@@ -203,3 +208,22 @@ def test_a_full_volume_holds_the_machine_back(small: Config, volume: Path) -> No
     fill(volume, 97)
     why = f"the volume of {small.state_directory} has 3.0 % free; 5 % are needed"
     assert look(small, [], 0, unseen("")).held_back == why
+
+
+def test_a_volume_that_is_unmounted_holds_the_machine_back(small: Config, volume: Path) -> None:
+    """Its folder is still there, and may be written: on another volume."""
+    assert folders.prepare(small) is None
+    output = small.output_roots[0]
+    before = look(small, [], 0, unseen(""))
+    assert before.held_back is None
+    subprocess.run(["umount", "--lazy", volume], check=True)
+    output.mkdir()
+    assert folders.prepare(small) is None
+    gone = look(small, [], 0, before)
+    why = f"output_roots: {output}: nothing is mounted at {volume} any more"
+    assert why in str(gone.held_back)
+    assert look(small, [], 0, gone).folders.faults == gone.folders.faults
+    subprocess.run(["mount", "-t", "tmpfs", "none", volume], check=True)
+    output.mkdir()
+    assert folders.prepare(small) is None
+    assert look(small, [], 0, gone).held_back is None

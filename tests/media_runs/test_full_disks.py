@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -62,6 +64,21 @@ def test_an_encode_that_fills_its_volume(volume: Path) -> None:
     assert (outcome.reason, outcome.error) == (Reason.DISK_FULL, "the disk is full")
 
 
+@pytest.mark.parametrize("name", ["mp4", "matroska", "mpegts", "flv"])
+def test_the_last_bytes_of_an_output_find_no_room(
+    tmp_path: Path, small: Callable[[int], Path], name: str
+) -> None:
+    """ffmpeg 5.1 ends with 0 all the same."""
+    how: dict[str, Any] = {"duration": 2, "preset": "ultrafast", "width": 320, "format": name}
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    pages = -(-encode(whole, **how).output.stat().st_size // 4096)
+    # Beside the output there is the progress file, of a page.
+    ended = encode(small(pages), **how)
+    outcome = conclude(ended.facts())
+    assert (outcome.reason, outcome.final) == (Reason.DISK_FULL, None), ended.log[-2000:]
+
+
 @pytest.mark.parametrize("status", [0, 7])
 def test_a_full_state_volume_takes_no_job_s_last_words(volume: Path, status: int) -> None:
     job = [sys.executable, "-c", f"{FILLS}\nsys.exit({status})", str(volume / "ballast")]
@@ -80,7 +97,12 @@ def test_a_full_state_volume_takes_no_job_s_last_words(volume: Path, status: int
 def test_a_full_state_volume_keeps_no_output_from_its_place(volume: Path, tmp_path: Path) -> None:
     plan = planned(replace(CONFIG, state_directory=volume))
     jobdir.record(plan)
-    plan = replace(plan, staged=str(tmp_path / "staged"), publish_to=str(tmp_path / "final"))
+    plan = replace(
+        plan,
+        staged=str(tmp_path / "staged"),
+        publish_to=str(tmp_path / "final"),
+        output_roots=(str(tmp_path),),
+    )
     (tmp_path / "staged").write_text("media")
     with pytest.raises(OSError) as full, (volume / "ballast").open("wb", buffering=0) as ballast:
         while True:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,14 +18,16 @@ from ffmpeg_jobs.client import MasterClient
 from ffmpeg_jobs.line import Endpoint
 from ffmpeg_jobs.model import Claim, Media, Outcome, Reason, State
 from ffmpeg_jobs.schema import parse_job
-from ffmpeg_worker import attempt, holder, jobdir
+from ffmpeg_worker import attempt, jobdir
 from ffmpeg_worker.config import Config
+from ffmpeg_worker.facts import Facts
 from ffmpeg_worker.lease import Lease, boot_seconds
-from ffmpeg_worker.outcome import AttemptError, Facts, conclude
+from ffmpeg_worker.outcome import AttemptError, conclude
 from ffmpeg_worker.plan import Plan, make_plan, opening
 from ffmpeg_worker.prepare import prepare
 from ffmpeg_worker.publish import deliver, verified
-from tests.media_runs.conftest import CLIP, PATIENCE_SECONDS, make
+from ffmpeg_worker.staging import forget
+from tests.media_runs.conftest import CLIP, PATIENCE_SECONDS, as_held, make
 from tests.serving import here, serving
 
 QUICK = {"preset": "ultrafast", "crf": 35, "width": 320, "height": 180, "duration": 1}
@@ -37,15 +38,14 @@ def run(config: Config, **submitted: Any) -> tuple[Plan, Outcome]:
     job = parse_job({"resource_limits": {"max_disk_mb": 100}} | submitted)
     plan = make_plan(Claim("abcdefghijkl", 1, "t" * 32, 60.0, job), config)
     jobdir.record(plan)
-    prepare(plan, config, threading.Event())
-    command = [sys.executable, "-I", "-S", str(holder.__file__), plan.directory, str(plan.staged)]
-    subprocess.run(
-        command,
-        input=opening(plan),
-        stderr=subprocess.DEVNULL,
-        timeout=PATIENCE_SECONDS,
-        check=True,
-    )
+    with prepare(plan, threading.Event()) as opened:
+        subprocess.run(
+            **as_held(plan, opened),
+            input=opening(plan),
+            stderr=subprocess.DEVNULL,
+            timeout=PATIENCE_SECONDS,
+            check=True,
+        )
     ended = jobdir.holder_facts(plan)
     assert ended is not None
     lines = tuple(jobdir.tail(plan, "log").splitlines())
@@ -72,10 +72,11 @@ def test_a_file_becomes_a_verified_file(config: Config) -> None:
     assert media.input_size_bytes == CLIP.stat().st_size
     whole_bytes = media.size_bytes * 5.31 / (media.duration_seconds or 0)
     assert media.compression_ratio == pytest.approx(whole_bytes / CLIP.stat().st_size, abs=1e-4)
-    assert list(final.parent.iterdir()) == [final]
     assert final.stat().st_size == media.size_bytes
     # The next worker may come to this point again.
     assert publish(plan) == media
+    forget(plan)
+    assert list(final.parent.iterdir()) == [final]
 
 
 def test_without_an_output_it_is_encoded_verified_and_discarded(config: Config) -> None:

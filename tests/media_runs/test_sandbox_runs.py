@@ -93,7 +93,7 @@ def test_what_a_job_cannot(script: str, binds: list[Bind], user: tuple[str, ...]
     done = run(script, binds, user)
     assert done.returncode != 0, done.stdout
     assert not done.stderr.startswith("bwrap:"), done.stderr
-    assert Path(binds[1].source).read_text() == "precious"
+    assert Path(str(binds[1].source)).read_text() == "precious"
 
 
 ASK = """
@@ -214,7 +214,7 @@ def test_no_process_is_left_when_its_parent_is_killed(binds: list[Bind]) -> None
     with filter_descriptor() as filtering:
         argv = sandboxed(["sh", "-c", script], binds, network=False, filter_descriptor=filtering)
         parent = subprocess.Popen(["sh", "-c", '"$@"; true', "sh", *argv], pass_fds=[filtering])
-    up = Path(binds[0].source) / "up"
+    up = Path(str(binds[0].source)) / "up"
     while not up.exists():
         assert parent.poll() is None
         time.sleep(0.01)

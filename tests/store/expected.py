@@ -38,7 +38,8 @@ class Expected:
 
     def ends(self, outcome: Outcome, now: float) -> None:
         """The attempt that is live ends so."""
-        again = outcome.reason in RETRIED_REASONS and self.tries < self.max_attempts
+        mended = outcome.reason in RETRIED_REASONS and not outcome.final
+        again = mended and self.tries < self.max_attempts
         if outcome.state is State.COMPLETED:
             self.state = State.COMPLETED
         elif self.cancel_requested or outcome.state is State.CANCELED:

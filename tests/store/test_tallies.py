@@ -8,7 +8,7 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from ffmpeg_jobs.model import Job, Queue
 from ffmpeg_master.model import Needs
@@ -71,13 +71,14 @@ def test_numbers_are_those_of_every_moment(store: Store, clock: Clock) -> None:
 
 
 def test_jobs_that_were_there_before_are_counted(store: Store) -> None:
-    ids = [submit(store, number) for number in range(5)]
+    last = [submit(store, number) for number in range(5)][-1]
     config = Config()
     config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
     with store.write() as connection:
         config.attributes["connection"] = connection
         command.downgrade(config, "0018")
-    queue.cancel(store, ids[4])
+        # In words of its own: this master's code knows columns that came later.
+        connection.execute(text("UPDATE jobs SET state = 'canceled' WHERE id = :id"), {"id": last})
     schema.migrate(store)
     submit(store, 5)
     check(store)

@@ -41,7 +41,7 @@ PURE = (
     "ffmpeg_worker.outcome",
     "ffmpeg_worker.progress",
     "ffmpeg_worker.terms",
-    "ffmpeg_master.destination",
+    "ffmpeg_jobs.destination",
     "ffmpeg_master.origin",
     "ffmpeg_master.scheduling",
     "ffmpeg_master.tenancy",
@@ -104,10 +104,12 @@ def test_the_launcher_knows_little_of_us() -> None:
         "ffmpeg_worker.launcher",
         "ffmpeg_worker.authority",
         "ffmpeg_worker.bus",
+        "ffmpeg_worker.firewall",
         "ffmpeg_worker.limits",
         "ffmpeg_worker.pidfd",
         "ffmpeg_worker.scopes",
         "ffmpeg_jobs.daemon",
+        "ffmpeg_jobs.destination",
         "ffmpeg_jobs.settings",
     }
 

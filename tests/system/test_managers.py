@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from ffmpeg_worker.limits import CONTROLLERS
-from tests.system.farm import Farm
+from tests.system.farm import Farm, worker_with
 
 pytestmark = pytest.mark.lab
 
@@ -191,3 +191,62 @@ def test_its_limits_are_enforced_without_root(vm: Farm) -> None:
         assert (ended["state"], ended["reason"]) == ("failed", "out_of_memory")
         health = json.loads(vm.run(HEALTH).stdout)
         assert {"cpu", "memory", "pids"} <= set(health["enforced"])
+
+
+def test_a_restart_of_the_system_s_bus_costs_the_account_s_manager_no_job(
+    container: Farm,
+) -> None:
+    """It loses the connection by which it has processes moved, and looks for it only when it
+    starts: every job of the machine failed from then on."""
+    with held_by(container, "user"), worker_with(container, max_concurrent_jobs=4):
+        long = container.submit(*LONG)
+        scope = scope_of(container, long)
+        container.run("systemctl restart dbus")
+        # Several at once, for the manager is started anew once.
+        jobs = [container.submit("--input", CLIP, "--scenario", "preview") for _ in range(3)]
+        for job in jobs:
+            ended = container.wait_for(job)
+            assert (ended["state"], ended["attempt"]) == ("completed", 1), ended
+        assert container.run(f"cat {scope}/cgroup.procs").stdout
+        container.run(["ffmpeg-jobs", "cancel", long])
+        assert container.wait_for(long)["state"] == "canceled"
+        renewed = "journalctl -o cat -u ffmpeg-worker | grep -c event=user_manager_renewed"
+        assert container.run(renewed).stdout.strip() == "1"
+    container.run("systemctl restart systemd-logind")  # on Debian 13 it hangs from then on
+
+
+def test_the_account_s_manager_may_be_started_anew(container: Farm) -> None:
+    """The worker sees its new bus only from a new namespace, and costs no job a try until then."""
+    with held_by(container, "user"):
+        uid = container.run("id -u ffmpeg-worker").stdout.strip()
+        pid = container.run("systemctl show -P MainPID ffmpeg-worker").stdout.strip()
+        container.run(f"systemctl stop user@{uid}.service")
+        container.machine.wait_until(f"systemctl show -P MainPID ffmpeg-worker | grep -vx {pid}")
+        container.run(f"systemctl start user@{uid}.service")
+        other = f"systemctl show -P MainPID ffmpeg-worker | grep -vx -e 0 -e {pid}"
+        container.machine.wait_until(other, timeout=120)
+        job = container.submit("--input", CLIP, "--scenario", "preview", "--max-attempts", "1")
+        ended = container.wait_for(job)
+        assert ended["state"] == "completed", ended
+        assert "systemd --user went away" in container.run("journalctl -u ffmpeg-worker").stdout
+
+
+def test_who_can_start_nothing_takes_no_jobs_until_it_can(container: Farm) -> None:
+    launcher = "ffmpeg-worker-launcher"
+    container.run(f"systemctl mask --runtime --now {launcher}")
+    try:
+        quick = ("--input", CLIP, "--scenario", "preview", "--max-attempts", "1")
+        for _ in range(2):
+            ended = container.wait_for(container.submit(*quick))
+            assert (ended["state"], ended["reason"]) == ("failed", "worker_lost"), ended
+        held_back = f"{container.ask('/workers')} | jq -r '.[0].held_back'"
+        told = "2 jobs in a row could not be started"
+        container.machine.wait_until(f"{held_back} | grep '{told}'")
+        assert json.loads(container.run(HEALTH).stdout)["status"] == "degraded"
+        assert told in container.run("systemctl status ffmpeg-worker").stdout
+        job = container.submit(*quick)
+    finally:
+        container.run(f"systemctl unmask --runtime {launcher}")
+    ended = container.wait_for(job)
+    assert (ended["state"], ended["attempt"]) == ("completed", 1), ended
+    container.machine.wait_until(f"{HEALTH} | jq -e '.status == \"ok\"'")

@@ -89,10 +89,10 @@ def test_a_worker_that_dies_at_any_step_loses_nothing(container: Farm, step: str
 
 
 #: What the worker is about to do when it dies at the end of a job: a call, and its first path.
-PART = "/var/lib/ffmpeg-worker/output/.published.mp4.ffmpeg-job-{job}.1.part"
+STAGING = "/var/lib/ffmpeg-worker/output/.ffmpeg-worker-{uid}"
 CALLS = {
     "note that the output gets its name": ("link", f"{JOBS}/{{job}}.1/plan.json"),
-    "give the output its name": ("rename", PART),
+    "give the output its name": ("rename", STAGING),
     "write the outcome down": ("rename", f"{JOBS}/{{job}}.1/.outcome.json.new"),
     "take the job's plan away": ("unlink", f"{JOBS}/{{job}}.1/plan.json"),
     "take the rest of its directory away": ("unlink", f"{JOBS}/{{job}}.1"),
@@ -110,13 +110,14 @@ def test_a_worker_that_dies_at_a_call_of_its_publishing_loses_nothing(
 ) -> None:
     container.machine.wait_until(f"{HEALTH} | jq -e '.running == 0'", timeout=60)
     pid = container.run("systemctl show -P MainPID ffmpeg-worker").stdout.strip()
+    uid = container.run("id -u ffmpeg-worker").stdout.strip()
     with waiting_ffmpeg(container) as let_go:
         job, output = submit(container, "published")
         container.started(job)
         name, path = CALLS[call]
         # strace(1) kills it before the call is made.
         calls = f"-e trace={NAMES[name]} -e inject={NAMES[name]}:signal=SIGKILL"
-        traced = f"strace -f -qq -o /root/calls -P {path.format(job=job)} {calls} -p {pid}"
+        traced = f"strace -f -qq -o /root/calls -P {path.format(job=job, uid=uid)} {calls} -p {pid}"
         container.run(f"{traced} >/root/traced 2>&1 &")
         container.machine.wait_until(f"grep -q 'TracerPid:.[1-9]' /proc/{pid}/status")
         let_go(job)

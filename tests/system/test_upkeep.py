@@ -90,8 +90,10 @@ def test_the_timer_removes_what_dead_jobs_left_beside_a_running_worker(container
     flags = ("--scenario", "preview", "--duration", "3600", "--timeout", "600", "--cpu", "30")
     job = container.submit(*flags, "--output", f"{state}/output/alive.mp4")
     container.started(job)
-    alive = f"{state}/output/.alive.mp4.ffmpeg-job-{job}.1.part"
-    gone = [f"{state}/jobs/{dead}", f"{state}/output/.film.mp4.ffmpeg-job-{dead}.part"]
+    uid = container.run("id -u ffmpeg-worker").stdout.strip()
+    staging = f"{state}/output/.ffmpeg-worker-{uid}"
+    alive = f"{staging}/.ffmpeg-job-{job}.1.part"
+    gone = [f"{state}/jobs/{dead}", f"{staging}/.ffmpeg-job-{dead}.part"]
     foreign = f"{state}/output/.theirs.mp4.ffmpeg-job-{dead}.part"
     long_ago = f"touch -d '31 days ago' {' '.join(gone)} {alive}"
     make = f"mkdir {gone[0]} && touch {gone[1]} && {long_ago}"

@@ -82,6 +82,7 @@ def plan(master: Master, tmp_path: Path) -> Plan:
     jobdir.record(made)
     (Path(made.directory) / "probe.json").write_text(PROBED)
     (Path(made.directory) / "log").write_text("a log\n")
+    Path(str(made.staged)).parent.mkdir(mode=0o700)
     Path(str(made.staged)).write_bytes(b"new")
     return made
 

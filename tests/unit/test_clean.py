@@ -70,6 +70,23 @@ def test_what_is_dead_goes(config: Config) -> None:
     assert clean(config) == []
 
 
+def test_a_folder_for_outputs_goes_with_what_is_dead_in_it(config: Config) -> None:
+    folder = config.output_roots[0] / ".ffmpeg-worker-1000"
+    busy = config.output_roots[0] / ".ffmpeg-worker-1001"
+    folder.mkdir()
+    busy.mkdir()
+    dead = {
+        file(folder / f".ffmpeg-job-{DEAD}.part"),
+        file(folder / f".ffmpeg-job-{DEAD.partition('.')[0]}.published"),
+        old(folder),
+    }
+    held = file(busy / f".ffmpeg-job-{HELD}.part")
+    old(busy)
+    assert set(clean(config)) == dead
+    assert [path for path in dead if path.exists()] == []
+    assert held.exists()
+
+
 def test_all_else_stays(config: Config) -> None:
     output, jobs = config.output_roots[0], config.jobs_directory
     elsewhere = config.state_directory / "elsewhere"

@@ -22,7 +22,7 @@ from ffmpeg_worker.families import FAMILIES, family_of
 from ffmpeg_worker.outcome import AttemptError
 
 FILE = Places("/input", "/output", "mp4", "/job/progress")
-STREAM = replace(FILE, sink="rtmp://live.example/app/KEY", sink_format="flv")
+STREAM = replace(FILE, sink="rtmp://live.example/", sink_format="flv", preset="/stream")
 
 
 def argv(places: Places = FILE, threads: int = 2, **parameters: Any) -> tuple[str, ...]:
@@ -59,7 +59,8 @@ def test_what_viewers_watch_goes_out_at_its_own_pace_with_regular_key_frames(
     words = argv(replace(STREAM, source=source), duration=5)
     assert "-re" in words[: words.index("-i")]
     assert follows(words, "-force_key_frames", "expr:gte(t,n_forced*2)")
-    assert follows(words, "-f", "flv", "rtmp://live.example/app/KEY")
+    assert follows(words, "-fpre", "/stream")
+    assert follows(words, "-f", "flv", "rtmp://live.example/")
     assert "-re" not in argv(replace(FILE, source=source), duration=5)
 
 

@@ -105,3 +105,15 @@ def test_sockets_are_taken_over() -> None:
             check=True,
         )
         assert done.stdout.strip() == f"[{listener.getsockname()[1]}] []"
+
+
+def test_a_traceback_is_cut_to_its_ends() -> None:
+    script = LOG.format(level="error") + (
+        "try:\n    raise ValueError('x' * 3_000_000 + ' why')\n"
+        "except ValueError:\n    log.exception('crashed')\n"
+    )
+    said = run(script, JOURNAL_STREAM="8:1").stderr
+    assert len(said) < 17_000
+    assert "Traceback" in said
+    assert "characters left out" in said
+    assert "x why" in said

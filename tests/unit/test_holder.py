@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ import pytest
 from ffmpeg_jobs.contract import LOG_MAX_BYTES
 from ffmpeg_jobs.model import Reason
 from ffmpeg_worker import holder
-from ffmpeg_worker.outcome import Facts, conclude
+from ffmpeg_worker.facts import Facts
+from ffmpeg_worker.outcome import conclude
 
 
 class Started:
@@ -27,18 +29,24 @@ class Started:
         directory: Path,
         run: list[str],
         probe: list[str] | None = None,
-        output: Path | None = None,
+        descriptors: Sequence[int] = (),
     ) -> None:
         self.directory = directory
         words = [str(len(run)), *run, *(probe or ()), "go", ""]
         self.opening = "\0".join(words).encode()
         command = ["env", "--block-signal=TERM"]
         command += [sys.executable, "-I", "-S", str(holder.__file__), str(directory)]
-        command += [] if output is None else [str(output)]
+        command += map(str, descriptors)
         (directory / holder.FILTER).touch()
         with (directory / "journal").open("wb") as journal:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=journal
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=journal,
+                pass_fds=[
+                    number for number in descriptors if Path(f"/proc/self/fd/{number}").exists()
+                ],
             )
 
     def release(self) -> None:
@@ -192,14 +200,30 @@ def test_a_probe_that_fails_is_a_verdict(tmp_path: Path) -> None:
 
 
 def test_an_output_that_cannot_be_brought_to_the_disk_is_no_success(tmp_path: Path) -> None:
-    one = Started(tmp_path, ["echo", "encoded"], ["echo", "{}"], tmp_path / "gone")
+    one = Started(tmp_path, ["echo", "encoded"], ["echo", "{}"], [holder.SINK])
     one.release()
     assert one.facts()["exit_status"] == holder.NOT_STORED
     lines = (tmp_path / "log").read_text().splitlines()
     assert lines == ["encoded", "[error] output: No such file or directory"]
     assert not (tmp_path / "probe.json").exists()
     outcome = conclude(Facts(holder.NOT_STORED, "success", stderr_tail=tuple(lines)))
-    assert outcome.reason is Reason.INTERNAL_ERROR
+    assert outcome.reason is Reason.OUTPUT_ERROR
+
+
+def test_what_reads_the_output_has_not_the_input(tmp_path: Path) -> None:
+    look = ["sh", "-c", "ls /proc/self/fd"]
+    for number in (holder.SOURCE, holder.SINK):
+        os.dup2(os.open(tmp_path, os.O_PATH), number)
+    try:
+        one = Started(tmp_path, look, look, [holder.SOURCE, holder.SINK])
+    finally:
+        os.close(holder.SOURCE)
+        os.close(holder.SINK)
+    one.release()
+    one.facts()
+    assert {"100", "101"} <= set((tmp_path / "log").read_text().split())
+    seen = set((tmp_path / "probe.json").read_text().split())
+    assert ("100" in seen, "101" in seen) == (False, True)
 
 
 def test_an_endless_log_keeps_its_beginning_and_its_end(tmp_path: Path) -> None:

@@ -79,4 +79,4 @@ def test_final_states_are_those_that_nothing_follows() -> None:
 
 def test_only_what_another_machine_can_mend_is_retried() -> None:
     retried = {reason.value for reason in model.RETRIED_REASONS}
-    assert retried == {"network_error", "worker_lost", "disk_full"}
+    assert retried == {"network_error", "worker_lost", "disk_full", "output_error"}

@@ -3,6 +3,8 @@ ffmpeg 5.1.9 (Debian 12) and 7.1.5 (Debian 13) in the sandbox, with the worker's
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -12,14 +14,9 @@ import pytest
 from ffmpeg_jobs import contract
 from ffmpeg_jobs.model import Outcome, Reason, State, Usage
 from ffmpeg_jobs.schema import check, to_json
-from ffmpeg_worker.outcome import (
-    AttemptError,
-    Facts,
-    conclude,
-    ended_by_itself,
-    given_up,
-    outcome_of_error,
-)
+from ffmpeg_worker.facts import Facts, ended_by_itself
+from ffmpeg_worker.outcome import AttemptError, conclude, given_up, outcome_of_error, stopped
+from ffmpeg_worker.trouble import output_trouble
 
 CAPTURED = Path(__file__).parent / "stderr"
 
@@ -46,7 +43,10 @@ ENDS = {
     "qsv_no_device": (Reason.ENCODER_ERROR, "no device on this machine: No VA display"),
     "nvenc_no_device": (Reason.ENCODER_ERROR, "no device on this machine: Cannot load libcuda"),
     "disk_full": (Reason.DISK_FULL, "the disk is full"),
-    "output_not_writable": (Reason.INTERNAL_ERROR, "Read-only file system"),
+    "last_bytes_full_mpegts": (Reason.DISK_FULL, "the disk is full"),
+    "last_bytes_full_matroska": (Reason.DISK_FULL, "the disk is full"),
+    "last_bytes_full_flv": (Reason.DISK_FULL, "the disk is full"),
+    "output_not_writable": (Reason.OUTPUT_ERROR, "Read-only file system"),
     "rtmp_in_refused": (Reason.NETWORK_ERROR, "Connection refused"),
     "rtmp_in_reset": (Reason.NETWORK_ERROR, "RTMP handshake"),
     "rtmp_in_eof": (Reason.NETWORK_ERROR, "RTMP handshake"),
@@ -80,6 +80,61 @@ def test_what_ffmpeg_said_is_understood(version: str, name: str) -> None:
     assert outcome.reason is reason, outcome.error
     assert words in (outcome.error or "")
     assert "0x" not in (outcome.error or "")
+
+
+@pytest.mark.parametrize(
+    "cause", ["Input/output error", "Read-only file system", "Stale file handle", "File too large"]
+)
+@pytest.mark.parametrize("version", ["5.1", "7.1"])
+@pytest.mark.parametrize("name", ["disk_full", "last_bytes_full_mpegts"])
+def test_a_volume_that_fails_is_another_machine_s_chance(
+    version: str, name: str, cause: str
+) -> None:
+    full = captured(version, name)
+    lines = (line.replace("No space left on device", cause) for line in full.stderr_tail)
+    outcome = conclude(replace(full, stderr_tail=tuple(lines)))
+    assert (outcome.reason, outcome.final) == (Reason.OUTPUT_ERROR, None)
+    assert cause in (outcome.error or "")
+
+
+def test_viewers_have_seen_a_stream_that_breaks_off_at_its_last_byte() -> None:
+    line = "[error] Error writing trailer of rtmp://example.org/live: Input/output error"
+    assert conclude(Facts(0, "success", stderr_tail=(line,))).state is State.COMPLETED
+
+
+def test_an_input_that_cannot_be_read_is_no_trouble_of_the_output() -> None:
+    for words in ("file:/input: Input/output error", "file:/input: Permission denied"):
+        failed = Facts(1, "success", stderr_tail=(f"[error] {words}",))
+        assert conclude(failed).reason is Reason.INPUT_ERROR
+
+
+@pytest.mark.parametrize(
+    ("number", "reason", "final"),
+    [
+        (errno.ENOSPC, Reason.DISK_FULL, False),
+        (errno.EDQUOT, Reason.DISK_FULL, False),
+        (errno.EROFS, Reason.OUTPUT_ERROR, False),
+        (errno.EACCES, Reason.OUTPUT_ERROR, False),
+        (errno.EIO, Reason.OUTPUT_ERROR, False),
+        (errno.ESTALE, Reason.OUTPUT_ERROR, False),
+        (errno.ENAMETOOLONG, Reason.OUTPUT_ERROR, True),
+        (errno.ELOOP, Reason.OUTPUT_ERROR, True),
+        (errno.EEXIST, Reason.OUTPUT_ERROR, True),
+    ],
+)
+def test_what_the_system_refuses_at_the_output(number: int, reason: Reason, final: bool) -> None:
+    found = output_trouble(OSError(number, os.strerror(number)), "output: cannot write in /x")
+    assert (found.reason, found.final) == (reason, final)
+    assert str(found) == f"output: cannot write in /x: {os.strerror(number)}"
+
+
+def test_its_own_limit_is_told_with_both_figures_and_is_no_chance_for_another_machine() -> None:
+    over = Facts(-9, None, stop_asked_by="disk", disk_used_mb=61, disk_limit_mb=50)
+    outcome = conclude(over)
+    assert (outcome.reason, outcome.final) == (Reason.DISK_FULL, True)
+    assert "used 61 MB of disk, and its max_disk_mb is 50 MB" in (outcome.error or "")
+    check(contract.OUTCOME, to_json(outcome))
+    assert stopped("disk").final
 
 
 @pytest.mark.parametrize("version", ["5.1", "7.1"])
@@ -183,14 +238,19 @@ def test_an_outcome_fits_the_contract_however_long_the_lines_are() -> None:
     assert len(outcome.log_tail) == 20
     assert len(outcome.error or "") > 4000
     long_step = AttemptError(Reason.INPUT_ERROR, f"https://example.org/{'x' * 5000} is not there")
-    check(contract.OUTCOME, to_json(outcome_of_error(long_step, enforced=True)))
+    check(contract.OUTCOME, to_json(outcome_of_error(long_step)))
 
 
 def test_a_step_s_error_is_an_outcome() -> None:
-    failed = outcome_of_error(AttemptError(Reason.DISK_FULL, "no room"), enforced=False)
-    assert failed == Outcome(State.FAILED, Reason.DISK_FULL, "no room", enforced=False)
-    canceled = outcome_of_error(AttemptError(Reason.CANCELED, "canceled"), enforced=True)
-    assert canceled.state is State.CANCELED
+    failed = outcome_of_error(AttemptError(Reason.DISK_FULL, "no room", final=True))
+    assert failed == Outcome(State.FAILED, Reason.DISK_FULL, "no room", final=True)
+    canceled = outcome_of_error(AttemptError(Reason.CANCELED, "canceled"))
+    assert (canceled.state, canceled.final) == (State.CANCELED, None)
+
+
+def test_of_what_never_ran_nobody_says_that_it_was_held_to_its_limits() -> None:
+    failed = to_json(outcome_of_error(AttemptError(Reason.INPUT_ERROR, "it is not there")))
+    assert "enforced" not in failed
 
 
 def test_what_a_later_step_gives_up_keeps_what_is_known() -> None:

@@ -27,7 +27,7 @@ def refusal(tmp_path: Path, source: str, root: Path) -> AttemptError:
 
     def attempt() -> None:
         with pytest.raises(AttemptError) as refused:
-            prepare(plan, config, threading.Event())
+            prepare(plan, threading.Event())
         refusals.append(refused.value)
 
     thread = threading.Thread(target=attempt, daemon=True)

@@ -1,21 +1,16 @@
-"""What makes an output good enough to be published, and how it gets its name."""
+"""What makes an output good enough to be published."""
 
 from __future__ import annotations
 
 import json
-import stat
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ffmpeg_jobs.model import Claim, Job, Media, Parameters, Reason
-from ffmpeg_worker import jobdir
+from ffmpeg_jobs.model import Job, Media, Parameters, Reason
 from ffmpeg_worker.outcome import AttemptError
-from ffmpeg_worker.plan import Plan, make_plan
-from ffmpeg_worker.publish import parse_probe, publish_file, verify
-from tests.unit.test_plan import CONFIG
+from ffmpeg_worker.publish import parse_probe, verify
 
 #: As ffprobe 5.1 writes it with probe_argv; 7.1 adds empty "programs" and "stream_groups".
 PROBED: dict[str, Any] = {
@@ -140,63 +135,3 @@ def test_what_was_asked_for_and_could_be_had_is_there() -> None:
     verify(silent, job(audio_encoder="aac"), 60.0, {"video"})
     sound = Media(10, 60.0, audio="mp3 48000 Hz stereo")
     verify(sound, replace(job(), output="/out.mp3"), 60.0, BOTH)  # which carries no picture
-
-
-@pytest.fixture
-def plan(tmp_path: Path) -> Plan:
-    """Of an output that is staged as .out.part, beside an older out.mp4."""
-    claim = Claim("abcdefghijkl", 1, "t" * 32, 60.0, Job(output=str(tmp_path / "out.mp4")))
-    config = replace(CONFIG, state_directory=tmp_path, output_roots=(tmp_path,))
-    made = replace(make_plan(claim, config), staged=str(tmp_path / ".out.part"))
-    jobdir.record(made)
-    (tmp_path / ".out.part").write_bytes(b"new")
-    (tmp_path / "out.mp4").write_bytes(b"old")
-    return made
-
-
-def surely() -> bool:
-    return True
-
-
-def test_a_file_gets_its_name_at_once_and_a_repeat_is_harmless(tmp_path: Path, plan: Plan) -> None:
-    assert publish_file(plan, surely)
-    assert (tmp_path / "out.mp4").read_bytes() == b"new"
-    assert not (tmp_path / ".out.part").exists()
-    (tmp_path / "out.mp4").unlink()  # whoever waited for it took it away
-    assert publish_file(plan, surely)
-    assert not (tmp_path / "out.mp4").exists()
-
-
-def test_a_lease_that_ran_out_at_the_last_moment(tmp_path: Path, plan: Plan) -> None:
-    """The disk kept the mark waiting, or the machine slept there."""
-
-    def sure() -> bool:
-        return not jobdir.was_delivered(plan)
-
-    assert not publish_file(plan, sure)
-    assert (tmp_path / "out.mp4").read_bytes() == b"old"
-    assert publish_file(plan, surely)
-    assert (tmp_path / "out.mp4").read_bytes() == b"new"
-
-
-def test_no_output_is_a_program_that_runs_as_us(tmp_path: Path, plan: Plan) -> None:
-    (tmp_path / ".out.part").chmod(0o6755)
-    assert publish_file(plan, surely)
-    assert stat.S_IMODE((tmp_path / "out.mp4").stat().st_mode) == 0o755
-
-
-def test_an_older_file_is_not_taken_for_an_output_that_vanished(tmp_path: Path, plan: Plan) -> None:
-    (tmp_path / ".out.part").unlink()
-    with pytest.raises(AttemptError, match=r"could not be put at .*No such file"):
-        publish_file(plan, surely)
-    assert (tmp_path / "out.mp4").read_bytes() == b"old"
-
-
-def test_a_place_that_cannot_be_written_is_the_machine_s_trouble(
-    tmp_path: Path, plan: Plan
-) -> None:
-    gone = replace(plan, publish_to=str(tmp_path / "gone" / "out.mp4"))
-    with pytest.raises(AttemptError, match=r"could not be put at .*No such file") as refusal:
-        publish_file(gone, surely)
-    assert refusal.value.reason is Reason.INTERNAL_ERROR
-    assert (tmp_path / ".out.part").exists()

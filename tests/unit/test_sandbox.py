@@ -43,15 +43,12 @@ def test_what_lies_in_memory_has_a_size() -> None:
     assert ("--remount-ro", "/dev") in [row[:2] for row in triples(words)]
 
 
-def test_the_network_brings_only_what_names_and_certificates_need() -> None:
+def test_the_network_brings_only_certificates() -> None:
     words = sandboxed(["ffmpeg"], BINDS, network=True)
     assert "--unshare-net" not in words
     added = set(words) - set(PLAIN)
     assert added == {
         "--ro-bind-try",
-        "/etc/resolv.conf",
-        "/etc/hosts",
-        "/etc/nsswitch.conf",
         "/etc/ssl/certs",
         "/etc/ca-certificates",
     }
@@ -60,7 +57,7 @@ def test_the_network_brings_only_what_names_and_certificates_need() -> None:
 def test_nothing_of_the_machine_but_usr_and_two_files() -> None:
     rows = triples(PLAIN)
     sources = {row[1] for row in rows if row[0] in ("--ro-bind", "--bind", "--dev-bind")}
-    ours = {bind.source for bind in BINDS}
+    ours = {str(bind.source) for bind in BINDS}
     assert sources - ours == {"/usr", "/etc/alternatives", "/etc/ld.so.cache"}
 
 

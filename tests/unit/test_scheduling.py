@@ -110,10 +110,16 @@ def test_a_worker_that_requires_enforcement_gets_only_what_it_would_not_refuse(
             Job(parameters=Parameters(encoder="h264_nvenc")),
             "a worker with the encoder h264_nvenc",
         ),
+        (
+            Job(input="/mnt/a/x/in.mp4", output="/mnt/b/out.mp4"),
+            "a worker with /mnt/b among its output_roots",
+        ),
     ],
 )
 def test_what_a_job_waits_for_is_said(job: Job, words: str) -> None:
-    fleet = [member(), member("away", online=False), member("leaving", draining=True)]
+    here = replace(MACHINE, input_roots=("/mnt/a",), output_roots=("/mnt/a",))
+    away, leaving = member("away", online=False), member("leaving", draining=True)
+    fleet = [member(machine=here), away, leaving]
     assert scheduling.waits_for(scheduling.needs(job), fleet) == words
     nobody = scheduling.waits_for(scheduling.needs(job), fleet[1:])
     assert nobody == "a worker: none is online that takes jobs"
@@ -228,6 +234,44 @@ def test_what_jobs_may_have_goes_before_what_the_machine_has() -> None:
 def test_a_job_goes_where_the_labels_are(labels: dict[str, str], fits: bool) -> None:
     asked = scheduling.needs(Job(worker_labels={"zone": "a"}))
     assert scheduling.fits(asked, replace(MACHINE, labels=labels)) is fits
+
+
+@pytest.mark.parametrize(
+    ("place", "fits"),
+    [
+        (None, True),
+        ("https://cdn.example/in.mp4", True),
+        ("rtmp://live.example/a", True),
+        ("/mnt/a/in.mp4", True),
+        ("/mnt/a/deep/er/in.mp4", True),
+        ("/mnt/a/../a/in.mp4", True),
+        ("/mnt/a/../b/in.mp4", False),
+        ("/mnt/ab/in.mp4", False),
+        ("/mnt/in.mp4", False),
+        ("/mnt/a", False),
+    ],
+)
+def test_a_job_goes_where_its_folders_are(place: str | None, fits: bool) -> None:
+    here = replace(MACHINE, input_roots=("/srv", "/mnt/a"), output_roots=("/srv",))
+    assert scheduling.fits(scheduling.needs(Job(input=place)), here) is fits
+    there = replace(MACHINE, input_roots=("/srv",), output_roots=("/mnt/a",))
+    assert scheduling.fits(scheduling.needs(Job(output=place)), there) is fits
+    # Who does not tell, as a worker of an earlier version, gets what comes.
+    assert scheduling.fits(scheduling.needs(Job(input=place, output=place)), MACHINE)
+
+
+def test_a_worker_without_folders_gets_what_needs_none() -> None:
+    bare = replace(MACHINE, input_roots=(), output_roots=())
+    assert scheduling.fits(scheduling.needs(Job()), bare)
+    assert not scheduling.fits(scheduling.needs(Job(input="/mnt/a/in.mp4")), bare)
+
+
+def test_jobs_of_one_volume_wait_in_one_line() -> None:
+    def line(place: str) -> str:
+        return scheduling.line(4, "eve", scheduling.needs(Job(input=place)))
+
+    assert line("/mnt/a/1/in.mp4") == line("/mnt/a/2/x/in.mp4") == line("/mnt/a/in.mp4")
+    assert len({line("/mnt/a/in.mp4"), line("/mnt/b/in.mp4"), line("https://a.example/b")}) == 3
 
 
 def test_who_is_held_back_gets_nothing() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,13 +12,21 @@ import pytest
 
 from ffmpeg_jobs.model import Claim, Job
 from ffmpeg_worker import jobdir
+from ffmpeg_worker.holder import SINK
+from ffmpeg_worker.marks import ATTRIBUTE
 from ffmpeg_worker.outcome import AttemptError
 from ffmpeg_worker.plan import Plan, make_plan
+from ffmpeg_worker.prepare import prepare
 from ffmpeg_worker.publish import publish_file
-from ffmpeg_worker.taking import MARK, is_in_place, made_before, mark, stage
+from ffmpeg_worker.taking import is_in_place, made_before, refuse, stage
 from tests.unit.test_plan import CONFIG
 
 ID = "abcdefghijkl"
+
+
+def mark(file: Path, job_id: str) -> None:
+    with suppress(OSError):
+        os.setxattr(file, ATTRIBUTE, job_id.encode(), follow_symlinks=False)
 
 
 @pytest.fixture
@@ -25,7 +35,7 @@ def plan(tmp_path: Path) -> Plan:
     output = tmp_path / "out.mp4"
     output.write_bytes(b"whole")
     mark(output, ID)
-    if MARK not in os.listxattr(output):
+    if ATTRIBUTE not in os.listxattr(output):
         pytest.skip("no user.* attributes on this file system")
     claim = Claim(ID, 2, "t" * 32, 60.0, Job(input=str(tmp_path / "gone"), output=str(output)))
     roots = (tmp_path,)
@@ -40,8 +50,10 @@ def test_what_the_job_made_before_is_read_without_its_input(tmp_path: Path, plan
     assert (taking.takes, taking.source, taking.fetch_from) == (True, None, None)
     assert jobdir.reopen(Path(plan.directory)) == taking
     bound = taking.run[taking.run.index("/output") - 2 : taking.run.index("/output")]
-    assert bound == ("--ro-bind", plan.staged)
-    stage(taking)
+    assert bound == ("--ro-bind-fd", str(SINK))
+    sink = stage(taking)
+    assert os.path.samestat(os.fstat(sink), (tmp_path / "out.mp4").stat())
+    os.close(sink)
     assert is_in_place(taking)
     before = (tmp_path / "out.mp4").stat()
     assert publish_file(taking, lambda: True)
@@ -85,10 +97,11 @@ def test_nothing_else_is_taken(plan: Plan, other: object) -> None:
 
 def test_a_job_cannot_mark_its_output_as_another_s(tmp_path: Path, plan: Plan) -> None:
     staged = Path(str(plan.staged))
+    staged.parent.mkdir(mode=0o700)
     staged.write_bytes(b"mine")
     mark(staged, "lkjihgfedcba")
     assert publish_file(plan, lambda: True)
-    assert os.getxattr(tmp_path / "out.mp4", MARK) == ID.encode()
+    assert os.getxattr(tmp_path / "out.mp4", ATTRIBUTE) == ID.encode()
 
 
 def test_what_cannot_be_taken_is_made_anew(plan: Plan) -> None:
@@ -102,8 +115,17 @@ def test_what_cannot_be_taken_is_made_anew(plan: Plan) -> None:
 
 def test_what_was_replaced_meanwhile_is_not_in_its_place(plan: Plan) -> None:
     taking = made_before(plan)
-    stage(taking)
+    os.close(stage(taking))
     final = Path(str(plan.publish_to))
     final.with_name("new").write_bytes(b"new")
     final.with_name("new").rename(final)
     assert not is_in_place(taking)
+
+
+def test_what_was_refused_is_not_taken_again_but_replaced(tmp_path: Path, plan: Plan) -> None:
+    refuse(plan)
+    assert made_before(plan) is plan
+    with prepare(replace(plan, source=None), threading.Event()):
+        Path(str(plan.staged)).write_bytes(b"anew")
+    assert publish_file(plan, lambda: True)
+    assert (tmp_path / "out.mp4").read_bytes() == b"anew"

@@ -30,6 +30,11 @@ def test_another_try_can_mend_it(reason: Reason) -> None:
     assert follow(Outcome(State.FAILED, reason)) == Next(State.QUEUED, 5)
 
 
+@pytest.mark.parametrize("reason", sorted(RETRIED_REASONS))
+def test_what_would_end_the_same_way_is_not_tried_again(reason: Reason) -> None:
+    assert follow(Outcome(State.FAILED, reason, final=True)) == Next(State.FAILED)
+
+
 @pytest.mark.parametrize("reason", sorted(set(Reason) - RETRIED_REASONS))
 def test_the_job_s_own_fault_ends_it(reason: Reason) -> None:
     assert follow(Outcome(State.FAILED, reason)) == Next(State.FAILED)

@@ -13,9 +13,10 @@ import pytest
 
 from ffmpeg_jobs.model import Reason
 from ffmpeg_worker import jobdir, start, unmanaged
+from ffmpeg_worker.facts import Facts
 from ffmpeg_worker.hold import Nursery
 from ffmpeg_worker.lease import MARGIN_SECONDS, Lease, boot_seconds
-from ffmpeg_worker.outcome import Facts, conclude
+from ffmpeg_worker.outcome import conclude
 from ffmpeg_worker.plan import Plan
 from ffmpeg_worker.unmanaged import Unmanaged
 from ffmpeg_worker.watch import Running, watch

@@ -136,7 +136,7 @@ def test_every_field_of_a_job_has_its_flag() -> None:
     fields = {(t, n) for t, schema in tables.items() for n in schema["properties"]}
     fields -= {("", "parameters"), ("", "resource_limits")}
     # of another shape
-    others = ("labels", "worker_labels", "require_enforcement", "depends_on")
+    others = ("labels", "worker_labels", "require_enforcement", "overwrite", "depends_on")
     fields -= {("", name) for name in others}
     assert {(row.table, row.name) for row in FIELDS} == fields
 

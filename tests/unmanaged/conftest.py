@@ -48,7 +48,7 @@ class Farm:
         self.worker: subprocess.Popen[bytes] | None = None
 
     def configure(self, *lines: str) -> None:
-        (self.directory / "worker.toml").write_text("\n".join((*self.settings, *lines)))
+        (self.directory / "worker.toml").write_text("\n".join((*self.settings, *lines, *NETWORK)))
 
     @property
     def settings(self) -> tuple[str, ...]:
@@ -63,10 +63,10 @@ class Farm:
             'manager = "none"',
         )
 
-    def start(self) -> None:
+    def start(self, worker: tuple[str, ...] | None = None) -> None:
         with (self.directory / "worker.log").open("ab") as log:
             self.worker = subprocess.Popen(
-                [*WORKER, "--config", str(self.directory / "worker.toml")],
+                [*(worker or WORKER), "--config", str(self.directory / "worker.toml")],
                 env=ENVIRONMENT,
                 stderr=log,
                 start_new_session=True,
@@ -103,6 +103,8 @@ class Farm:
         return directory
 
 
+#: The servers of tests are here.
+NETWORK = ("[network]", 'allow = ["127.0.0.0/8"]')
 #: Of jobs that end for their time, and not for the disk that they fill until then.
 BRIEF = {"max_disk_mb": 2000}
 #: A loaded machine may take so long to start Python.

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from ffmpeg_jobs.model import State
-from ffmpeg_worker.taking import MARK
+from ffmpeg_worker.marks import ATTRIBUTE
 from tests.unmanaged.conftest import Farm, farm_in, until
 
 ANNOUNCED = b"publishing=true"
@@ -152,8 +152,8 @@ def test_what_was_published_is_told_of_though_the_job_was_lost_on_its_last_attem
 def marks(folder: Path) -> bool:
     """Whether files can be marked there."""
     try:
-        os.setxattr(folder, MARK, b"")
-        os.removexattr(folder, MARK)
+        os.setxattr(folder, ATTRIBUTE, b"")
+        os.removexattr(folder, ATTRIBUTE)
     except OSError:
         return False
     return True
@@ -168,7 +168,7 @@ def test_who_gets_the_job_next_takes_what_is_there_if_it_is_whole(
     made = output.stat()
     if not marks(output.parent):
         pytest.skip("no user.* attributes on this file system")
-    assert os.getxattr(output, MARK) == job_id.encode()
+    assert os.getxattr(output, ATTRIBUTE) == job_id.encode()
     farm.stop(signal.SIGKILL)
     shutil.rmtree(farm.directory / "state" / "jobs")
     if not whole:

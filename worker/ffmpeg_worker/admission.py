@@ -55,6 +55,7 @@ class Vitals:
     pressure: Mapping[str, float | None]  #: cpu, memory and io; None: the kernel does not say
     thresholds: Thresholds
     pressed: frozenset[str]  #: what is over its threshold, or was and did not fall enough
+    faults: tuple[str, ...] = ()  #: a sentence for each folder that cannot be used
 
 
 def free(share: Share, slots: int, held: int, taken: Iterable[Taken]) -> Free:
@@ -104,6 +105,10 @@ def no_slot(slots: int) -> str:
     return f"{slots} of {slots} jobs run (max_concurrent_jobs)"
 
 
+def _no_folder(vitals: Vitals) -> str | None:
+    return "; ".join(vitals.faults) or None
+
+
 def _low_disk(vitals: Vitals) -> str | None:
     volume = vitals.volume
     if volume.free_percent >= volume.least_free_percent:
@@ -137,5 +142,9 @@ def _under_pressure(vitals: Vitals) -> str | None:
     )
 
 
-HOLDS: Final[tuple[Callable[[Vitals], str | None], ...]] = (_low_disk, _under_pressure)
+HOLDS: Final[tuple[Callable[[Vitals], str | None], ...]] = (
+    _no_folder,
+    _low_disk,
+    _under_pressure,
+)
 FULL: Final[tuple[Callable[[Vitals], str | None], ...]] = (_no_disk, _no_memory)

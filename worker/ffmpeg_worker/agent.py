@@ -7,6 +7,7 @@ both through the heartbeat: progress goes up with it, orders come back in its an
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import time
 from contextlib import suppress
@@ -28,6 +29,7 @@ from ffmpeg_worker.disk import free_mb
 from ffmpeg_worker.encoders import keep_probing
 from ffmpeg_worker.machine import memory_mb
 from ffmpeg_worker.preemption import takes_live
+from ffmpeg_worker.surroundings import check_user_bus
 from ffmpeg_worker.upkeep import in_words, look, unseen
 
 #: The machine is looked at this often: a job may write some hundred MB in that time.
@@ -59,7 +61,7 @@ class Agent:
             lambda: (self.drains.now is not None, self.held_back),
             self._room,
             self.crew.leaving,
-            self.crew.take,
+            lambda claim, lease: self.crew.take(claim, lease, self._unfit),
             self.crew.obey,
             self._tell_status,
         )
@@ -70,6 +72,8 @@ class Agent:
         station.results.ended = self._left
         self.seen = unseen("the machine was not looked at yet")
         self._seen_at = float("-inf")  #: by time.monotonic()
+        #: What holds jobs back, but for a drain, and what to warn of, as they were told last.
+        self._told: tuple[str | None, str | None] = (None, None)
 
     async def run(self) -> None:
         """Work until told to stop. Scopes that run then go on; the next worker adopts them.
@@ -119,7 +123,8 @@ class Agent:
         limits = f"NOT ENFORCED: {', '.join(missing)}" if missing else "limits enforced"
         held_back = f"held back: {self.takes_none}" if self.takes_none else None
         jobs = f"{len(self.crew)} of {self.config.max_concurrent_jobs} jobs"
-        parts = (jobs, limits, self.seen.warning, held_back, self.dialogue.trouble)
+        trial = None if held_back else self.station.health.trial
+        parts = (jobs, limits, self.seen.warning, held_back, trial, self.dialogue.trouble)
         return "; ".join(filter(None, parts))
 
     @property
@@ -128,11 +133,17 @@ class Agent:
         drain = self.drains.now
         if drain is not None:
             return f"{'draining' if len(self.crew) else 'drained'}: {drain.why}"
-        return self.seen.held_back
+        return self._unfit
+
+    @property
+    def _unfit(self) -> str | None:
+        return self.seen.held_back or self.station.health.held_back
 
     @property
     def full(self) -> str | None:
         """Why there is no room beside what runs; None: there is, if only for a live job."""
+        if self.station.health.under_trial:
+            return self.station.health.trial
         if self._places > 0:
             return self.seen.full
         return None if self._makes_room() else no_slot(self.config.max_concurrent_jobs)
@@ -144,8 +155,9 @@ class Agent:
 
     def health(self) -> dict[str, Any]:
         """What ``/health`` shows."""
+        well = self.dialogue.trouble is None and not self.sick
         return {
-            "status": "ok" if self.dialogue.trouble is None else "degraded",
+            "status": "ok" if well else "degraded",
             "running": len(self.crew),
             "max_concurrent_jobs": self.config.max_concurrent_jobs,
             "manager": self.station.placement.manager,
@@ -154,7 +166,13 @@ class Agent:
             "draining": self.drains.now is not None,
             **in_words(self.seen),
             "held_back": self.takes_none,
+            "on_trial": self.station.health.trial,
         }
+
+    @property
+    def sick(self) -> bool:
+        """Whether this machine could not do its work as it should."""
+        return bool(self.seen.folders.faults) or self.station.health.trial is not None
 
     def machine(self) -> Machine:
         """This machine, as it registers with the master."""
@@ -173,6 +191,8 @@ class Agent:
             preempts=self.config.live_preempts_batch,
             require_enforcement=self.config.require_enforcement,
             labels=dict(label.split("=", 1) for label in self.config.labels),
+            input_roots=self.seen.folders.usable("input_roots", self.config.input_roots),
+            output_roots=self.seen.folders.usable("output_roots", self.config.output_roots),
         )
 
     async def _room(self) -> int:
@@ -190,7 +210,8 @@ class Agent:
 
     @property
     def _places(self) -> int:
-        return max(0, self.config.max_concurrent_jobs - self.crew.places_taken)
+        places = max(0, self.config.max_concurrent_jobs - self.crew.places_taken)
+        return min(places, 1) if self.station.health.trial else places
 
     def _makes_room(self) -> bool:
         """Whether a batch job would give way to a live one, which is all that the master gives
@@ -207,8 +228,11 @@ class Agent:
     async def _upkeep(self) -> None:
         """Look after the machine, as long as we run; less often while nothing does."""
         for second in count():
-            if len(self.crew) or second % IDLE_LOOKS == 0:
+            seldom = second % IDLE_LOOKS == 0
+            if len(self.crew) or seldom:
                 await self._look_after()
+            if self.config.manager == "user":
+                await asyncio.to_thread(check_user_bus, os.getuid(), ask=seldom or self.sick)
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _look_after(self) -> None:
@@ -217,14 +241,31 @@ class Agent:
         taken = self.crew.places_taken
         self.seen = await asyncio.to_thread(look, self.config, plans, taken, before)
         self._seen_at = time.monotonic()
+        if self.seen.folders.broken != before.folders.broken:
+            self.dialogue.register_anew()
         part_mb = self.seen.share.disk_mb // self.config.max_concurrent_jobs
         self.crew.disk_part_mb = max(1, part_mb)
         metrics.set_seen(self.seen)
+        metrics.set_held_back(self.held_back, sick=self.sick)
         self.crew.stop_overuse(self.seen.overuse)
-        if (self.seen.held_back is None) != (before.held_back is None):
-            self._changed()
-        elif (self.seen.held_back, self.seen.warning) != (before.held_back, before.warning):
-            self._tell_status()  # another figure is no news to the master
+        self._tell_holds()
+
+    def _tell_holds(self) -> None:
+        """A line when jobs begin to be held back, and one when they are no more; a drain has its
+        own. Another figure is no news to the log, nor to the master."""
+        before, now = self._told, (self._unfit, self.seen.warning)
+        self._told = now
+        if now[1] is not None and before[1] is None:
+            log.warning("disk_nearly_full", used_percent=self.seen.disk_used_percent)
+        if (now[0] is None) == (before[0] is None):
+            if now != before:
+                self._tell_status()
+            return
+        if now[0] is not None:
+            log.warning("held_back", why=now[0])
+        else:
+            log.info("takes_jobs_again", on_trial=self.station.health.trial)
+        self._changed()
 
     def _changed(self) -> None:
         metrics.set_running(len(self.crew), draining=self.drains.now is not None)

@@ -10,11 +10,10 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import takewhile
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -27,9 +26,9 @@ from ffmpeg_worker import jobdir, taking
 from ffmpeg_worker.backoff import Backoff
 from ffmpeg_worker.config import Config
 from ffmpeg_worker.drain import Drains
+from ffmpeg_worker.health import Health
 from ffmpeg_worker.hold import Nursery
 from ffmpeg_worker.lease import Lease, boot_seconds
-from ffmpeg_worker.limits import CONTROLLERS
 from ffmpeg_worker.outcome import (
     HANDED_BACK,
     AttemptError,
@@ -40,11 +39,12 @@ from ffmpeg_worker.outcome import (
 )
 from ffmpeg_worker.placement import Placement
 from ffmpeg_worker.plan import Plan, make_plan
-from ffmpeg_worker.prepare import not_written, prepare
+from ffmpeg_worker.prepare import Opened, not_written, prepare
 from ffmpeg_worker.publish import deliver, verified
 from ffmpeg_worker.report import announce, give_back, report
 from ffmpeg_worker.results import Results
-from ffmpeg_worker.start import clear_away, start
+from ffmpeg_worker.staging import forget
+from ffmpeg_worker.start import NotStarted, clear_away, start
 from ffmpeg_worker.steer import restore, scope_of, steer
 from ffmpeg_worker.watch import Running, watch
 
@@ -62,24 +62,24 @@ class Station:
     drains: Drains
     concluded: Callable[[Claim, Outcome], None]  #: told of every outcome, for the metrics
     nursery: Nursery = field(default_factory=Nursery)
+    health: Health = field(default_factory=Health)
     plans: dict[str, Plan] = field(default_factory=dict)  #: by job directory, oldest first
-
-    @property
-    def enforces(self) -> bool:
-        """Whether this machine holds jobs to their limits."""
-        return set(CONTROLLERS) <= set(self.placement.enforced())
 
 
 async def run(plan: Plan, lease: Lease, station: Station) -> None:
     """First door: from a recorded plan to its reported outcome."""
     try:
         plan = await asyncio.to_thread(taking.made_before, plan)
-        await _prepare(plan, lease, station)
-        running = await start(plan, station.placement, station.nursery)
+        with await _prepare(plan, lease, station) as opened:
+            running = await start(plan, station.placement, station.nursery, opened)
     except AttemptError as error:
-        outcome = outcome_of_error(error, enforced=station.enforces)
-        await end(plan, outcome, error.stopped_by, lease, station)
+        by = error.stopped_by
+        if isinstance(error, NotStarted) and station.health.not_started(plan.claim, str(error)):
+            by = by or "sick"
+            await station.drains.tell_now()
+        await end(plan, outcome_of_error(error), by, lease, station)
         return
+    station.health.started()
     await finish(running, lease, station)
 
 
@@ -148,6 +148,7 @@ async def end(plan: Plan, outcome: Outcome, by: str | None, lease: Lease, statio
     if by in HANDED_BACK and outcome.state is not State.COMPLETED:
         await hand_back(plan, HANDED_BACK[by], station)
     else:
+        station.health.ended(plan.claim, outcome, by)
         await settle(plan, outcome, lease, station)
 
 
@@ -173,20 +174,20 @@ async def settle(plan: Plan, outcome: Outcome, lease: Lease, station: Station) -
     await _forget(plan)
 
 
-async def _prepare(plan: Plan, lease: Lease, station: Station) -> None:
+async def _prepare(plan: Plan, lease: Lease, station: Station) -> Opened:
     """In a thread, so that a slow disk or server holds up nobody else."""
     # Who came before has its disk reserved; of two that come at once, the first.
     earlier = tuple(
         takewhile(lambda other: other.directory != plan.directory, station.plans.values())
     )
     async with _stoppable(lease) as stop:
-        await asyncio.to_thread(prepare, plan, station.config, stop, earlier)
-        if plan.takes:
-            taking.stage(plan)
-    if lease.stop_asked_by is not None:
-        raise stopped(lease.stop_asked_by)
-    if plan.streams and not lease.sure:
-        raise stopped("unsure")
+        opened = await asyncio.to_thread(prepare, plan, stop, earlier)
+    unsure = "unsure" if plan.streams and not lease.sure else None
+    by = lease.stop_asked_by or unsure
+    if by is not None:
+        opened.close()
+        raise stopped(by)
+    return opened
 
 
 @asynccontextmanager
@@ -268,13 +269,9 @@ async def fail(plan: Plan, lease: Lease, station: Station) -> None:
     """After a fault of ours: nothing of the attempt goes on, and the job is tried elsewhere."""
     await clear_away(plan, station.placement)
     error = AttemptError(Reason.WORKER_LOST, "the worker failed at it; its log says how")
-    await settle(plan, outcome_of_error(error, enforced=station.enforces), lease, station)
+    await settle(plan, outcome_of_error(error), lease, station)
 
 
 async def _forget(plan: Plan) -> None:
     """In a thread: a job may have left a million files."""
-    if plan.staged:
-        with suppress(OSError):  # the timer's cleaning tries again
-            jobdir.withdraw_delivery(plan)
-            Path(plan.staged).unlink(missing_ok=True)
-    await asyncio.to_thread(jobdir.remove, Path(plan.directory))
+    await asyncio.to_thread(forget, plan)

@@ -11,17 +11,28 @@ from dbus_next.message import Message
 
 from ffmpeg_worker.cgroup import offered_controllers
 from ffmpeg_worker.connection import Connection
-from ffmpeg_worker.limits import UNIT_PATTERN, HeldLimits, unit_name
-from ffmpeg_worker.scopes import CallRefused, ScopeEnd, ScopeError, Scopes, Unanswered, call
+from ffmpeg_worker.limits import NETWORK, UNIT_PATTERN, HeldLimits, unit_name
+from ffmpeg_worker.scopes import (
+    CallRefused,
+    NotAllowed,
+    ScopeEnd,
+    ScopeError,
+    Scopes,
+    Unanswered,
+    call,
+)
 
 LAUNCHER: Final = "org.ffmpeg_worker.Launcher1"
 LAUNCHER_PATH: Final = "/org/ffmpeg_worker/Launcher1"
 #: What the launcher says to what it was asked. With any other error the launcher, the bus or
 #: systemd is at fault, and never the job: Unanswered and Failed of the launcher's own, and what the
 #: bus says of one that is of another version, or that nobody lets us reach.
-REFUSALS: Final = tuple(
-    f"org.ffmpeg_worker.Error.{kind}"
-    for kind in ("NotAllowed", "InvalidJobId", "InvalidLimit", "LimitTooHigh", "SystemdRefused")
+ERROR: Final = "org.ffmpeg_worker.Error."
+#: What it says of a job's limits, not of the machine.
+OF_THE_JOB: Final = (ERROR + "LimitTooHigh", ERROR + "InvalidLimit")
+REFUSALS: Final = (
+    *OF_THE_JOB,
+    *(ERROR + kind for kind in ("NotAllowed", "InvalidJobId", "SystemdRefused")),
 )
 #: Between the tries of a call that nobody answered: what died is there again within a second,
 #: a launcher that died often only after systemd's StartLimitIntervalSec of 10 s.
@@ -42,15 +53,21 @@ class BySystem:
         """See Placement."""
         return offered_controllers()
 
-    async def place(self, job_id: str, pidfd: int, held: HeldLimits) -> None:
+    async def place(
+        self, job_id: str, pidfd: int, held: HeldLimits, *, network: bool = False
+    ) -> None:
         """See Placement."""
         limits = {
             "cpu_percent": held.cpu_percent,
             "memory_mb": held.memory_mb,
             "timeout_seconds": held.timeout_seconds,
             "tasks": held.tasks,
-        }
+        } | ({NETWORK: 1} if network else {})
         await self._launcher("StartJob", "hsa{st}", [0, job_id, limits], [pidfd])
+
+    async def filters(self, job_id: str) -> bool:
+        """See Placement."""
+        return await (await self._connection.scopes()).filters(unit_name(job_id))
 
     async def stop(self, job_id: str) -> None:
         """See Placement."""
@@ -95,7 +112,8 @@ class BySystem:
                 return
             except CallRefused as error:
                 if error.name in REFUSALS:
-                    raise ScopeError(f"{member} was refused: {error}") from None
+                    kind = NotAllowed if error.name in OF_THE_JOB else ScopeError
+                    raise kind(f"{member} was refused: {error}") from None
                 if pause is None:
                     raise Unanswered(f"{member} failed: {error}") from None
             except Unanswered:

@@ -7,6 +7,7 @@ and never what an attempt on this machine still holds. Safe beside a running wor
 from __future__ import annotations
 
 import asyncio
+import errno
 import glob
 import os
 import re
@@ -20,9 +21,11 @@ import structlog
 
 from ffmpeg_worker import control
 from ffmpeg_worker.config import Config
+from ffmpeg_worker.marks import RECORD_NAME
 from ffmpeg_worker.plan import STAGED_NAME
 from ffmpeg_worker.roots import FOLDER
-from ffmpeg_worker.tree import entries, remove_tree
+from ffmpeg_worker.staging import FOLDERS, OVER, clear_leftover
+from ffmpeg_worker.tree import entries
 
 #: A directory without a plan is a running worker's for some milliseconds.
 YOUNG_SECONDS: Final = 3600.0
@@ -75,11 +78,14 @@ def _unrecorded(jobs_directory: Path, before: float) -> Iterator[Path]:
         if not _ATTEMPT.match(path.name) or (path / "plan.json").exists():
             continue
         try:
-            if _is_dead(path.lstat(), stat.S_IFDIR, owner, before):
-                remove_tree(path)
+            left = (path / OVER).exists()  # its worker tried to remove it, and could not
+            if left or _is_dead(path.lstat(), stat.S_IFDIR, owner, before):
+                clear_leftover(path)
                 yield path
         except OSError as error:
             _tell(error)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:  # another version's plan
+            log.warning("not_cleaned", path=str(path), reason=str(error))
 
 
 def _unwritten(config: Config, before: float) -> Iterator[Path]:
@@ -106,19 +112,24 @@ def _folders(root: Path) -> list[Path]:
 
 def _staged(root: Path, config: Config, before: float) -> Iterator[Path]:
     """Outputs that were being written, below one root, by attempts that this machine does not
-    know. Each name is used in the folder that was opened, and no link is gone through."""
+    know; records of jobs of which nothing was heard any more; and the folders for both, if they are
+    empty. Each name is used in the folder that was opened, and no link is gone through."""
     owner = config.jobs_directory.stat().st_uid
     for entry in entries(root.resolve(), _tell):
         match = STAGED_NAME.match(entry.name)
-        if match is None or (config.jobs_directory / match["attempt"]).exists():
+        known = match is not None and (config.jobs_directory / match["attempt"]).exists()
+        folder = entry.is_folder and FOLDERS.match(entry.name) is not None
+        if known or not (match or folder or RECORD_NAME.match(entry.name)):
             continue
         try:
-            if _is_dead(entry.found, stat.S_IFREG, owner, before):
+            kind, remove = (stat.S_IFDIR, os.rmdir) if folder else (stat.S_IFREG, os.unlink)
+            if _is_dead(entry.found, kind, owner, before):
                 path = Path(f"/proc/self/fd/{entry.folder}").readlink() / entry.name
-                os.unlink(entry.name, dir_fd=entry.folder)
+                remove(entry.name, dir_fd=entry.folder)
                 yield path
         except OSError as error:
-            _tell(error)
+            if error.errno != errno.ENOTEMPTY:
+                _tell(error)
 
 
 def _is_dead(found: os.stat_result, kind: int, owner: int, before: float) -> bool:

@@ -2,9 +2,9 @@
 
 Values come from validated fields only, each as one argument: no text of a user becomes an
 option, a filter or a path outside of the sandbox. The input is opened with the ``file:``
-protocol and nothing else, so a playlist in it cannot reach out. One secret cannot be kept off
-the command line: ffmpeg takes an RTMP stream key only inside the URL, so on a machine with
-other users a stream's URL can be seen in the process list.
+protocol and nothing else, so a playlist in it cannot reach out. The key of a stream that is sent
+comes from a file (``stream.py``). ffmpeg takes the URL of a stream that it reads, and any user in a
+URL, only from the command line, where a machine's other users can read it.
 """
 
 from __future__ import annotations
@@ -57,11 +57,12 @@ class Places:
     sink_format: str  #: ffmpeg's name of the muxer
     progress: str  #: a path in the sandbox
     vaapi_device: str | None = None
+    preset: str = ""  #: a path in the sandbox: the file with the rest of a stream's URL
 
 
 def sink_format(job: Job) -> str:
     """The muxer: as asked, else by the output's extension, else mp4; always flv over RTMP."""
-    if _is_rtmp(job.output):
+    if is_rtmp(job.output):
         return "flv"
     if job.parameters.format:
         return job.parameters.format
@@ -79,7 +80,7 @@ def encoders_of(asked: Parameters, muxer: str) -> tuple[str, str]:
 
 def needs_network(job: Job) -> bool:
     """Only streams do: files over HTTP are fetched and uploaded outside of the sandbox."""
-    return _is_rtmp(job.input) or _is_rtmp(job.output)
+    return is_rtmp(job.input) or is_rtmp(job.output)
 
 
 def expected_seconds(job: Job, input_seconds: float | None) -> float | None:
@@ -138,7 +139,7 @@ def ffmpeg_argv(job: Job, places: Places, threads: int) -> tuple[str, ...]:
         *_device(video, places),
         *_source(asked, places, threads),
         *_streams(places.source, video, audio),
-        *_video(asked, video, threads, live=_is_rtmp(places.sink)),
+        *_video(asked, video, threads, live=is_rtmp(places.sink)),
         *_audio(asked, audio),
         *_sink(places),
     )
@@ -174,7 +175,7 @@ def _refuse_contradictions(asked: Parameters, video: str, audio: str) -> None:
 def _source(asked: Parameters, places: Places, threads: int) -> tuple[str, ...]:
     cut = () if asked.duration is None else ("-t", f"{asked.duration:.3f}")
     # What viewers watch goes out at its own pace.
-    pace = ("-re",) if _is_rtmp(places.sink) else ()
+    pace = ("-re",) if is_rtmp(places.sink) else ()
     if places.source is None:
         picture = f"testsrc2=size={asked.width or _WIDTH}x{asked.height or _HEIGHT}"
         return (
@@ -183,7 +184,7 @@ def _source(asked: Parameters, places: Places, threads: int) -> tuple[str, ...]:
         )
     # 16: ffmpeg's own limit where it chooses (libavcodec/pthread_internal.h).
     decoders = ("-threads", str(min(threads, 16)))
-    if _is_rtmp(places.source):
+    if is_rtmp(places.source):
         return (*decoders, *_RTMP, *cut, "-i", places.source)
     file = ("-protocol_whitelist", "file")
     return (*decoders, *file, *pace, *cut, "-i", f"file:{places.source}")
@@ -243,13 +244,15 @@ def _audio(asked: Parameters, encoder: str) -> tuple[str, ...]:
 
 
 def _sink(places: Places) -> tuple[str, ...]:
-    if _is_rtmp(places.sink):
+    if is_rtmp(places.sink):
         # A stream has no header that its length could be written into afterwards.
-        return ("-flvflags", "no_duration_filesize", *_RTMP, "-f", places.sink_format, places.sink)
+        flv = ("-flvflags", "no_duration_filesize", "-fpre", places.preset)
+        return (*flv, *_RTMP, "-f", places.sink_format, places.sink)
     # The index in front, so that playing can begin while the file is still coming.
     front = ("-movflags", "+faststart") if places.sink_format in ("mp4", "mov") else ()
     return (*front, "-f", places.sink_format, f"file:{places.sink}")
 
 
-def _is_rtmp(place: str | None) -> bool:
+def is_rtmp(place: str | None) -> bool:
+    """Whether it is the URL of a stream."""
     return place is not None and place.lower().startswith(("rtmp://", "rtmps://"))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from ffmpeg_jobs.destination import Policy
 from ffmpeg_jobs.settings import (
     FLAG,
     PATH,
@@ -25,9 +26,11 @@ from ffmpeg_jobs.settings import (
 )
 from ffmpeg_worker.admission import Thresholds
 from ffmpeg_worker.capacity import Rules, capacity
+from ffmpeg_worker.key import read_key
 from ffmpeg_worker.machine import cores, memory_mb, resources
+from ffmpeg_worker.rights import OUTPUT_SETTINGS, Rights, rights
 from ffmpeg_worker.roots import ROOTS, check_apart
-from ffmpeg_worker.rules import CAPACITY_SETTINGS, PRESSURE_SETTINGS
+from ffmpeg_worker.rules import CAPACITY_SETTINGS, MACHINE_SETTINGS, PRESSURE_SETTINGS
 from ffmpeg_worker.surroundings import manager_for, worker_uid
 
 CONFIG_FILE: Final = Path("/etc/ffmpeg-worker/worker.toml")
@@ -159,8 +162,8 @@ SETTINGS: Final = (
     Setting(
         "limits", "timeout_sec", whole(1, 604800, "seconds"), 604800, "the longest one job may run"
     ),
-    *CAPACITY_SETTINGS,
-    *PRESSURE_SETTINGS,
+    *OUTPUT_SETTINGS,
+    *MACHINE_SETTINGS,
     Setting(
         "spot",
         "notice_file",
@@ -213,6 +216,8 @@ class Config:
     live_preempts_batch: bool = False
     labels: tuple[str, ...] = ()  #: NAME=TEXT
     manager: str = "system"  #: system, user or none
+    rights: Rights = field(default_factory=Rights)  #: of outputs
+    network: Policy = field(default_factory=Policy)
     capacity: Rules = field(default_factory=Rules)
     pressure: Thresholds = field(default_factory=Thresholds)
 
@@ -245,7 +250,7 @@ def read_config(
     return Config(
         manager=manager,
         master=values["master"],
-        api_key=_read_key(values["api_key_file"], environ) if key_needed else "",
+        api_key=read_key(values["api_key_file"], environ) if key_needed else "",
         ca=str(values["ca"]) if values["ca"] else None,
         client_cert=str(values["client_cert"]) if values["client_cert"] else None,
         client_key=str(values["client_key"]) if values["client_key"] else None,
@@ -266,6 +271,8 @@ def read_config(
         spot_grace_seconds=values["grace_seconds"],
         live_preempts_batch=values["live_preempts_batch"],
         labels=values["labels"],
+        rights=rights(*(values[row.name] for row in OUTPUT_SETTINGS)),
+        network=Policy(values["allow"], values["deny"], "[network] allow in worker.toml"),
         capacity=rules,
         pressure=Thresholds(**{row.name: values[row.name] for row in PRESSURE_SETTINGS}),
     )
@@ -281,18 +288,3 @@ def _places(asked: int | None, recommended: int, manager: str) -> int:
             "because nothing keeps jobs from each other's memory and CPU"
         )
     return 1
-
-
-def _read_key(file: Path | None, environ: Mapping[str, str]) -> str:
-    """The API key: from its file, or from systemd's credential (systemd.exec(5))."""
-    credentials = environ.get("CREDENTIALS_DIRECTORY")
-    if file is None and credentials is None:
-        raise ConfigError("api_key_file: not set, and no systemd credential api-key was given")
-    file = file or Path(str(credentials)) / "api-key"
-    try:
-        key = file.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"api_key_file: cannot read {file}: {error}") from None
-    if not key:
-        raise ConfigError(f"api_key_file: {file} is empty; a line with the key is needed")
-    return key

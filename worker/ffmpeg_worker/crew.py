@@ -93,19 +93,23 @@ class Crew:
             except ScopeError as error:
                 log.error("stop_failed", unit=unit, reason=str(error))
 
-    def take(self, claim: Claim, lease: Lease) -> None:
-        """A job was handed to us: decide, write it down, begin."""
+    def take(self, claim: Claim, lease: Lease, held_back: str | None = None) -> None:
+        """A job was handed to us: decide, write it down, begin; or give it back, if jobs are
+        ``held_back``, and why."""
         log.info("claimed", job=claim.job_id, attempt=claim.attempt)
-        drain = self.station.drains.now
-        if drain is not None:  # it was on its way when the drain began
-            returning = give_back(claim, drain.why, self.station.client)
+        drain, health = self.station.drains.now, self.station.health
+        why_not = drain.why if drain is not None else held_back
+        if why_not is not None:  # it was on its way when that began
+            returning = give_back(claim, why_not, self.station.client)
             self._begin(Live(claim, lease, None), returning)
             return
+        health.took(claim)
         try:
             plan = accept(claim, self.station.config, self.disk_part_mb)
         except AttemptError as error:
-            outcome = outcome_of_error(error, enforced=self.station.enforces)
+            outcome = outcome_of_error(error)
             self.station.concluded(claim, outcome)
+            health.ended(claim, outcome, error.stopped_by)
             telling = report(claim, outcome, f"{error}\n", self.station.results)
             self._begin(Live(claim, lease, None), telling)
         else:
@@ -203,10 +207,14 @@ class Crew:
         live = self.live.pop(task)
         if live.plan is not None:
             self.station.plans.pop(live.plan.directory, None)
+        self.station.health.left(live.claim)
         self._changed()
         if task.cancelled() or (error := task.exception()) is None:
             return
-        log.error("attempt_crashed", job=live.claim.job_id, exc_info=error)
+        if isinstance(error, OSError):  # of the machine: a full disk, a folder that went away
+            log.error("attempt_failed", job=live.claim.job_id, reason=str(error))
+        else:
+            log.error("attempt_crashed", job=live.claim.job_id, exc_info=error)
         if live.plan is not None:
             self._begin(
                 Live(live.claim, live.lease, None), fail(live.plan, live.lease, self.station)

@@ -6,15 +6,11 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-import structlog
-
 from ffmpeg_jobs.model import Reason
 from ffmpeg_worker.outcome import AttemptError
 
 LEAST_FREE_PERCENT: Final = 5.0
 WARN_USED_PERCENT: Final = 90.0
-
-log = structlog.get_logger()
 
 
 def check_disk(directory: Path, needed_mb: int, reserved_mb: int = 0) -> None:
@@ -37,10 +33,6 @@ def check_disk(directory: Path, needed_mb: int, reserved_mb: int = 0) -> None:
             f"the volume of {directory} has {free} MB free beside the {LEAST_FREE_PERCENT:.0f} % "
             f"that stay free, and {reserved_mb} MB of it are reserved for jobs that run; "
             f"the job may need {needed_mb} MB (max_disk_mb)",
-        )
-    if 100 - free_percent > WARN_USED_PERCENT:
-        log.warning(
-            "disk_nearly_full", directory=str(directory), used_percent=round(100 - free_percent, 1)
         )
 
 

@@ -1,20 +1,17 @@
 """The holder: a tiny process that waits at a pipe, is put into the scope, then runs the job.
 
-It stands alone: standard library only, started as ``python3 -I -S holder.py DIRECTORY [OUTPUT]``
-with SIGTERM blocked. Standard input is the gate, a socket: the whole command opens it (see
-``command``), end of file before that (the worker died) closes it for good; our end is closed when
-the command has ended, whose place is then free. Because it is inside the scope before
-it starts anything, the job is limited from its first instruction; because it outlives the
-worker, the exit status and the kernel's last counters are on disk whoever else is gone. It
-writes in DIRECTORY: ``holder.json`` (who it is), ``released`` (the gate opened), ``log``,
-``probe.json`` (what ffprobe says of the output, which is as little to be trusted as the input
-and so read under the same limits), and at the end ``facts.json``. Before that, OUTPUT is brought
-to the disk: what is called finished outlives a loss of power, and what was written counts as
-the job's.
+It stands alone: standard library only, started as ``python3 -I -S holder.py DIRECTORY [FD ...]``
+with SIGTERM blocked, and with descriptors of the input (SOURCE) and of the output (SINK), if they
+are files: the sandbox gets what the worker checked. Standard input is the gate, a socket: the whole
+command opens it (see ``command``), end of file before that closes it for good; our end is closed
+when the command has ended, whose place is then free. It is inside the scope before it starts
+anything, so the job is limited from its first instruction; it outlives the worker, so the exit
+status and the kernel's last counters are on disk whoever else is gone. It writes in DIRECTORY:
+``holder.json`` (who it is), ``released``, ``log``, ``probe.json`` (what ffprobe says of the output,
+read under the same limits), and at the end ``facts.json``; before that, the output is on the disk.
 
-Every launch waits for our start, and every job pays for our memory. So it is mostly forked
-(``nursery.py``), and there is little to import: ``signal`` and ``json`` would each take as long as
-the start of Python itself.
+Every launch waits for our start. So it is mostly forked (``nursery.py``), and there is little to
+import: ``signal`` and ``json`` would each take as long as the start of Python itself.
 """
 
 from __future__ import annotations
@@ -24,17 +21,26 @@ import posix  # what os is made of: os itself takes a tenth of the start
 import sys
 import time
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # importing it would take as long as all the rest
+    from collections.abc import Iterator
+
 #: The log keeps this much of ffmpeg's output from its start, and TAIL from its end.
 LOG_BYTES = 4 << 20
 TAIL_BYTES = 256 << 10
 #: In DIRECTORY: what the job may not ask of the kernel; and where its sandbox finds it open.
 FILTER = "seccomp"
 FILTER_DESCRIPTOR = 3
+#: What stands for a secret ("…"), and more than the longest one: a URL has 4096 characters.
+HIDDEN = b"\xe2\x80\xa6"
+SECRET_BYTES = 16384
 #: Kept free for each of facts.json and probe.json: they are some KB, and a disk that others
 #: filled meanwhile must not silence a job that ended well.
 ROOM_BYTES = 16 << 10
 #: ffprobe reads headers and a few frames; a minute is for a disk under great load.
 PROBE_SECONDS = 60
+#: Where the descriptors are, far above what is opened here and in the nursery.
+SOURCE, SINK = 100, 101
 #: The status of a job whose output could not be stored (EX_IOERR, sysexits.h).
 NOT_STORED = 74
 #: lseek(2): from where we are.
@@ -48,7 +54,7 @@ COUNTERS = ("cpu.stat", "memory.peak", "memory.events", "io.stat")
 SIGNALS = ("SIGILL", "SIGABRT", "SIGBUS", "SIGFPE", "SIGKILL", "SIGSEGV")
 
 
-def main(directory: str, *outputs: str) -> int:
+def main(directory: str, *descriptors: str) -> int:
     """Wait, run, and write down how it ended. Exit status: 0, also if never released."""
     identity = {"pid": str(posix.getpid()), "start_ticks": str(start_ticks())}
     write(directory, "holder.json", as_object(identity))
@@ -56,17 +62,19 @@ def main(directory: str, *outputs: str) -> int:
     if told is None:
         return 0
     posix.close(posix.open(f"{directory}/released", posix.O_WRONLY | posix.O_CREAT, 0o640))
-    run_argv, probe_argv = told
+    run_argv, probe_argv, secrets = told
     for name in ("facts.json", "probe.json")[: 1 + bool(probe_argv)]:
         reserve(directory, name)
     if scope() is None:
         become_reaper()
     started = time.monotonic()
-    status = run(run_argv, directory)
+    status = run(run_argv, directory, secrets)
     leave()
     wall_seconds = round(time.monotonic() - started, 3)
-    if status == 0 and outputs:
-        status = store(outputs[0], directory)
+    if str(SOURCE) in descriptors:  # what reads the output has no business there
+        posix.close(SOURCE)
+    if status == 0 and str(SINK) in descriptors:
+        status = store(f"/proc/self/fd/{SINK}", directory)
     if status == 0 and probe_argv:
         status = probe(probe_argv, directory)
     facts = {
@@ -84,16 +92,20 @@ def main(directory: str, *outputs: str) -> int:
     return 0
 
 
-def command(message: bytes) -> tuple[list[str], list[str]] | None:
-    """What to run, and what to read the output with; None unless the message is whole.
+def command(message: bytes) -> tuple[list[str], list[str], list[bytes]] | None:
+    """What to run, what to read the output with, and what of the job's words nobody may read;
+    None unless the message is whole.
 
-    Fields end with a NUL: how many words the job has, these, those of the probe, "go".
+    Fields end with a NUL: how many words the job has, and how many secrets; these, those, the
+    words of the probe, "go".
     """
-    count, *words = message.split(b"\0")
+    counts, *words = message.split(b"\0")
     if words[-2:] != [b"go", b""]:
         return None
+    first, hidden, *_ = (*map(int, counts.split()), 0)
+    secrets, end = words[first : first + hidden], first + hidden
     argv = [word.decode("utf-8", "surrogateescape") for word in words[:-2]]
-    return argv[: int(count)], argv[int(count) :]
+    return argv[:first], argv[end:], secrets
 
 
 def read_all(source: int) -> bytes:
@@ -123,7 +135,7 @@ def start_ticks() -> int:
         return int(file.read().rpartition(")")[2].split()[19])
 
 
-def run(argv: list[str], directory: str) -> int:
+def run(argv: list[str], directory: str, secrets: list[bytes]) -> int:
     """Run the job to its end; its exit status, or minus the signal that ended it."""
     try:
         log = posix.open(f"{directory}/log", posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC, 0o640)
@@ -136,7 +148,7 @@ def run(argv: list[str], directory: str) -> int:
         keep(log, f"cannot start {argv[0]}: {error}\n".encode())
         return 127
     posix.close(writing)
-    copy(reading, log)
+    copy(said(reading, secrets), log)
     posix.close(log)
     return ending(job)
 
@@ -222,7 +234,22 @@ def has_ended(pid: int, within_seconds: float) -> bool:
         posix.close(pidfd)
 
 
-def copy(source: int, log: int) -> None:
+def said(source: int, secrets: list[bytes]) -> Iterator[bytes]:
+    """What the job says, as it comes; without its secrets, where it has any, and then by lines."""
+    rest = b""
+    while chunk := posix.read(source, 65536):
+        rest += chunk
+        for secret in secrets:
+            rest = rest.replace(secret, HIDDEN)
+        # Of a line without end the last part may be the first one of a secret.
+        by_line = rest.rfind(b"\n") + 1 or max(0, len(rest) - SECRET_BYTES)
+        cut = by_line if secrets else len(rest)
+        yield rest[:cut]
+        rest = rest[cut:]
+    yield rest
+
+
+def copy(chunks: Iterator[bytes], log: int) -> None:
     """Copy the job's output to its log and to the journal, where it stands under the scope.
 
     The middle of an endless log is left out: a broken input can make ffmpeg write gigabytes. So is
@@ -230,7 +257,7 @@ def copy(source: int, log: int) -> None:
     """
     seen = left_out = 0
     tail = b""
-    while chunk := posix.read(source, 65536):
+    for chunk in chunks:
         begins = seen < LOG_BYTES
         if begins:
             forward(chunk)

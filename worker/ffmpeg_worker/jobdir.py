@@ -93,10 +93,10 @@ def recorded(jobs_directory: Path) -> list[Plan]:
     return plans
 
 
-def reopen(directory: Path) -> Plan:
+def reopen(directory: Path, name: str = "plan.json") -> Plan:
     """The plan that was recorded. Raises AttributeError, KeyError, TypeError or ValueError if it
     is none."""
-    return from_json(Plan, _read(directory, "plan.json") or {})
+    return from_json(Plan, _read(directory, name) or {})
 
 
 def was_released(plan: Plan) -> bool:

@@ -13,7 +13,7 @@ import pwd
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,11 +22,14 @@ from dbus_next.constants import BusType, RequestNameReply
 from dbus_next.errors import AuthError
 from dbus_next.message import Message
 
+from ffmpeg_jobs import destination
 from ffmpeg_jobs.daemon import set_up_logging
+from ffmpeg_jobs.destination import Policy
 from ffmpeg_jobs.settings import EX_CONFIG, TEXT, ConfigError, Setting, example, load, whole
+from ffmpeg_worker import firewall
 from ffmpeg_worker.authority import Authority, Refusal
 from ffmpeg_worker.bus import close_descriptors
-from ffmpeg_worker.limits import properties_of, unit_name
+from ffmpeg_worker.limits import NETWORK, properties_of, unit_name
 from ffmpeg_worker.pidfd import has_ended
 from ffmpeg_worker.scopes import (
     SCOPE_PROPERTIES,
@@ -59,6 +62,7 @@ SETTINGS: Final = (
         604800,
         "the longest one job may run",
     ),
+    *destination.settings("network", "streams (RTMP)", "; the worker needs it, too"),
 )
 
 INTROSPECTION: Final = f"""<!DOCTYPE node PUBLIC
@@ -85,6 +89,7 @@ class Caps:
     worker_uid: int
     worker_unit: str
     most: Mapping[str, int]
+    network: Policy = field(default_factory=Policy)  #: of jobs that have the machine's network
 
 
 @dataclass(frozen=True)
@@ -120,12 +125,16 @@ class Launcher:
     async def start_job(self, message: Message) -> None:
         """Put the process behind the pidfd into its scope, with its limits."""
         index, job_id, limits = message.body
+        limits = dict(limits)
+        shares_network = limits.pop(NETWORK, 0) != 0
         unit = _unit(job_id)
         if not 0 <= index < len(message.unix_fds):  # lost on the way, where we have no room for it
             raise Refusal("Failed", "process: no file descriptor came with the call")
         pidfd = message.unix_fds[index]
         pid = await self.authority.checked_pid(pidfd)
         properties = [*self._properties(limits, live=False), *SCOPE_PROPERTIES]
+        if shares_network:
+            properties += firewall.properties(self.caps.network, firewall.own_addresses())
         properties += [("Slice", "s", SLICE), ("Description", "s", f"ffmpeg job {job_id}")]
         # Stopped before it when the machine goes down: the worker sees how the job ends, and
         # gives it back while there is still a network.
@@ -278,7 +287,12 @@ async def run(caps: Caps) -> int:
 def main() -> int:
     """Start from launcher.toml; exit status 78 when it cannot be used."""
     if sys.argv[1:] == ["--print-example-config"]:
-        sys.stdout.write(example(SETTINGS, "ffmpeg-worker's launcher: who may start jobs, caps."))
+        sys.stdout.write(
+            example(
+                SETTINGS,
+                "ffmpeg-worker's launcher: who may start jobs, caps, where jobs may connect to.",
+            )
+        )
         return 0
     set_up_logging()
     try:
@@ -293,7 +307,8 @@ def main() -> int:
         )
         return EX_CONFIG
     most = {row.name: values[row.name] for row in SETTINGS if row.table == "caps"}
-    return asyncio.run(run(Caps(uid, values["worker_unit"], most)))
+    network = Policy(values["allow"], values["deny"], "[network] allow in launcher.toml")
+    return asyncio.run(run(Caps(uid, values["worker_unit"], most, network)))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,9 @@ from typing import Final
 
 #: The job id as the contract has it; the unit's name is made of nothing else.
 JOB_ID: Final = re.compile(r"[a-z2-7]{12}\Z")
+#: Told along with a job's limits: 1, if it has the machine's network and not one of its own. The
+#: launcher then holds it to its policy.
+NETWORK: Final = "network"
 UNIT_PATTERN: Final = "ffmpeg-job-*.scope"
 #: Threads and processes of one job: ffmpeg with every codec threaded stays under 300.
 TASKS_MAX: Final = 1024

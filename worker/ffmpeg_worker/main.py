@@ -24,7 +24,7 @@ from ffmpeg_jobs.settings import (
     example,
     refuse_secret,
 )
-from ffmpeg_worker import metrics
+from ffmpeg_worker import folders, metrics
 from ffmpeg_worker.agent import Agent
 from ffmpeg_worker.attempt import Station
 from ffmpeg_worker.commands import add_commands, run_command
@@ -33,6 +33,7 @@ from ffmpeg_worker.drain import Drains
 from ffmpeg_worker.limits import CONTROLLERS
 from ffmpeg_worker.placement import Placement, placement_for
 from ffmpeg_worker.results import Results
+from ffmpeg_worker.scopes import ScopeError
 from ffmpeg_worker.shutdown import machine_stops
 from ffmpeg_worker.surroundings import (
     has_user_bus,
@@ -64,6 +65,14 @@ def main() -> int:
     if flags.command is not None:
         return run_command(config, flags)
     set_up_logging(config.log_level)
+    try:
+        fault = folders.prepare(config)
+    except OSError as error:  # such as a full disk, which passes
+        log.error("worker_failed", reason=str(error))
+        return 1
+    if fault is not None:
+        sys.stderr.write(f"ffmpeg-worker: {fault}\n")
+        return EX_CONFIG
     status = asyncio.new_event_loop().run_until_complete(_work(config))
     # Threads that still upload or wait for the master must not hold up a restart: what they
     # do is on disk, and the next worker goes on with it.
@@ -93,6 +102,9 @@ async def _work(config: Config) -> int:
         return 1
     try:
         await agent.run()
+    except (OSError, ScopeError) as error:  # of the machine, and told again at each start
+        log.error("worker_failed", reason=str(error))
+        return 1
     except Exception:  # the outermost loop: say why, and let systemd start the worker again
         log.exception("worker_failed")
         return 1

@@ -57,6 +57,7 @@ _FREE: Final = {
     )
 }
 _HELD_BACK: Final = Gauge("held_back", "1 while no new job is taken, else 0")
+_SICK: Final = Gauge("sick", "1 while it cannot do its work, or is on trial, else 0")
 _PRESSURE: Final = Gauge(
     "pressure_percent",
     "For how much of the last 10 seconds some job waited for it; NaN: the kernel does not say",
@@ -87,11 +88,16 @@ def set_running(count: int, *, draining: bool = False) -> None:
     _DRAINING.set(draining)
 
 
+def set_held_back(why: str | None, *, sick: bool) -> None:
+    """Whether no job is taken, and whether that is, or was, for how the last ones ended."""
+    _HELD_BACK.set(why is not None)
+    _SICK.set(sick)
+
+
 def set_seen(seen: Look) -> None:
     """What was seen of the machine."""
     for name, gauge in _FREE.items():
         gauge.set(getattr(seen.free, name))
-    _HELD_BACK.set(seen.held_back is not None)
     for name, percent in seen.pressure.percent.items():
         _PRESSURE.labels(name).set(nan if percent is None else percent)
 

@@ -2,9 +2,9 @@
 
 A holder that starts a Python of its own takes longer for that than for all its work. This one
 stands alone, as the holder does: started as ``python3 -I -S nursery.py`` with SIGTERM blocked, a
-socket as standard input. A packet on it brings the holder's arguments and its gate, another takes
-the pid back. Its end of file (the worker died, or starts no more jobs) ends us, and no holder: they
-are the worker's children, not ours.
+socket as standard input. A packet on it brings the holder's arguments, its gate and its
+descriptors, another takes the pid back. Its end of file (the worker died, or starts no more jobs)
+ends us, and no holder: they are the worker's children, not ours.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ SYS_CLONE = {"x86_64": 56, "aarch64": 220}
 READY = b"ready"
 PACKET_BYTES = 65536
 FD_BYTES = 4
+#: A gate, an input, an output.
+FDS_MOST = 3
 
 
 def main() -> int:
@@ -38,18 +40,28 @@ def main() -> int:
     line.send(READY)
     gc.freeze()  # a collection would give each holder all pages for its own
     while True:
-        packet, passed, *_ = line.recvmsg(PACKET_BYTES, socket.CMSG_SPACE(FD_BYTES))
+        packet, passed, *_ = line.recvmsg(PACKET_BYTES, socket.CMSG_SPACE(FDS_MOST * FD_BYTES))
         if not packet:
             return 0
-        gate = int.from_bytes(passed[0][2][:FD_BYTES], sys.byteorder)
+        words = packet.decode("utf-8", "surrogateescape").split("\0")
+        came = descriptors(passed[0][2])
         pid = fork()
         if pid == 0:
-            posix.dup2(gate, 0)
-            posix.close(gate)
+            for there, here in zip(came, (0, *map(int, words[1:])), strict=True):
+                posix.dup2(there, here)
+        for descriptor in came:
+            posix.close(descriptor)
+        if pid == 0:
             posix.setsid()
-            return run(*packet.decode("utf-8", "surrogateescape").split("\0"))
-        posix.close(gate)
+            return run(*words)
         line.send(str(pid).encode())
+
+
+def descriptors(passed: bytes) -> list[int]:
+    """Those of a control message (SCM_RIGHTS in unix(7)): first the gate, then those that the
+    arguments name."""
+    starts = range(0, len(passed) - FD_BYTES + 1, FD_BYTES)
+    return [int.from_bytes(passed[at : at + FD_BYTES], sys.byteorder) for at in starts]
 
 
 def sibling_fork() -> Callable[[], int]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
-from ffmpeg_jobs.model import Outcome, Reason, State, Usage
+from ffmpeg_jobs.model import Outcome, Reason, State
+from ffmpeg_worker.facts import Facts, complaints, was_killed
 
 #: Fewer percent free than this, and a failed write means a full disk.
 FULL_PERCENT: Final = 1.0
@@ -20,8 +21,6 @@ FULL_PERCENT: Final = 1.0
 TAIL_LINES: Final = 20
 LINE_CHARACTERS: Final = 2000
 ERROR_CHARACTERS: Final = 4096
-
-
 #: Who has an attempt stopped that is then given back: it was not its fault, and not its end.
 HANDED_BACK: Final = {
     "drain": "the worker was drained",
@@ -29,6 +28,7 @@ HANDED_BACK: Final = {
     "stop-jobs": "all jobs of the machine were stopped",
     "shutdown": "the machine was shut down",
     "unstarted": "the process that was to hold it ended before ffmpeg started",
+    "sick": "its worker can start no job now",
     "untaken": "what an earlier attempt left in the output's place is no whole output",
     "unsure": "its worker was cut off from the master, and another may send the stream now",
 }
@@ -37,34 +37,22 @@ HANDED_BACK: Final = {
 class AttemptError(Exception):
     """A step of an attempt could not be done. The message is the sentence that people read.
 
-    ``stopped_by``: who wanted it so, if it was given up for that, as in Facts.
+    ``stopped_by``: who wanted it so, if it was given up for that, as in Facts. ``final``: another
+    try would end the same way, wherever.
     """
 
-    def __init__(self, reason: Reason, message: str, stopped_by: str | None = None) -> None:
+    def __init__(
+        self,
+        reason: Reason,
+        message: str,
+        stopped_by: str | None = None,
+        *,
+        final: bool = False,
+    ) -> None:
         super().__init__(message)
         self.reason = reason
         self.stopped_by = stopped_by
-
-
-@dataclass(frozen=True)
-class Facts:
-    """All that is known when an attempt has ended."""
-
-    #: ffmpeg's, or of the ffprobe after it; -N: ended by signal N; None: nobody was left to see it
-    exit_status: int | None
-    scope_result: str | None  #: systemd's Result of the scope; None: not known any more
-    terminated: bool = False  #: SIGTERM came to the whole scope
-    oom_kills: int = 0  #: oom_kill in memory.events
-    met_its_limit: bool = True  #: oom in memory.events: the limit was its own, not the machine's
-    timed_out: bool = False  #: it ran for all of its time
-    #: who had it stopped: cancel, lost, disk, volume, or as in HANDED_BACK; None: nobody of ours
-    stop_asked_by: str | None = None
-    stderr_tail: tuple[str, ...] = ()  #: the end of ffmpeg's log, lines with their level
-    usage: Usage = field(default_factory=Usage)
-    disk_free_percent: float | None = None
-    enforced: bool = True
-    memory_limit_mb: int = 0
-    timeout_sec: int = 0
+        self.final = final
 
 
 @dataclass(frozen=True)
@@ -74,23 +62,7 @@ class Rule:
     holds: Callable[[Facts], bool]
     reason: Reason | None  #: None: it completed
     sentence: Callable[[Facts], str]
-
-
-def complaints(facts: Facts) -> list[str]:
-    """What ffmpeg and bwrap complained of, first things first.
-
-    Lines look like ``[libx264 @ 0x55d0c0de] [error] message``; bwrap's begin with its name.
-    """
-    found = (_COMPLAINT.match(line) for line in facts.stderr_tail)
-    lines = (match[1] or match[2] for match in found if match)
-    return [
-        re.sub(r"\[[^\[\]]+ @ 0x[0-9a-f]+\] |file:/(?=(input|output)\b)", "", li) for li in lines
-    ]
-
-
-_COMPLAINT: Final = re.compile(
-    r"(?:\[[^\[\]]+ @ 0x[0-9a-f]+\] )*\[(?:error|fatal|panic)\] (.+)|(bwrap: .+)"
-)
+    final: bool = False  #: another try would end the same way
 
 
 def _told(reason: Reason, words: str, pattern: str) -> Rule:
@@ -110,25 +82,32 @@ def _is_full(facts: Facts) -> bool:
 
 
 _FULL: Final = "No space left on device|Disk quota exceeded"
+#: A volume that fails: what write(2), open(2) and their like say of it.
+_FAILING: Final = (
+    "Input/output error|Read-only file system|Permission denied|Operation not permitted|"
+    "Stale file handle|File too large|No such device|Transport endpoint is not connected"
+)
+#: ffmpeg 5.1 says it of the last that it writes, and still ends with 0.
+_UNFINISHED: Final = r"^Error (writing trailer|closing file)\b(?!.*\brtmps?://).*: "
+_UNWRITTEN: Final = (
+    rf"({_UNFINISHED}|^av_interleaved_write_frame\(\): |^Error muxing a packet: |"
+    rf"^Error submitting a packet to the muxer: |output: |output file.*: )({_FAILING})"
+)
 
 
-def _was_killed(facts: Facts) -> bool:
-    """By a signal that people send: bwrap dies of SIGTERM, ffmpeg says that it got it."""
-    polite = any("Exiting normally, received signal" in line for line in facts.stderr_tail)
+def _unfinished(reason: Reason, words: str, cause: str) -> Rule:
+    """A rule for what ended with 0 and was cut short for that cause."""
+    told = _told(reason, words, rf"{_UNFINISHED}({cause})")
+    return replace(told, holds=lambda f: f.exit_status == 0 and told.holds(f))
+
+
+def _overuse(facts: Facts) -> str:
+    if facts.disk_used_mb is None:  # it had not begun
+        return "stopped because it used more disk than max_disk_mb"
     return (
-        facts.exit_status in (-9, -15)
-        or (facts.exit_status == 255 and polite)
-        or (facts.exit_status is not None and facts.terminated)
+        f"stopped because it used {facts.disk_used_mb} MB of disk, and its max_disk_mb is "
+        f"{facts.disk_limit_mb} MB; raise max_disk_mb, or encode at a lower bitrate"
     )
-
-
-def ended_by_itself(facts: Facts) -> bool:
-    """Whether the kernel, systemd's clock or ffmpeg ended it, and no stop that was asked for: it
-    may have come too late, or not been carried out."""
-    by_systemd = facts.timed_out or facts.scope_result in ("oom-kill", "timeout")
-    if by_systemd or facts.oom_kills > 0:
-        return True
-    return facts.exit_status is not None and not _was_killed(facts)
 
 
 def _last_words(facts: Facts) -> str:
@@ -141,11 +120,9 @@ def _last_words(facts: Facts) -> str:
 #: The words are those of ffmpeg 5.1 and 7.1, bwrap(1) and strerror(3).
 RULES: Final = (
     Rule(lambda f: f.stop_asked_by in ("cancel", "lost"), Reason.CANCELED, lambda f: "canceled"),
-    Rule(
-        lambda f: f.stop_asked_by == "disk",
-        Reason.DISK_FULL,
-        lambda f: "stopped because it used more disk than max_disk_mb",
-    ),
+    Rule(lambda f: f.stop_asked_by == "disk", Reason.DISK_FULL, _overuse, final=True),
+    _unfinished(Reason.DISK_FULL, "the disk is full", _FULL),
+    _unfinished(Reason.OUTPUT_ERROR, "this machine could not store the output", _FAILING),
     # It ended well just before the stop reached it.
     Rule(lambda f: f.exit_status == 0, None, lambda f: ""),
     Rule(
@@ -183,7 +160,7 @@ RULES: Final = (
     ),
     Rule(_is_full, Reason.DISK_FULL, lambda f: "the disk is full"),
     Rule(
-        _was_killed,
+        was_killed,
         Reason.WORKER_LOST,
         lambda f: (
             "somebody on the machine ended it with signal "
@@ -230,9 +207,9 @@ RULES: Final = (
         "Unsupported (codec|audio|video)|[Ii]nvalid (preset|tune|profile)",
     ),
     _told(
-        Reason.INTERNAL_ERROR,
+        Reason.OUTPUT_ERROR,
         "this machine could not store the output",
-        "Read-only file system|output: (Permission denied|Input/output error|No such file)",
+        f"Read-only file system|output: No such file|{_UNWRITTEN}",
     ),
     _told(
         Reason.INPUT_ERROR,
@@ -256,14 +233,15 @@ def conclude(facts: Facts) -> Outcome:
         exit_status=facts.exit_status,
         usage=facts.usage,
         enforced=facts.enforced,
+        final=rule.final or None,
     )
 
 
 def given_up(facts: Facts, error: AttemptError) -> Outcome:
     """The outcome of an encode that ended well, and that a step after it had to give up."""
-    failed = outcome_of_error(error, enforced=facts.enforced)
     return replace(
-        failed,
+        outcome_of_error(error),
+        enforced=facts.enforced,
         log_tail=_last_lines(facts),
         exit_status=facts.exit_status,
         usage=facts.usage,
@@ -277,17 +255,17 @@ def _last_lines(facts: Facts) -> tuple[str, ...]:
 def stopped(by: str) -> AttemptError:
     """What it is to be stopped by somebody while ffmpeg does not run."""
     outcome = conclude(Facts(None, None, stop_asked_by=by))
-    return AttemptError(outcome.reason or Reason.CANCELED, str(outcome.error), by)
+    final = outcome.final is True
+    return AttemptError(outcome.reason or Reason.CANCELED, str(outcome.error), by, final=final)
 
 
-def outcome_of_error(error: AttemptError, *, enforced: bool) -> Outcome:
-    """The outcome of an attempt that a step of ours had to give up; ``enforced``: whether this
-    machine holds jobs to their limits."""
+def outcome_of_error(error: AttemptError) -> Outcome:
+    """The outcome of an attempt that a step of ours had to give up."""
     return Outcome(
         state=_state(error.reason),
         reason=error.reason,
         error=_cut(str(error), ERROR_CHARACTERS),
-        enforced=enforced,
+        final=error.final or None,
     )
 
 

@@ -22,8 +22,14 @@ class Placement(Protocol):
     def enforced(self) -> tuple[str, ...]:
         """The controllers that hold jobs to their limits here, of cpu, memory, pids, io."""
 
-    async def place(self, job_id: str, pidfd: int, held: HeldLimits) -> None:
-        """Put a waiting process into the job's scope, with its limits."""
+    async def place(
+        self, job_id: str, pidfd: int, held: HeldLimits, *, network: bool = False
+    ) -> None:
+        """Put a waiting process into the job's scope, with its limits; ``network``: it has the
+        machine's, and is to be held to the policy of where it may connect to."""
+
+    async def filters(self, job_id: str) -> bool:
+        """Whether the kernel holds what the job connects to against a policy."""
 
     async def stop(self, job_id: str) -> None:
         """End every process of the job and forget its scope; repeats do nothing."""

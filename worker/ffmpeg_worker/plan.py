@@ -1,19 +1,21 @@
 """Step 1: a claim becomes a plan. Everything is decided here, nothing is done yet. Pure.
 
 Paths: the job's own directory DIRECTORY is never visible inside the sandbox; of it only
-``work`` is bound there, as /job. The output is staged beside its place under a name that
-tells whose it is, and bound into the sandbox as one file.
+``work`` is bound there, as /job. The output is staged in a folder of ours beside its place, under a
+name that tells whose it is. Input and output are bound into the sandbox as one file each, by the
+descriptors that they were checked by (``walk.py``), which the holder has.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from ffmpeg_jobs.destination import Policy
 from ffmpeg_jobs.model import (
     DEFAULT_DISK_MB,
     DEFAULT_MEMORY_MB,
@@ -22,25 +24,31 @@ from ffmpeg_jobs.model import (
     Limits,
     Reason,
 )
+from ffmpeg_jobs.redaction import secrets
 from ffmpeg_worker.command import (
     Places,
     ffmpeg_argv,
     gpu_devices,
+    is_rtmp,
     needs_network,
     probe_argv,
     sink_format,
 )
 from ffmpeg_worker.config import Config
+from ffmpeg_worker.holder import SINK, SOURCE
 from ffmpeg_worker.limits import HeldLimits, unit_name
 from ffmpeg_worker.outcome import AttemptError
-from ffmpeg_worker.roots import below
+from ffmpeg_worker.rights import STAGING_FOLDER, Rights
+from ffmpeg_worker.roots import below, of_tenant
 from ffmpeg_worker.sandbox import JOB, Bind, sandboxed
+from ffmpeg_worker.stream import PRESET, pinned_files, sink_of
 
 INPUT: Final = "/input"
 OUTPUT: Final = "/output"
-#: An output while it is written; ``attempt`` is the name of the attempt's directory.
+#: An output while it is written; ``attempt`` is the name of the attempt's directory. Before there
+#: was a folder for them, they lay beside their places under longer names.
 STAGED_NAME: Final = re.compile(
-    r"\..+\.ffmpeg-job-(?P<attempt>[a-z2-7]{12}\.[1-9][0-9]{0,3})\.part\Z", re.DOTALL
+    r"\.(.+\.)?ffmpeg-job-(?P<attempt>[a-z2-7]{12}\.[1-9][0-9]{0,3})\.part\Z", re.DOTALL
 )
 
 
@@ -62,6 +70,15 @@ class Plan:
     publish_to: str | None = None  #: path that ``staged`` is renamed to
     upload_to: str | None = None  #: URL that ``staged`` is put to
     takes: bool = False  #: an earlier attempt made it; ``run`` only reads it
+    input_roots: tuple[str, ...] = ("/",)  #: folders that ``source`` may lead into
+    output_roots: tuple[str, ...] = ("/",)  #: folders that ``publish_to`` may lead into
+    rights: Rights = field(default_factory=Rights)  #: of what is published
+    network: Policy = field(default_factory=Policy)  #: where it may connect to
+
+    @property
+    def has_network(self) -> bool:
+        """Whether it has the machine's network, and not one of its own without any address."""
+        return needs_network(self.claim.job)
 
     @property
     def streams(self) -> bool:
@@ -81,18 +98,20 @@ def make_plan(claim: Claim, config: Config, disk_part_mb: int = DEFAULT_DISK_MB)
     staged, publish_to, upload_to = _sink(claim, directory, config.output_roots)
     held = _held(job.resource_limits, config)
     muxer = sink_format(job)
-    places = Places(
+    inside = Places(
         source=INPUT if source else job.input,
-        sink=OUTPUT if staged else str(job.output),
+        sink=OUTPUT if staged else sink_of(str(job.output)).url,
         sink_format=muxer,
         progress=f"{JOB}/progress",
+        preset=PRESET,
         vaapi_device=next((d for d in gpu_devices(job) if "/dri/" in d), None),
     )
     binds = [Bind(str(directory / "work"), JOB, writable=True)]
     if source:
-        binds.append(Bind(source, INPUT))
+        binds.append(Bind(SOURCE, INPUT))
     if staged:
-        binds.append(Bind(staged, OUTPUT, writable=True))
+        binds.append(Bind(SINK, OUTPUT, writable=True))
+    binds += [Bind(str(directory / name), place) for name, place in pinned_files(job).items()]
     threads = max(1, -(-held.cpu_percent // 100))
     required = job.require_enforcement
     return Plan(
@@ -100,12 +119,12 @@ def make_plan(claim: Claim, config: Config, disk_part_mb: int = DEFAULT_DISK_MB)
         unit=unit_name(claim.job_id),
         directory=str(directory),
         run=sandboxed(
-            ffmpeg_argv(job, places, threads),
+            ffmpeg_argv(job, inside, threads),
             binds,
             network=needs_network(job),
             devices=gpu_devices(job),
         ),
-        probe=sandboxed(probe_argv(OUTPUT), [Bind(staged, OUTPUT)], network=False)
+        probe=sandboxed(probe_argv(OUTPUT), [Bind(SINK, OUTPUT)], network=False)
         if staged
         else None,
         held=held,
@@ -116,12 +135,20 @@ def make_plan(claim: Claim, config: Config, disk_part_mb: int = DEFAULT_DISK_MB)
         staged=staged,
         publish_to=publish_to,
         upload_to=upload_to,
+        input_roots=(str(directory),) if fetch_from else _own(config.input_roots, claim),
+        output_roots=_own(config.output_roots, claim),
+        rights=config.rights,
+        network=config.network,
     )
 
 
 def opening(plan: Plan) -> bytes:
     """What opens the holder's gate: its command, as ``holder.command`` reads it."""
-    words = [str(len(plan.run)), *plan.run, *(plan.probe or ()), "go", ""]
+    # ffmpeg quotes the URLs that it was given: what it says goes to the log and to the journal.
+    job = plan.claim.job
+    hidden = secrets(place for place in (job.input, job.output) if is_rtmp(place))
+    counts = f"{len(plan.run)} {len(hidden)}"
+    words = [counts, *plan.run, *hidden, *(plan.probe or ()), "go", ""]
     return b"\0".join(word.encode("utf-8", "surrogateescape") for word in words)
 
 
@@ -174,8 +201,12 @@ def _sink(
     if _scheme(output) in ("http", "https"):
         return str(directory / "output"), None, output
     final = Path(below(output, roots, claim.tenant, "output"))
-    staged = final.with_name(f".{final.name}.ffmpeg-job-{claim.job_id}.{claim.attempt}.part")
+    staged = final.parent / STAGING_FOLDER / f".ffmpeg-job-{claim.job_id}.{claim.attempt}.part"
     return str(staged), str(final), None
+
+
+def _own(roots: Sequence[Path], claim: Claim) -> tuple[str, ...]:
+    return tuple(map(str, of_tenant(roots, claim.tenant)))
 
 
 def _scheme(place: str) -> str:

@@ -6,21 +6,54 @@ import os
 import stat
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Final
 
 from ffmpeg_jobs.model import Reason
-from ffmpeg_worker import jobdir
-from ffmpeg_worker.config import Config
+from ffmpeg_worker import jobdir, taking
 from ffmpeg_worker.outcome import AttemptError
+from ffmpeg_worker.pinning import pin
 from ffmpeg_worker.plan import Plan
 from ffmpeg_worker.reservation import check_room
-from ffmpeg_worker.roots import of_tenant
+from ffmpeg_worker.staging import stage
 from ffmpeg_worker.transfer import fetch
+from ffmpeg_worker.walk import Outside, by_descriptor, reach
 
 
-def prepare(plan: Plan, config: Config, stop: threading.Event, others: Sequence[Plan] = ()) -> None:
-    """Bring the plan to the disk, reserve room there beside ``others``, stage the output, fetch
-    the input; ``stop`` breaks a fetch off.
+@dataclass(frozen=True)
+class Opened:
+    """Descriptors of the files that a job reads and writes, as they were found good."""
+
+    source: int | None = None
+    sink: int | None = None
+
+    def close(self) -> None:
+        """Close them; a holder has its own."""
+        for descriptor in (self.source, self.sink):
+            if descriptor is not None:
+                os.close(descriptor)
+
+    def __enter__(self) -> Opened:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+NOTHING: Final = Opened()
+
+
+def prepare(plan: Plan, stop: threading.Event, others: Sequence[Plan] = ()) -> Opened:
+    """Bring the plan to the disk, reserve room there beside ``others``, look at the input, stage
+    the output, fetch the input; ``stop`` breaks a fetch off.
 
     Raises AttemptError. Runs in a thread; a repeat starts over.
     """
@@ -29,18 +62,20 @@ def prepare(plan: Plan, config: Config, stop: threading.Event, others: Sequence[
     except OSError as error:
         raise not_written(plan.directory, error) from None
     check_room(Path(plan.directory), plan, others)
-    tenant = plan.claim.tenant
-    _stage(plan, of_tenant(config.output_roots, tenant), others)
-    if plan.fetch_from:
-        fetch(
-            plan.fetch_from,
-            Path(plan.directory) / "input",
-            max_bytes=plan.max_disk_mb << 20,
-            deadline_seconds=plan.held.timeout_seconds,
-            stop=stop,
-        )
-    elif plan.source:
-        _check_readable(plan.source, of_tenant(config.input_roots, tenant))
+    pin(plan)
+    source = None if plan.fetch_from else _open_source(plan)
+    sink = None
+    try:
+        if plan.staged is not None:
+            sink = taking.stage(plan) if plan.takes else stage(plan, source)
+            _check_room_beside(plan, others)
+        if plan.fetch_from:
+            _fetch(plan, plan.fetch_from, stop)
+            source = _open_source(plan)
+    except AttemptError:
+        Opened(source, sink).close()
+        raise
+    return Opened(source, sink)
 
 
 def not_written(directory: str, error: OSError) -> AttemptError:
@@ -49,44 +84,48 @@ def not_written(directory: str, error: OSError) -> AttemptError:
     return AttemptError(Reason.DISK_FULL, words)
 
 
-def _stage(plan: Plan, roots: Sequence[Path], others: Sequence[Plan]) -> None:
-    """Make the empty file that the sandbox will see as its output."""
-    if plan.staged is None:
-        return
-    staged = Path(plan.staged)
+def _fetch(plan: Plan, url: str, stop: threading.Event) -> None:
+    fetch(
+        url,
+        Path(plan.directory) / "input",
+        max_bytes=plan.max_disk_mb << 20,
+        deadline_seconds=plan.held.timeout_seconds,
+        stop=stop,
+        policy=plan.network,
+    )
+
+
+def _check_room_beside(plan: Plan, others: Sequence[Plan]) -> None:
+    if plan.publish_to:
+        with suppress(OSError):  # it went away meanwhile, as publishing will find
+            check_room(Path(str(plan.staged)).parent, plan, others)
+
+
+def _open_source(plan: Plan) -> int | None:
+    """A descriptor of the input on this machine, which can be read; None: there is none.
+
+    Raises AttemptError.
+    """
+    if plan.source is None:
+        return None
     try:
-        if plan.publish_to:
-            staged.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            _check_below(staged.parent, roots, "output")
-            check_room(staged.parent, plan, others)
-        # Never follow a link that somebody laid where our staged file goes, nor wait at a pipe.
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK
-        os.close(os.open(staged, flags | os.O_CLOEXEC, 0o644))
+        source = reach(plan.source, plan.input_roots)
+        try:
+            _check_readable(source, plan.source)
+        except (OSError, AttemptError):
+            os.close(source)
+            raise
+        return source
     except OSError as error:
-        raise AttemptError(
-            Reason.INPUT_ERROR, f"output: cannot write in {staged.parent}: {error.strerror}"
-        ) from None
+        words = f"input: cannot read {plan.source}: {error.strerror}"
+        raise AttemptError(Reason.INPUT_ERROR, words) from None
+    except Outside as place:
+        words = f"input: {plan.source} leads to {place}, outside of the allowed folders"
+        raise AttemptError(Reason.INPUT_ERROR, words) from None
 
 
-def _check_readable(source: str, roots: Sequence[Path]) -> None:
-    _check_below(Path(source), roots, "input")
-    try:
-        # Whoever opens a pipe without a writer waits for one, whatever is asked of him.
-        file = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        regular = stat.S_ISREG(os.fstat(file).st_mode)
-        os.close(file)
-    except OSError as error:
-        raise AttemptError(
-            Reason.INPUT_ERROR, f"input: cannot read {source}: {error.strerror}"
-        ) from None
-    if not regular:
-        raise AttemptError(Reason.INPUT_ERROR, f"input: {source} is not a regular file")
-
-
-def _check_below(path: Path, roots: Sequence[Path], field: str) -> None:
-    """A symbolic link must not lead out of the roots."""
-    real = path.resolve()
-    if not any(real.is_relative_to(root.resolve()) for root in roots):
-        raise AttemptError(
-            Reason.INPUT_ERROR, f"{field}: {path} leads to {real}, outside of the allowed folders"
-        )
+def _check_readable(source: int, path: str) -> None:
+    # Whoever opens a pipe without a writer waits for one: what it is comes first.
+    if not stat.S_ISREG(os.fstat(source).st_mode):
+        raise AttemptError(Reason.INPUT_ERROR, f"input: {path} is not a regular file")
+    os.close(os.open(by_descriptor(source), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))

@@ -6,27 +6,45 @@ import errno
 import json
 import os
 import re
-import stat
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
+
+import structlog
 
 from ffmpeg_jobs.model import Job, Media, Reason
 from ffmpeg_worker import jobdir
 from ffmpeg_worker.command import encoders_of, expected_seconds, sink_format
 from ffmpeg_worker.holder import LOG_BYTES
+from ffmpeg_worker.marks import mark, put
 from ffmpeg_worker.outcome import AttemptError
 from ffmpeg_worker.plan import Plan
 from ffmpeg_worker.progress import input_kinds, input_seconds, parse_progress
-from ffmpeg_worker.taking import is_in_place, mark
+from ffmpeg_worker.renaming import Name
+from ffmpeg_worker.rights import of_file
+from ffmpeg_worker.staging import outside
+from ffmpeg_worker.taking import is_in_place
 from ffmpeg_worker.transfer import upload
+from ffmpeg_worker.trouble import output_trouble
+from ffmpeg_worker.walk import Outside, by_descriptor, enter, reach
 
 #: An output may differ from its expected length by this much: a last GOP or audio frame, and
 #: the rounding of containers, on long media a small part of it.
 TOLERANCE_SECONDS: Final = 1.0
 TOLERANCE_PERCENT: Final = 2.0
+#: Between tries to put an output in its place: an encode is worth more than two minutes.
+PAUSES_SECONDS: Final = (1.0, 5.0, 15.0, 30.0, 60.0)
+
+#: What a volume, or the server behind it, may get over in that time (errno(3)).
+_PASSING: Final = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE),
+    *(errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENODEV),
+)
+
+log = structlog.get_logger()
 
 
 def verified(plan: Plan) -> Media | None:
@@ -56,9 +74,9 @@ def deliver(plan: Plan, stop: threading.Event, sure: Callable[[], bool]) -> bool
     A repeat does nothing where it is there already. Raises AttemptError.
     """
     if plan.publish_to:
-        return publish_file(plan, sure)
+        return publish_file(plan, sure, stop)
     if plan.upload_to:
-        upload(Path(str(plan.staged)), plan.upload_to, stop)
+        upload(Path(str(plan.staged)), plan.upload_to, stop, policy=plan.network)
     return True
 
 
@@ -118,41 +136,80 @@ def verify(media: Media, job: Job, expected: float | None, has: Collection[str])
         )
 
 
-def publish_file(plan: Plan, sure: Callable[[], bool]) -> bool:
+def publish_file(
+    plan: Plan,
+    sure: Callable[[], bool],
+    stop: threading.Event | None = None,
+    pauses_seconds: Sequence[float] = PAUSES_SECONDS,
+) -> bool:
     """Give the staged file its name, then have the name on disk; the holder brought its content
-    there. False: the attempt was not ``sure`` to be ours any more, and it has not got it.
+    there. Again after each pause, where that may help. False: the attempt was not ``sure`` to be
+    ours any more, and it has not got it.
 
-    Raises AttemptError (disk_full, else internal_error).
+    Raises AttemptError: disk_full, output_error, canceled when ``stop`` is set.
     """
-    staged, final = Path(str(plan.staged)), Path(str(plan.publish_to))
+    stop, pauses = stop or threading.Event(), iter(pauses_seconds)
+    while True:
+        try:
+            return _publish(plan, sure)
+        except OSError as error:
+            trouble = output_trouble(error, f"the output could not be put at {plan.publish_to}")
+            pause = next(pauses, None) if error.errno in _PASSING else None
+        if pause is None:
+            raise trouble
+        log.warning("not_published_yet", job=plan.claim.job_id, reason=str(trouble))
+        if stop.wait(pause):
+            raise AttemptError(Reason.CANCELED, "canceled before its output had its name")
+
+
+def _publish(plan: Plan, sure: Callable[[], bool]) -> bool:
+    """Once. Raises OSError or AttemptError."""
+    opened = ExitStack()
     try:
-        if jobdir.was_published(plan) or is_in_place(plan):
-            return True  # an earlier worker, or attempt, came this far
-        jobdir.note_delivery(plan)
-        _disarm(staged)
-        mark(staged, plan.claim.job_id)
-        # A disk may have kept us waiting until here, or the machine was suspended.
-        if not sure():
-            return False
-        staged.replace(final)
-        jobdir.sync(final.parent)
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise AttemptError(
-            Reason.DISK_FULL if full else Reason.INTERNAL_ERROR,
-            f"the output could not be put at {final}: {error.strerror}",
-        ) from None
+        return _put_in_place(plan, sure, opened)
+    except Outside as place:
+        raise outside(plan, place) from None
+    finally:
+        opened.close()
+
+
+def _put_in_place(plan: Plan, sure: Callable[[], bool], opened: ExitStack) -> bool:
+    """As ``publish_file``, once; ``opened`` closes what is opened.
+
+    Raises OSError, Outside or AttemptError.
+    """
+
+    def held(descriptor: int) -> int:
+        opened.callback(os.close, descriptor)
+        return descriptor
+
+    part, final = Path(str(plan.staged)), Path(str(plan.publish_to))
+    try:
+        staged = Name(held(reach(str(part.parent), plan.output_roots)), part.name)
+        file = held(os.open(staged.name, _FILE, dir_fd=staged.folder))
+    except FileNotFoundError:
+        if jobdir.was_delivered(plan):
+            return True  # an earlier worker came this far
+        raise
+    if is_in_place(plan):
+        return True  # an earlier attempt came this far
+    place = Name(held(enter(str(final.parent), plan.output_roots, _refuse)), final.name)
+    jobdir.note_delivery(plan)
+    of_file(file, place.folder, plan.rights)
+    mark(file, staged, plan)
+    # A disk may have kept us waiting until here, or the machine was suspended.
+    if not sure():
+        return False
+    put(staged, place, plan)
+    jobdir.sync(Path(by_descriptor(place.folder)))
     return True
 
 
-def _disarm(staged: Path) -> None:
-    """Take away what would run it as us or our group: the file was the job's to change."""
-    if staged.lstat().st_mode & (stat.S_ISUID | stat.S_ISGID):
-        file = os.open(staged, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            os.fchmod(file, stat.S_IMODE(os.fstat(file).st_mode) & 0o777)
-        finally:
-            os.close(file)
+_FILE: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def _refuse(_folder: int, _name: str, path: str) -> None:
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
 
 
 def _with_sources(media: Media, plan: Plan, seconds: float | None) -> Media:

@@ -38,7 +38,9 @@ def volume_of(directory: Path) -> int:
     while True:
         try:
             return directory.stat().st_dev
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError:  # it is not there, or its path leads nowhere
+            if directory == directory.parent:
+                raise
             directory = directory.parent
 
 
@@ -79,6 +81,11 @@ def overuse(plans: Iterable[Plan]) -> list[Overuse]:
 def _is_full(path: Path) -> bool:
     space = shutil.disk_usage(nearest(path))
     return 100 * space.free / space.total < LEAST_FREE_PERCENT
+
+
+def held_mb(plan: Plan) -> int:
+    """What the job's own files take, rounded up."""
+    return -(-_used_bytes(plan) >> 20)
 
 
 def _used_bytes(plan: Plan) -> int:

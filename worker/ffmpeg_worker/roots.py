@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from ffmpeg_jobs import places
 from ffmpeg_jobs.contract import TENANT_NAME
 from ffmpeg_jobs.model import Reason
 from ffmpeg_jobs.settings import PATHS, ConfigError, Kind
@@ -71,6 +72,13 @@ def below(path: str, roots: Sequence[Path], tenant: str | None, field: str) -> s
 
     Links are checked later. Raises AttemptError.
     """
+    reason, fault = (
+        Reason.INPUT_ERROR if field == "input" else Reason.OUTPUT_ERROR,
+        places.fault(path),
+    )
+    if fault is not None:
+        words = f'{field}: "{path[:100]}..." cannot be; allowed is {fault}'
+        raise AttemptError(reason, words, final=True)
     plain, mine = posixpath.normpath(path), of_tenant(roots, tenant)
     if any(plain.startswith(f"{root}/") for root in mine):
         return plain
@@ -78,6 +86,7 @@ def below(path: str, roots: Sequence[Path], tenant: str | None, field: str) -> s
     unnamed = tenant is None and len(mine) < len(roots)
     why = f"; the job names no tenant, which those with {FOLDER} need" if unnamed else ""
     raise AttemptError(
-        Reason.INPUT_ERROR,
+        reason,
         f'{field}: "{path}" is not in a folder this worker may use: {allowed}{why}',
+        final=True,
     )

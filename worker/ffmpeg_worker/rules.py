@@ -1,9 +1,10 @@
-"""The settings that keep the machine well: [capacity] and [pressure] of worker.toml. Pure."""
+"""What keeps the machine well: [capacity], [pressure] and [network] of worker.toml. Pure."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from ffmpeg_jobs import destination
 from ffmpeg_jobs.settings import Setting, choice, whole
 from ffmpeg_worker.admission import Thresholds
 from ffmpeg_worker.capacity import PERCENT_OF_CORES, Rules
@@ -98,3 +99,9 @@ PRESSURE_SETTINGS: Final = (
     ),
     Setting("pressure", "io", _PERCENT, Thresholds.io, "the same for disks"),
 )
+
+NETWORK_SETTINGS: Final = destination.settings(
+    "network", "jobs", "; streams (RTMP) need it in launcher.toml, too"
+)
+
+MACHINE_SETTINGS: Final = (*CAPACITY_SETTINGS, *PRESSURE_SETTINGS, *NETWORK_SETTINGS)

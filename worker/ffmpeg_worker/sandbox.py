@@ -3,10 +3,11 @@
 bwrap(1). No /etc/ffmpeg-worker, no /run (so no bus socket and no credentials), no /var, no
 /home, and of /sys and /opt only what a driver reads, where the job has a device. The job has
 namespaces of its own for user, process, IPC, host name, cgroup and mounts, and an empty network
-one unless it needs the network. The list works under the worker's own hardening on Debian 12 and
-13. Beside that, a job can ask little of the kernel and makes no namespaces of its own
-(``syscalls.py``; --disable-userns would fail where /proc/sys is read-only, as in containers), is
-told no host name of the machine's, and fills no memory by way of /tmp.
+one unless it needs the network; even then it can look up no name but those that ``pinning.py``
+looked up for it. The list works under the worker's own hardening on Debian 12 and 13. Beside that,
+a job can ask little of the kernel and makes no namespaces of its own (``syscalls.py``;
+--disable-userns would fail where /proc/sys is read-only, as in containers), is told no host name of
+the machine's, and fills no memory by way of /tmp.
 """
 
 from __future__ import annotations
@@ -34,9 +35,6 @@ _SYSTEM: Final = (
     *("--ro-bind", "/etc/ld.so.cache", "/etc/ld.so.cache"),
 )
 _NETWORK: Final = (
-    *("--ro-bind-try", "/etc/resolv.conf", "/etc/resolv.conf"),
-    *("--ro-bind-try", "/etc/hosts", "/etc/hosts"),
-    *("--ro-bind-try", "/etc/nsswitch.conf", "/etc/nsswitch.conf"),
     *("--ro-bind-try", "/etc/ssl/certs", "/etc/ssl/certs"),
     *("--ro-bind-try", "/etc/ca-certificates", "/etc/ca-certificates"),
 )
@@ -60,7 +58,7 @@ _DRIVERS: Final = (
 class Bind:
     """A file or directory of this machine, and where the job finds it."""
 
-    source: str
+    source: str | int  #: a path, or a descriptor of one: it is closed before the job begins
     target: str
     writable: bool = False
 
@@ -80,7 +78,8 @@ def sandboxed(
     """The command line that runs ``argv`` and lets it see only what is listed here."""
     places: list[str] = []
     for bind in binds:
-        places += ["--bind" if bind.writable else "--ro-bind", bind.source, bind.target]
+        option = "--bind" if bind.writable else "--ro-bind"
+        places += [option + "-fd" * isinstance(bind.source, int), str(bind.source), bind.target]
     nodes = [word for device in devices for word in ("--dev-bind-try", device, device)]
     nodes += _scratch("/dev/shm") if devices else ()  # noqa: S108 - drivers may share memory
     for source in _DRIVERS if devices else ():

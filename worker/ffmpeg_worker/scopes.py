@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ UNIT_EXISTS: Final = "org.freedesktop.systemd1.UnitExists"
 CALL_TIMEOUT_SECONDS: Final = 40.0
 #: A signal can be lost while systemd re-executes itself or the bus starts again.
 RECHECK_SECONDS: Final = 2.0
+#: A manager that starts itself anew is back within some tenths of a second.
+REEXECUTE_LOOK_SECONDS: Final = 0.1
 #: Errors that a bus makes itself for whom it cannot reach (D-Bus specification, dbus-daemon(1)),
 #: and those of a machine that has no more of something (errno(3), as sd-bus names it).
 _UNREACHED: Final = re.compile(
@@ -42,6 +45,8 @@ _UNREACHED: Final = re.compile(
     r"|LimitsExceeded|NoMemory)"
     r"|System\.Error\.E(MFILE|NFILE|NOMEM|NOBUFS|NOSPC|AGAIN)"
 )
+#: What systemd says of a scope whose packets nobody counts, because it has no BPF programs.
+UNCOUNTED: Final = (1 << 64) - 1
 #: systemd takes pidfds, which cannot be recycled as pids can, from this version on.
 PIDFDS_SINCE: Final = 255
 #: SIGKILL follows SIGTERM after this long: a canceled job is gone within 5 s.
@@ -67,6 +72,14 @@ class ScopeError(Exception):
 
 class Unanswered(ScopeError):
     """The bus or the other side went away, or was silent: nobody knows whether it was done."""
+
+
+class NotAllowed(ScopeError):
+    """The job's own limits are refused here."""
+
+
+class StartFailed(ScopeError):
+    """systemd tried to start a unit and could not."""
 
 
 class CallRefused(ScopeError):
@@ -196,7 +209,7 @@ class Scopes:
             raise ScopeError(f"systemd cannot start {unit}: {error}") from None
         if result != "done":
             await self.forget(unit)
-            raise ScopeError(f"systemd could not start {unit}: the start job's result is {result}")
+            raise StartFailed(f"systemd could not start {unit}: the start job's result is {result}")
 
     async def stop(self, unit: str) -> None:
         """End every process of the unit, first with SIGTERM, then SIGKILL; returns when over."""
@@ -208,6 +221,20 @@ class Scopes:
         except CallRefused as error:
             if error.name != NO_SUCH_UNIT:
                 raise ScopeError(f"systemd cannot stop {unit}: {error}") from None
+
+    async def reexecute(self) -> None:
+        """Have the manager start itself anew, until it answers again. Raises ScopeError."""
+        with suppress(Unanswered):  # it answers by being another one
+            await self._manager("Reexecute")
+        until = time.monotonic() + CALL_TIMEOUT_SECONDS
+        while True:
+            try:
+                await self._property(MANAGER_PATH, MANAGER, "Version")
+                return
+            except Unanswered:
+                if time.monotonic() > until:
+                    raise
+            await asyncio.sleep(REEXECUTE_LOOK_SECONDS)
 
     async def forget(self, unit: str) -> None:
         """Drop what systemd remembers of a unit that is over and failed."""
@@ -231,6 +258,16 @@ class Scopes:
         """Names of the loaded units that match the pattern."""
         rows = (await self._manager("ListUnitsByPatterns", "asas", [[], [pattern]]))[0]
         return [str(row[0]) for row in rows]
+
+    async def filters(self, unit: str) -> bool:
+        """Whether the scope's packets are held against lists: it has them, and BPF programs that
+        see the packets, which a manager without the right to them only says in its journal."""
+        try:
+            denied = await self._get(unit, SCOPE, "IPAddressDeny")
+            counted = int(await self._get(unit, SCOPE, "IPIngressBytes"))
+        except CallRefused:
+            return False
+        return bool(denied) and counted != UNCOUNTED
 
     async def control_group(self, unit: str) -> str:
         """The unit's cgroup path below /sys/fs/cgroup. Raises CallRefused."""

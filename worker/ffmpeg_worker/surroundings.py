@@ -46,6 +46,14 @@ def has_user_bus(uid: int) -> bool:
     return True
 
 
+def check_user_bus(uid: int, *, ask: bool) -> None:
+    """Raises ConnectionError where the account's bus is not there any more. Its manager may have
+    been started anew since: a service whose /run/user/UID is bound sees that only when it is
+    started anew itself. ``ask``: somebody must listen, too; not for the event loop."""
+    if not user_bus(uid).exists() or (ask and not has_user_bus(uid)):
+        raise ConnectionError(f"systemd --user went away: {without_user_bus(uid)}")
+
+
 async def user_bus_comes(uid: int, wait_seconds: float) -> bool:
     """Wait for the bus of the account's manager, which may be starting as we are."""
     until = time.monotonic() + wait_seconds

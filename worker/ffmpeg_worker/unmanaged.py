@@ -42,7 +42,9 @@ class Unmanaged:
         """See Placement."""
         return ()
 
-    async def place(self, job_id: str, pidfd: int, held: HeldLimits) -> None:
+    async def place(
+        self, job_id: str, pidfd: int, held: HeldLimits, *, network: bool = False
+    ) -> None:
         """See Placement."""
         pid = pid_of(pidfd)
         if pid is None:
@@ -54,6 +56,10 @@ class Unmanaged:
             resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0))
         except OSError as error:
             raise ScopeError(f"job {job_id}: cannot limit its process: {error}") from None
+
+    async def filters(self, job_id: str) -> bool:
+        """See Placement. BPF programs on cgroups are root's."""
+        return False
 
     async def stop(self, job_id: str) -> None:
         """See Placement."""

@@ -5,17 +5,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ffmpeg_jobs.model import Free
 from ffmpeg_jobs.wire import to_json
-from ffmpeg_worker import admission, jobdir
+from ffmpeg_worker import admission, folders, jobdir
 from ffmpeg_worker.admission import Taken, Vitals, Volume
 from ffmpeg_worker.capacity import Resources, Share, share
 from ffmpeg_worker.cgroup import caps
 from ffmpeg_worker.config import Config
 from ffmpeg_worker.disk import LEAST_FREE_PERCENT, WARN_USED_PERCENT, nearest, usable_mb
+from ffmpeg_worker.folders import Folders
 from ffmpeg_worker.machine import memory_mb
 from ffmpeg_worker.plan import Plan
 from ffmpeg_worker.pressure import Pressure, read_pressure
@@ -35,6 +36,7 @@ class Look:
     pressed: frozenset[str] = frozenset()
     overuse: tuple[Overuse, ...] = ()
     disk_used_percent: float | None = None  #: of the state directory's volume
+    folders: Folders = field(default_factory=Folders)
 
     @property
     def warning(self) -> str | None:
@@ -50,10 +52,12 @@ def look(config: Config, plans: Collection[Plan], held: int, before: Look) -> Lo
 
     Reads files and walks the jobs' directories: not for the event loop.
     """
+    seen = folders.look(config, before.folders.mounts)
     try:
-        return _look(config, plans, held, before)
+        return _look(config, plans, held, before.pressed, seen)
     except OSError as error:  # a volume that went away; no job is taken until it is back
-        return unseen(f"the disk for jobs cannot be looked at: {error}")
+        why = f"the disk for jobs cannot be looked at: {error}"
+        return replace(unseen("; ".join(seen.faults) or why), folders=seen)
 
 
 def unseen(why: str) -> Look:
@@ -73,7 +77,13 @@ def in_words(seen: Look) -> dict[str, Any]:
     }
 
 
-def _look(config: Config, plans: Collection[Plan], held: int, before: Look) -> Look:
+def _look(
+    config: Config,
+    plans: Collection[Plan],
+    held: int,
+    pressed_before: frozenset[str],
+    seen: Folders,
+) -> Look:
     volume, room = _disk(config, plans)
     cgroup = jobs_cgroup(config.manager)
     of_jobs = share(Resources(config.cpus, memory_mb(), room, caps(cgroup)), config.capacity)
@@ -81,7 +91,7 @@ def _look(config: Config, plans: Collection[Plan], held: int, before: Look) -> L
     taken = [_taken(plan, number, config) for plan in plans]
     free = admission.free(of_jobs, config.max_concurrent_jobs, held, taken)
     pressure = read_pressure(cgroup)
-    pressed = admission.pressed(pressure.percent, config.pressure, before.pressed)
+    pressed = admission.pressed(pressure.percent, config.pressure, pressed_before)
     vitals = Vitals(
         free,
         of_jobs,
@@ -89,10 +99,12 @@ def _look(config: Config, plans: Collection[Plan], held: int, before: Look) -> L
         pressure.percent,
         config.pressure,
         pressed,
+        seen.faults,
     )
     why, full = admission.held_back(vitals), admission.full(vitals)
     used_percent = round(100 - volume.free_percent, 1)
-    return Look(of_jobs, free, why, pressure, full, pressed, tuple(overuse(plans)), used_percent)
+    over = tuple(overuse(plans))
+    return Look(of_jobs, free, why, pressure, full, pressed, over, used_percent, seen)
 
 
 def _disk(config: Config, plans: Collection[Plan]) -> tuple[Volume, int]:

@@ -19,12 +19,13 @@ from ffmpeg_worker import jobdir
 from ffmpeg_worker.cgroup import is_empty
 from ffmpeg_worker.command import expected_seconds
 from ffmpeg_worker.control import STOP_JOBS
+from ffmpeg_worker.facts import Facts, ended_by_itself
 from ffmpeg_worker.jobdir import HolderFacts
 from ffmpeg_worker.lease import LOOK_SECONDS, Lease
-from ffmpeg_worker.outcome import Facts, ended_by_itself
 from ffmpeg_worker.placement import Placement
 from ffmpeg_worker.plan import Plan
 from ffmpeg_worker.progress import input_seconds, parse_progress
+from ffmpeg_worker.reservation import held_mb
 from ffmpeg_worker.scopes import ScopeEnd, ScopeError, Unanswered
 from ffmpeg_worker.steer import in_force, scope_of
 from ffmpeg_worker.usage import memory_events, read_usage, usage_from_counters
@@ -226,7 +227,9 @@ def _facts(
         stderr_tail=tuple(jobdir.tail(plan, "log").splitlines()),
         usage=usage_from_counters(counters, wall_seconds),
         disk_free_percent=_free_percent(Path(plan.staged or plan.directory).parent),
+        disk_used_mb=held_mb(plan) if stopped_by == "disk" else None,
         enforced=running.enforced,
+        disk_limit_mb=plan.max_disk_mb,
         memory_limit_mb=jobdir.held(plan).memory_mb,
         timeout_sec=plan.held.timeout_seconds,
     )

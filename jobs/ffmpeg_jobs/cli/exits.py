@@ -23,7 +23,10 @@ class Exit(int, Enum):
     DONE = 0, "what was asked is done; submit --watch and watch: the job completed"
     REFUSED = 1, "the request was refused; the message says why"
     USAGE = 2, "the command line is wrong"
-    FAILED = 3, "the job failed: its input, its encoder, or another reason that is shown"
+    FAILED = (
+        3,
+        "the job failed: its input, output or encoder, or another reason that is shown",
+    )
     CANCELED = 4, "the job was canceled"
     TIMEOUT = 5, "the job ran longer than its timeout"
     OUT_OF_MEMORY = 6, "the job went over its memory limit"

@@ -121,6 +121,11 @@ def _fields(command: Callable[..., Any]) -> Callable[..., Any]:
     help="Start when this job has completed, end if it does not; may be repeated.",
 )
 @click.option(
+    "--overwrite/--no-overwrite",
+    default=None,
+    help="Whether a file that is at the output's place already is replaced.",
+)
+@click.option(
     "--require-enforcement/--no-require-enforcement",
     default=None,
     help="Whether to run only where the kernel enforces the limits.",

@@ -76,6 +76,7 @@ OUTCOME = fields(
         "usage": USAGE,
         "media": MEDIA,
         "enforced": FLAG,
+        "final": FLAG,
     },
     needs="state",
 )

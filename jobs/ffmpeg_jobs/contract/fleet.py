@@ -8,6 +8,7 @@ from ffmpeg_jobs.contract.job import LABELS
 from ffmpeg_jobs.contract.words import (
     ATTEMPT,
     FLAG,
+    FOLDER,
     JOB_ID,
     NUMBER,
     SENTENCE,
@@ -35,6 +36,8 @@ MACHINE = fields(
         "preempts": FLAG,
         "require_enforcement": FLAG,
         "labels": LABELS,
+        "input_roots": items(FOLDER, 1000, "folders that it reads inputs from now"),
+        "output_roots": items(FOLDER, 1000, "folders that it writes outputs to now"),
     },
     needs="cpus memory_mb disk_free_mb max_concurrent_jobs",
 )

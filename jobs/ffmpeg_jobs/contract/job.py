@@ -84,6 +84,7 @@ JOB = fields(
         "scenario": choice(*SCENARIOS),
         "input": PLACE,
         "output": PLACE,
+        "overwrite": FLAG,
         "parameters": PARAMETERS,
         "resource_limits": LIMITS,
         "queue": choice(*(q.value for q in Queue)),

@@ -53,6 +53,7 @@ ATTEMPT = whole(1, 1000, "attempts")
 #: A worker numbers its claims, upwards over restarts too: Unix time in milliseconds will do.
 SERIAL = whole(0, (1 << 53) - 1, "the number of a claim or a heartbeat")
 PLACE = text(INPUT_PATTERN, 4096, "an http, https, rtmp or rtmps URL, or an absolute path")
+FOLDER = text(r"^/[^\x00]*$", 4096, "an absolute path")
 CALLBACK = text(
     r"^https?://[^\s\x00-\x1f\x7f]+$",
     2048,

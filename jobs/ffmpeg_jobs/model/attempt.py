@@ -83,7 +83,9 @@ class Outcome:
     exit_status: int | None = None  #: ffmpeg's; negative: the signal that ended it
     usage: Usage = Usage()
     media: Media | None = None
-    enforced: bool = True  #: False: this machine could not hold it to its limits
+    #: False: this machine could not hold it to its limits; None: it did not run, or nobody knows
+    enforced: bool | None = None
+    final: bool | None = None  #: True: whatever the reason, another try would end the same way
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,9 @@ class Machine:
     preempts: bool = False  #: full, it still takes live jobs: batch jobs stand still for them
     require_enforcement: bool = False  #: it refuses what is not enforced, unless the job allows it
     labels: Mapping[str, str] = field(default_factory=dict)  #: what jobs may ask of a worker
+    #: Folders that can be used now for inputs and outputs; None: it does not tell, and gets all.
+    input_roots: tuple[str, ...] | None = None
+    output_roots: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ class Reason(str, Enum):
     """Why an attempt did not complete."""
 
     INPUT_ERROR = "input_error"  #: the input is missing, unreadable or not media
+    OUTPUT_ERROR = "output_error"  #: its place may not be written, is not allowed, or is taken
     ENCODER_ERROR = "encoder_error"  #: ffmpeg refused the parameters, or the encoder failed
     OUT_OF_MEMORY = "out_of_memory"  #: the kernel ended it at its memory limit
     TIMEOUT = "timeout"  #: it ran longer than timeout_sec
@@ -37,8 +38,10 @@ class Reason(str, Enum):
     DEPENDENCY_FAILED = "dependency_failed"  #: a job that it waited for did not complete
 
 
-#: Reasons that another try, best on another machine, can mend.
-RETRIED_REASONS = frozenset({Reason.NETWORK_ERROR, Reason.WORKER_LOST, Reason.DISK_FULL})
+#: Reasons that another try, best on another machine, can mend, unless the outcome is ``final``.
+RETRIED_REASONS = frozenset(
+    {Reason.NETWORK_ERROR, Reason.WORKER_LOST, Reason.DISK_FULL, Reason.OUTPUT_ERROR}
+)
 
 
 class Queue(str, Enum):
@@ -98,6 +101,7 @@ class Job:
     scenario: str | None = None
     input: str | None = None  #: URL or path; None is a synthetic source
     output: str | None = None  #: URL or path; None encodes, verifies and discards
+    overwrite: bool | None = None  #: True: a file that is at the output's place is replaced
     parameters: Parameters = Parameters()
     resource_limits: Limits = Limits()
     queue: Queue = Queue.DEFAULT

@@ -10,6 +10,7 @@ import structlog
 
 from ffmpeg_jobs.model import Job, JobStatus, State
 from ffmpeg_jobs.problems import InvalidField
+from ffmpeg_jobs.redaction import redact
 from ffmpeg_jobs.schema import parse_batch, parse_job
 from ffmpeg_master import scheduling
 from ffmpeg_master.api import views
@@ -66,7 +67,7 @@ def submit_batch(call: Call) -> Answer:
 def _check_callback(master: Master, field: str, job: Job) -> None:
     if job.callback_url is not None and master.config.secret_file is None:
         allowed = "none, because this master has no secret to sign with ([webhooks] secret_file)"
-        raise InvalidField.of(field, views.redact(job.callback_url), allowed)
+        raise InvalidField.of(field, redact(job.callback_url), allowed)
 
 
 def _submission(call: Call, job: Job, digest: str, place: int | None) -> intake.Submission:

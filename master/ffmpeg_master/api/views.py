@@ -2,47 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import reduce
-from typing import Any, Final
-from urllib.parse import SplitResult, parse_qsl, urlsplit, urlunsplit
+from typing import Any
 
 from ffmpeg_jobs.model import AttemptStatus, Job, JobStatus
+from ffmpeg_jobs.redaction import hider, redact
 from ffmpeg_jobs.schema import to_json
-
-HIDDEN: Final = "…"
-#: A shorter value (``v=2``) is no secret, and would be found everywhere in a text.
-_SECRET_MIN_CHARS: Final = 6
-#: Each is looked for on its own, in about 0.6 ms per MiB. A presigned URL has some ten.
-_SECRETS_MOST: Final = 64
-
-
-def redact(place: str | None) -> str | None:
-    """A URL without its user and the values of its query: presigned ones are secrets."""
-    if place is None or place.startswith("/"):
-        return place
-    parts = _split(place)
-    if parts is None:
-        return HIDDEN
-    user, at, host = parts.netloc.rpartition("@")
-    query = "&".join(_hide_value(part) for part in parts.query.split("&")) if parts.query else ""
-    shown = parts._replace(netloc=(HIDDEN + at if user else "") + host, query=query, fragment="")
-    return urlunsplit(shown)
-
-
-def _split(place: str) -> SplitResult | None:
-    """A URL's parts; None for one that is none, as were accepted once."""
-    try:
-        return urlsplit(place)
-    except ValueError:
-        return None
-
-
-def _hide_value(part: str) -> str:
-    name, equals, _ = part.partition("=")
-    return f"{name}={HIDDEN}" if equals else HIDDEN
 
 
 def hide(text: str, job: Job) -> str:
@@ -55,34 +21,7 @@ def _hide_all(texts: Iterable[str], job: Job) -> tuple[str, ...]:
 
 
 def _hider(job: Job) -> Callable[[str], str]:
-    """What hides them, in a time that the text's length bounds, however many there are."""
-    secrets = sorted(_secrets(job), key=len, reverse=True)
-    if len(secrets) <= _SECRETS_MOST:
-        return lambda text: reduce(_without, secrets, text)
-    # So many are no presigned URL's. Whatever could be one of them goes, in one pass.
-    words = "".join(map(re.escape, sorted(set().union(*secrets))))
-    could_be = re.compile(f"[{words}]{{{_SECRET_MIN_CHARS},}}")
-    return lambda text: could_be.sub(HIDDEN, text)
-
-
-def _without(text: str, secret: str) -> str:
-    return text.replace(secret, HIDDEN)
-
-
-def _secrets(job: Job) -> set[str]:
-    found: set[str] = set()
-    for place in (job.input, job.output, job.callback_url):
-        if place is None or place.startswith("/"):
-            continue
-        parts = _split(place)
-        if parts is None:
-            found.add(place)
-            continue
-        user = parts.netloc.rpartition("@")[0]
-        found |= {user, *user.split(":"), parts.query, parts.fragment}
-        found |= {part.partition("=")[2] or part for part in parts.query.split("&")}
-        found |= {value for _, value in parse_qsl(parts.query)}
-    return {secret for secret in found if len(secret) >= _SECRET_MIN_CHARS}
+    return hider((job.input, job.output, job.callback_url))
 
 
 def show_attempt(attempt: AttemptStatus, job: Job) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from ffmpeg_jobs.problems import Conflict, InvalidField
 from ffmpeg_jobs.schema import unix_seconds
 from ffmpeg_master import scheduling
 from ffmpeg_master.model import DEFAULT_TENANT, Act, Needs
-from ffmpeg_master.store import audit, dependencies, tenants
+from ffmpeg_master.store import audit, dependencies, outputs, tenants
 from ffmpeg_master.store.engine import Connection, Store
 from ffmpeg_master.store.jobs import dump, get, status_of
 from ffmpeg_master.store.plans import padded, planned_once
@@ -44,6 +44,7 @@ _BY_KEYS: Final = planned_once(
     .order_by(jobs.c.number)
 )
 #: What a job's row says beside what it is given.
+_NO_OUTPUT: Final = {"output_hash": None, "output_share": ""}
 _NEW: Final = {**dict.fromkeys(jobs.c.keys()), "given_back": 0}
 
 
@@ -65,8 +66,9 @@ class Submission:
 def submit(store: Store, submission: Submission, act: Act | None = None) -> tuple[JobStatus, bool]:
     """Accept a job durably; False: it is the one that came with this idempotency key before.
 
-    Raises Conflict if another job came with that key; InvalidField if it depends on one that
-    is not there or cannot complete; TenantForbids or TenantFull by its tenant's limits.
+    Raises Conflict if another job came with that key, or writes to the same output; InvalidField if
+    it depends on one that is not there or cannot complete; TenantForbids or TenantFull by its
+    tenant's limits.
     """
     with store.write() as connection:
         earlier = _earlier(connection, [submission])
@@ -103,8 +105,13 @@ def _accept(
     named = [_by_id(submission, ids) for submission in submissions]
     waiting = _waiting(connection, dict(zip(ids, named, strict=True)))
     named = _admitted(connection, named, now)
+    writers = [
+        outputs.Writer(job_id, one.job, one.tenant, one.place)
+        for job_id, one in zip(ids, named, strict=True)
+    ]
+    written = outputs.columns(connection, writers)
     rows = [
-        _row(submission, job_id, now, job_id in waiting)
+        _row(submission, job_id, now, job_id in waiting) | written.get(job_id, _NO_OUTPUT)
         for job_id, submission in zip(ids, named, strict=True)
     ]
     connection.execute(_INSERT, rows)
@@ -239,6 +246,8 @@ def _row(submission: Submission, job_id: str, now: float, blocked: bool) -> dict
         "enforced": needs.enforced is True,
         "unenforced": needs.enforced is False,
         "worker_labels": json.dumps(dict(needs.labels)) if needs.labels else None,
+        "input_folder": needs.input_folder,
+        "output_folder": needs.output_folder,
         "line": submission.line or f"{submission.rank}/",
         "deadline": None if job.deadline is None else unix_seconds(job.deadline),
         "blocked": blocked,

@@ -35,7 +35,7 @@ _READ_CHARACTERS: Final = 4096
 #: What choosing a worker for a job needs to know.
 NEEDS: Final = (
     *(jobs.c.encoder, jobs.c.cpu_percent, jobs.c.memory_mb, jobs.c.disk_mb, jobs.c.worker_labels),
-    *(jobs.c.enforced, jobs.c.unenforced),
+    *(jobs.c.enforced, jobs.c.unenforced, jobs.c.input_folder, jobs.c.output_folder),
 )
 
 
@@ -102,7 +102,8 @@ def needs(row: Any) -> Needs:
     """What the job of a row with NEEDS asks of a machine."""
     labels = tuple(json.loads(row.worker_labels).items()) if row.worker_labels else ()
     enforced = True if row.enforced else False if row.unenforced else None
-    return Needs(row.encoder, row.cpu_percent, row.memory_mb, row.disk_mb, labels, enforced)
+    sizes = row.cpu_percent, row.memory_mb, row.disk_mb
+    return Needs(row.encoder, *sizes, labels, enforced, row.input_folder, row.output_folder)
 
 
 def counts(store: Store, tenant: str | None = None) -> tuple[int, int]:

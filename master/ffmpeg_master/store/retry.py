@@ -10,7 +10,7 @@ from ffmpeg_jobs.model import JobStatus, State
 from ffmpeg_jobs.problems import Conflict
 from ffmpeg_jobs.schema import unix_seconds
 from ffmpeg_master.model import Act
-from ffmpeg_master.store import audit, dependencies, moves, tenants, wishes
+from ffmpeg_master.store import audit, dependencies, moves, outputs, tenants, wishes
 from ffmpeg_master.store.engine import Store
 from ffmpeg_master.store.jobs import get, timestamp
 from ffmpeg_master.store.tables import jobs
@@ -27,8 +27,8 @@ def retry(store: Store, job_id: str, act: Act | None = None) -> JobStatus:
     """Queue a failed or canceled job again, with all of its tries before it.
 
     It waits again for what it depends on. Raises NotFound, or Conflict for a job in another
-    state, past its deadline, or depending on one that cannot complete any more; TenantForbids or
-    TenantFull, as if it were submitted anew.
+    state, past its deadline, depending on one that cannot complete any more, or with an output
+    that another job writes to by now; TenantForbids or TenantFull, as if it were submitted anew.
     """
     with store.read() as connection:
         depends_on = get(connection, job_id).job.depends_on
@@ -45,8 +45,9 @@ def retry(store: Store, job_id: str, act: Act | None = None) -> JobStatus:
             new |= wishes.columns(job, row.submitter or "")
         asked = status.job.not_before
         due_at = now if asked is None else max(now, unix_seconds(asked))
+        written = outputs.check_again(connection, status, row.tenant)
         move = {"of_job": job_id, "at": row.attempt, "not_before": due_at, "updated_at": now}
-        moves.queue_again(connection, move | new | {"blocked": waits})
+        moves.queue_again(connection, move | new | {"blocked": waits} | written)
         audit.note(connection, now, act, job_id)
         return get(connection, job_id)
 

@@ -23,6 +23,7 @@ FARM: Final = {
         "jobs_by_deadline": "95000 20",
         "jobs_by_end": "300000 2",
         "jobs_by_group": "90000 90 1 1 1",
+        "jobs_by_output": "90000 1 1",
         "jobs_by_state": "300000 60000 20000 1",
         "jobs_by_tenant": "300000 37500 7500 2500 1",
         "jobs_by_worker": "200000 1000 1",

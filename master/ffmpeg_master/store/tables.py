@@ -36,6 +36,7 @@ _NUMBER: Final = _BIG.with_variant(Integer, "sqlite")
 _QUEUED: Final = text("state = 'queued'")
 _READY: Final = text("state = 'queued' AND NOT blocked")
 _OVER: Final = text("awaited AND finished_at IS NOT NULL")
+_WRITES: Final = text("finished_at IS NULL AND output_hash IS NOT NULL")
 _GROUPED: Final = text("group_name IS NOT NULL")
 _HANDED_OUT: Final = text("worker IS NOT NULL")
 _LIVE: Final = text("state IN ('running', 'paused')")
@@ -57,6 +58,8 @@ jobs = Table(
     Column("worker_labels", Text),  # JSON; NULL: any worker
     Column("enforced", Boolean, nullable=False, server_default=false()),  # it must be
     Column("unenforced", Boolean, nullable=False, server_default=false()),  # it need not be
+    Column("input_folder", Text),  # on its worker's machine; NULL: on none
+    Column("output_folder", Text),
     # Jobs of one rank, submitter and kind of need wait in a line of their own.
     Column("line", String(96), nullable=False, server_default=""),
     Column("deadline", Float),  # queued: not handed out later
@@ -85,6 +88,9 @@ jobs = Table(
     Column("body_digest", String(64), nullable=False),
     Column("tenant", String(63), nullable=False, server_default="default"),
     Column("submitter", String(63)),  # the name of the key that it came with
+    Column("output_hash", String(32)),  # of tenant and output, in its one spelling; NULL: none
+    # Empty: it came to be alone there; else its own id: it may be one of several.
+    Column("output_share", String(12), nullable=False, server_default=""),
     Index(
         "jobs_to_hand_out",
         "line",
@@ -95,6 +101,15 @@ jobs = Table(
         postgresql_where=_READY,
     ),
     Index("jobs_over", "id", sqlite_where=_OVER, postgresql_where=_OVER),
+    # Who writes where, of jobs that have not ended.
+    Index(
+        "jobs_by_output",
+        "output_hash",
+        "output_share",
+        unique=True,
+        sqlite_where=_WRITES,
+        postgresql_where=_WRITES,
+    ),
     Index("jobs_by_deadline", "deadline", sqlite_where=_QUEUED, postgresql_where=_QUEUED),
     Index("jobs_held", "worker", "lease_until", sqlite_where=_LIVE, postgresql_where=_LIVE),
     # Lists of a state or a queue are merged of these; a tenant's of the next ones.
@@ -132,6 +147,8 @@ def ready(alias: Any) -> Any:
 
 #: It ended, and who waits for it has not been told.
 is_over: Final = and_(literal_column("jobs.awaited"), jobs.c.finished_at.is_not(None))
+#: It has an output, and has not ended.
+writes_output: Final = literal_column("jobs.finished_at IS NULL AND jobs.output_hash IS NOT NULL")
 is_live: Final = jobs.c.state.in_([literal_column("'running'"), literal_column("'paused'")])
 
 #: What blocks a job: a row for each job that it waits for, until that one ended.

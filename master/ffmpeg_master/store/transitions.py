@@ -43,7 +43,7 @@ def after(
         return Next(State.COMPLETED)
     if cancel_requested or outcome.state is State.CANCELED:
         return Next(State.CANCELED)
-    if outcome.reason in RETRIED_REASONS and tries < max_attempts:
+    if outcome.reason in RETRIED_REASONS and not outcome.final and tries < max_attempts:
         return Next(State.QUEUED, _backoff(tries, retry_seconds, chance))
     return Next(State.FAILED)
 
