@@ -17,7 +17,7 @@ from tests.api.conftest import JOB, Launch, command, until
     ("text", "words"),
     [
         ("[leases]\nlease_seconds = 0", "[leases] lease_seconds: 0 is not a whole number"),
-        ('color = "red"', "color: unknown; allowed are bind, database"),
+        ('color = "red"', "color: unknown; allowed are bind, connections_per_address, database"),
         ("[leases]\nheartbeat_seconds = 40", "heartbeat_seconds: 40 is more than half of"),
         ('bind = "8080"', 'bind: "8080" is not an address and a port'),
         ('[tls]\ntls_key = "/k"', "[tls] tls_certificate: not set"),

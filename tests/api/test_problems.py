@@ -184,6 +184,7 @@ def test_a_broken_database_is_503(inside: Inside) -> None:
         connection.exec_driver_sql("DROP TABLE labels")
         connection.exec_driver_sql("DROP TABLE tallies")
         connection.exec_driver_sql("DROP TABLE jobs")
+        connection.exec_driver_sql("DROP TABLE workers")
     answer = inside.call("GET", f"/jobs/{ID}")
     assert answer.status_code == 503
     assert answer.json()["type"] == problems.TYPE_PREFIX + "unavailable"

@@ -175,10 +175,11 @@ def test_a_lease_that_runs_out_gives_the_job_to_another(launch: Launch) -> None:
     text = "[leases]\nlease_seconds = 2\nheartbeat_seconds = 1\nidle_heartbeat_seconds = 1\n"
     master = launch(text + "[retries]\nretry_seconds = 0\n").ready()
     client = master.client()
-    client.register("ada", MACHINE)
+    for name in ("ada", "bob"):
+        client.register(name, MACHINE)
     job_id = client.submit(JOB).id
     first = client.claim("ada", 0)
-    second = client.claim("ada", PATIENCE_SECONDS)  # held until the lease ran out
+    second = client.claim("bob", PATIENCE_SECONDS)  # held until the lease ran out
     assert first is not None
     assert second is not None
     assert (second.job_id, second.attempt) == (job_id, 2)

@@ -312,10 +312,10 @@ def figures(text: str) -> dict[str, float]:
 
 
 def test_a_tenant_s_key_sees_its_own_figures_alone(inside: Inside, studio: MasterClient) -> None:
-    mine = studio.submit(JOB | {"group": "night"}).id
-    inside.client(Role.SUBMIT).submit(JOB | {"group": "night"})
     inside.client(Role.SUBMIT).submit(JOB | {"queue": "live"})
     tell(inside, claim(inside))
+    mine = studio.submit(JOB | {"group": "night"}).id
+    inside.client(Role.SUBMIT).submit(JOB | {"group": "night"})
     inside.secrets[Role.READ] = add_key(inside.master, "look", Role.READ, tenant="studio")
 
     def see(path: str, role: Role | None) -> Any:
