@@ -1,7 +1,6 @@
-"""Files over HTTP: an input before ffmpeg starts, an output after it ended.
+"""Files over HTTP: an input before ffmpeg, an output after it, outside of the sandbox.
 
-Outside of the sandbox, so that a job needs no network. What a message shows of a URL leaves
-out its query, which may hold a signature, and its user.
+What a message shows of a URL leaves out its query, which may be a signature, and its user.
 """
 
 from __future__ import annotations
@@ -130,9 +129,8 @@ def _put(
         way = Way(policy, hold, STORING_SECONDS, _LEADS_PUT_ON)
         headers = {"Content-Length": str(os.fstat(file.fileno()).st_size)}
         try:
-            # What the server has to say is not read.
             with ask("PUT", url, way, headers, file) as answer:
-                status = answer.status
+                status = answer.status  # what the server has to say is not read
         except (OSError, HTTPException, ValueError, NotAllowed) as error:
             return _trouble(error, failed, Reason.OUTPUT_ERROR)
     return None if 200 <= status < 300 else _refused(status, failed, Reason.OUTPUT_ERROR)
@@ -281,8 +279,8 @@ def _not_written(error: OSError) -> AttemptError:
 def _refused(status: int, words: str, reason: Reason) -> AttemptError:
     """Another try may mend it, or it is what ``reason`` says, for good."""
     passing = status >= 500 or status in _PASSING
-    why = Reason.NETWORK_ERROR if passing else reason
-    return AttemptError(why, f"{words}: HTTP status {status}", final=not passing)
+    reason = Reason.NETWORK_ERROR if passing else reason
+    return AttemptError(reason, f"{words}: HTTP status {status}", final=not passing)
 
 
 def _trouble(error: Exception, words: str, reason: Reason) -> AttemptError:
@@ -291,14 +289,12 @@ def _trouble(error: Exception, words: str, reason: Reason) -> AttemptError:
         return AttemptError(Reason.NETWORK_ERROR, f"{words}: no answer in time")
     if isinstance(error, (OSError, HTTPException)) and not isinstance(error, InvalidURL):
         return AttemptError(Reason.NETWORK_ERROR, f"{words}: {_cause(error)}")
-    final = not isinstance(error, NotAllowed)  # another machine may allow it
-    return AttemptError(reason, f"{words}: {error}", final=final)
+    # Another machine may allow it.
+    return AttemptError(reason, f"{words}: {error}", final=not isinstance(error, NotAllowed))
 
 
 def _cause(error: OSError | HTTPException) -> str:
-    """The system's words for it where there are any."""
+    """The system's words for it; most of http.client's say only that the other side left off."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    # Of what http.client raises most says no more than that the other side left off.
-    plain = type(error) is HTTPException
-    return str(error) if plain else _BROKEN_OFF
+    return str(error) if type(error) is HTTPException else _BROKEN_OFF

@@ -1,7 +1,4 @@
-"""The tables. Times are Unix seconds; nouns are kept in their JSON form.
-
-A migration in ``migrations/versions`` leads to each change here (a test compares).
-"""
+"""The tables, as ``migrations/versions`` make them. Times are Unix seconds; nouns are JSON."""
 
 from __future__ import annotations
 
@@ -101,7 +98,6 @@ jobs = Table(
         postgresql_where=_READY,
     ),
     Index("jobs_over", "id", sqlite_where=_OVER, postgresql_where=_OVER),
-    # Who writes where, of jobs that have not ended.
     Index(
         "jobs_by_output",
         "output_hash",
