@@ -17,7 +17,6 @@ import pytest
 import requests
 
 from ffmpeg_jobs.model import Outcome, Result, Role, State
-from ffmpeg_jobs.problems import Unavailable
 from ffmpeg_jobs.wire import to_json
 from ffmpeg_master.store.engine import Store
 from tests.api.conftest import (
@@ -25,7 +24,6 @@ from tests.api.conftest import (
     MACHINE,
     PATIENCE_SECONDS,
     Launch,
-    in_thread,
     start,
     until,
 )
@@ -184,30 +182,6 @@ def test_a_lease_that_runs_out_gives_the_job_to_another(launch: Launch) -> None:
     assert second is not None
     assert (second.job_id, second.attempt) == (job_id, 2)
     client.finish(job_id, 2, second.token, Outcome(State.COMPLETED))
-
-
-def test_a_stop_ends_held_claims_and_idle_connections(launch: Launch) -> None:
-    master = launch().ready()
-    client = master.client()
-    client.register("ada", MACHINE)  # this connection stays open, idle
-
-    def hold() -> object:
-        try:
-            return master.client().claim("ada", 50)
-        except Unavailable:  # the stop was a moment quicker
-            return None
-
-    thread, found = in_thread(hold)
-    until(lambda: _established(master.listener.getsockname()[1]) >= 2)
-    master.process.terminate()
-    assert master.process.wait(PATIENCE_SECONDS - 10) == 0  # gunicorn would wait for both
-    thread.join(PATIENCE_SECONDS)
-    assert found == [None]
-
-
-def _established(port: int) -> int:
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return sum(row[1].endswith(f":{port:04X}") and row[3] == "01" for row in rows)
 
 
 def test_a_client_that_hung_up_gets_no_job(launch: Launch) -> None:

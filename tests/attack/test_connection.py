@@ -24,7 +24,16 @@ from ffmpeg_worker import by_system, scopes
 from ffmpeg_worker.authority import ASKED_AT_ONCE, Authority, Refusal
 from ffmpeg_worker.bus import MOST_BYTES, Bus, connected
 from ffmpeg_worker.by_system import LAUNCHER, BySystem
-from ffmpeg_worker.scopes import MANAGER, MANAGER_PATH, SYSTEMD, ScopeError, Scopes, Unanswered
+from ffmpeg_worker.calls import (
+    MANAGER,
+    MANAGER_PATH,
+    SYSTEMD,
+    ScopeError,
+    Unanswered,
+)
+from ffmpeg_worker.scopes import (
+    Scopes,
+)
 
 # The library leaves its sockets to the garbage collection.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -107,6 +107,7 @@ def test_the_launcher_knows_little_of_us() -> None:
         "ffmpeg_worker.firewall",
         "ffmpeg_worker.limits",
         "ffmpeg_worker.pidfd",
+        "ffmpeg_worker.calls",
         "ffmpeg_worker.scopes",
         "ffmpeg_jobs.daemon",
         "ffmpeg_jobs.destination",

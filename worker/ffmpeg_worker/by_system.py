@@ -9,17 +9,19 @@ from typing import Any, Final
 from dbus_next.constants import BusType
 from dbus_next.message import Message
 
+from ffmpeg_worker.calls import (
+    CallRefused,
+    NotAllowed,
+    ScopeError,
+    Unanswered,
+    call,
+)
 from ffmpeg_worker.cgroup import offered_controllers
 from ffmpeg_worker.connection import Connection
 from ffmpeg_worker.limits import NETWORK, UNIT_PATTERN, HeldLimits, unit_name
 from ffmpeg_worker.scopes import (
-    CallRefused,
-    NotAllowed,
     ScopeEnd,
-    ScopeError,
     Scopes,
-    Unanswered,
-    call,
 )
 
 LAUNCHER: Final = "org.ffmpeg_worker.Launcher1"

@@ -12,6 +12,9 @@ import structlog
 from ffmpeg_jobs.model import DEFAULT_DISK_MB, Claim, HeartbeatAnswer, Order, Queue, Report
 from ffmpeg_worker import jobdir
 from ffmpeg_worker.attempt import Station, accept, fail, resume, run
+from ffmpeg_worker.calls import (
+    ScopeError,
+)
 from ffmpeg_worker.lease import Lease
 from ffmpeg_worker.limits import job_id_of
 from ffmpeg_worker.outcome import AttemptError, outcome_of_error
@@ -19,7 +22,6 @@ from ffmpeg_worker.plan import Plan
 from ffmpeg_worker.preemption import gives_way
 from ffmpeg_worker.report import give_back, report
 from ffmpeg_worker.reservation import Overuse
-from ffmpeg_worker.scopes import ScopeError
 from ffmpeg_worker.watch import report_of
 
 STANDS_STILL: Final = "it stands still while a live job has its place"

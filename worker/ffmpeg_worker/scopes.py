@@ -1,4 +1,4 @@
-"""systemd's manager over D-Bus, as far as scopes need it. Low-level messages, no proxies.
+"""systemd's manager over D-Bus, as far as scopes need it.
 
 Interface: org.freedesktop.systemd1(5). The end of a systemd job or of a unit is awaited by its
 signal, which counts only from systemd itself: anybody on the bus may send one that looks the same.
@@ -14,37 +14,34 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from dbus_next.aio.message_bus import MessageBus
 from dbus_next.constants import BusType, MessageType
 from dbus_next.message import Message
 from dbus_next.signature import Variant
 
 from ffmpeg_worker.bus import Bus, close_descriptors, connected
+from ffmpeg_worker.calls import (
+    BUS,
+    CALL_TIMEOUT_SECONDS,
+    MANAGER,
+    MANAGER_PATH,
+    NO_SUCH_UNIT,
+    PROPERTIES,
+    SCOPE,
+    SYSTEMD,
+    UNIT,
+    UNIT_EXISTS,
+    CallRefused,
+    ScopeError,
+    StartFailed,
+    Unanswered,
+    ask_bus,
+    call,
+)
 
-BUS: Final = "org.freedesktop.DBus"
-SYSTEMD: Final = "org.freedesktop.systemd1"
-MANAGER_PATH: Final = "/org/freedesktop/systemd1"
-MANAGER: Final = "org.freedesktop.systemd1.Manager"
-UNIT: Final = "org.freedesktop.systemd1.Unit"
-SCOPE: Final = "org.freedesktop.systemd1.Scope"
-PROPERTIES: Final = "org.freedesktop.DBus.Properties"
-NO_SUCH_UNIT: Final = "org.freedesktop.systemd1.NoSuchUnit"
-UNIT_EXISTS: Final = "org.freedesktop.systemd1.UnitExists"
-#: systemd answers within milliseconds; a machine in deep trouble gets this long. It is more
-#: than the 25 s that dbus-daemon gives a service to start.
-CALL_TIMEOUT_SECONDS: Final = 40.0
 #: A signal can be lost while systemd re-executes itself or the bus starts again.
 RECHECK_SECONDS: Final = 2.0
 #: A manager that starts itself anew is back within some tenths of a second.
 REEXECUTE_LOOK_SECONDS: Final = 0.1
-#: Errors that a bus makes itself for whom it cannot reach (D-Bus specification, dbus-daemon(1)),
-#: and those of a machine that has no more of something (errno(3), as sd-bus names it).
-_UNREACHED: Final = re.compile(
-    r"org\.freedesktop\.DBus\.Error\."
-    r"(NoReply|Disconnected|ServiceUnknown|NameHasNoOwner|TimedOut|Timeout|NoServer|Spawn\..*"
-    r"|LimitsExceeded|NoMemory)"
-    r"|System\.Error\.E(MFILE|NFILE|NOMEM|NOBUFS|NOSPC|AGAIN)"
-)
 #: What systemd says of a scope whose packets nobody counts, because it has no BPF programs.
 UNCOUNTED: Final = (1 << 64) - 1
 #: systemd takes pidfds, which cannot be recycled as pids can, from this version on.
@@ -66,30 +63,6 @@ SCOPE_PROPERTIES: Final[tuple[tuple[str, str, Any], ...]] = (
 )
 
 
-class ScopeError(Exception):
-    """systemd would not do it; the message says what and why."""
-
-
-class Unanswered(ScopeError):
-    """The bus or the other side went away, or was silent: nobody knows whether it was done."""
-
-
-class NotAllowed(ScopeError):
-    """The job's own limits are refused here."""
-
-
-class StartFailed(ScopeError):
-    """systemd tried to start a unit and could not."""
-
-
-class CallRefused(ScopeError):
-    """A D-Bus error was the answer; ``name`` is the error's own."""
-
-    def __init__(self, name: str, text: str) -> None:
-        super().__init__(text)
-        self.name = name
-
-
 @dataclass(frozen=True)
 class ScopeEnd:
     """How a scope stands: systemd's ActiveState and Result, or DISOBEYED."""
@@ -107,37 +80,6 @@ def unit_path(unit: str) -> str:
     """The object path of a unit: all but letters and digits as _xx (sd_bus_path_encode(3))."""
     label = "".join(c if c.isascii() and c.isalnum() else f"_{ord(c):02x}" for c in unit)
     return f"/org/freedesktop/systemd1/unit/{label}"
-
-
-async def call(bus: MessageBus, message: Message) -> list[Any]:
-    """Send and await the answer's body. Raises CallRefused or Unanswered."""
-    if not bus.connected:
-        raise Unanswered(f"the bus went away before {message.member}")
-    try:
-        reply = await asyncio.wait_for(bus.call(message), CALL_TIMEOUT_SECONDS)
-    except TimeoutError:
-        raise Unanswered(f"{message.destination} did not answer {message.member}") from None
-    except (OSError, EOFError):
-        raise Unanswered(f"the bus went away during {message.member}") from None
-    if reply is None:
-        raise Unanswered(f"{message.destination} gave no answer to {message.member}")
-    if reply.message_type is MessageType.ERROR:
-        name, text = str(reply.error_name), str(reply.body[0] if reply.body else reply.error_name)
-        raise Unanswered(text) if _UNREACHED.fullmatch(name) else CallRefused(name, text)
-    return list(reply.body)
-
-
-async def ask_bus(bus: MessageBus, member: str, text: str) -> list[Any]:
-    """Call a method of the bus itself that takes one text. Raises as ``call`` does."""
-    message = Message(
-        destination=BUS,
-        path="/org/freedesktop/DBus",
-        interface=BUS,
-        member=member,
-        signature="s",
-        body=[text],
-    )
-    return await call(bus, message)
 
 
 class Scopes:

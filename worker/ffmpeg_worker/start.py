@@ -9,6 +9,10 @@ from pathlib import Path
 import structlog
 
 from ffmpeg_jobs.model import Reason
+from ffmpeg_worker.calls import (
+    NotAllowed,
+    ScopeError,
+)
 from ffmpeg_worker.cgroup import cgroup_of, read_back
 from ffmpeg_worker.hold import Held, Nursery, hold
 from ffmpeg_worker.limits import expected_files, unenforced
@@ -17,7 +21,6 @@ from ffmpeg_worker.pidfd import has_ended
 from ffmpeg_worker.placement import Placement
 from ffmpeg_worker.plan import Plan, opening
 from ffmpeg_worker.prepare import NOTHING, Opened
-from ffmpeg_worker.scopes import NotAllowed, ScopeError
 from ffmpeg_worker.watch import Running, exited
 
 log = structlog.get_logger()

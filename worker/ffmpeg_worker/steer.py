@@ -15,6 +15,9 @@ import structlog
 
 from ffmpeg_jobs.model import Terms
 from ffmpeg_worker import jobdir
+from ffmpeg_worker.calls import (
+    ScopeError,
+)
 from ffmpeg_worker.cgroup import cgroup_of, read_back
 from ffmpeg_worker.config import Config
 from ffmpeg_worker.lease import Lease
@@ -22,7 +25,6 @@ from ffmpeg_worker.limits import HeldLimits, expected_files, unenforced
 from ffmpeg_worker.outcome import AttemptError
 from ffmpeg_worker.placement import Placement
 from ffmpeg_worker.plan import Plan, within_caps
-from ffmpeg_worker.scopes import ScopeError
 from ffmpeg_worker.terms import FILES, held_under, terms_of
 
 #: Before a wish is tried again that was refused, if no other comes.
