@@ -184,28 +184,6 @@ def test_a_lease_that_runs_out_gives_the_job_to_another(launch: Launch) -> None:
     client.finish(job_id, 2, second.token, Outcome(State.COMPLETED))
 
 
-def test_a_client_that_hung_up_gets_no_job(launch: Launch) -> None:
-    master = launch().ready()
-    client = master.client()
-    client.register("ada", MACHINE)
-    body = b'{"worker": "ada", "wait_seconds": 50}'
-    with socket.create_connection(master.listener.getsockname()) as gone:
-        gone.sendall(
-            b"POST /claims HTTP/1.1\r\nHost: m\r\nContent-Type: application/json\r\n"
-            + f"Authorization: Bearer {master.secrets[Role.WORKER]}\r\n".encode()
-            + f"Content-Length: {len(body)}\r\n\r\n".encode()
-            + body
-        )
-        until(lambda: _established(master.listener.getsockname()[1]) >= 2)
-        client.health()  # by now the claim is held: it was sent before
-    status = client.submit(JOB)
-    assert client.job(status.id).state is State.QUEUED
-    held = client.claim("ada", 0)
-    assert held is not None
-    assert held.attempt == 1
-    client.finish(held.job_id, 1, held.token, Outcome(State.COMPLETED))
-
-
 def test_it_waits_for_a_database_that_another_process_writes(launch: Launch) -> None:
     first = launch().ready()
     first.process.terminate()
