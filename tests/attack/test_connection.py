@@ -24,16 +24,8 @@ from ffmpeg_worker import by_system, scopes
 from ffmpeg_worker.authority import ASKED_AT_ONCE, Authority, Refusal
 from ffmpeg_worker.bus import MOST_BYTES, Bus, connected
 from ffmpeg_worker.by_system import LAUNCHER, BySystem
-from ffmpeg_worker.calls import (
-    MANAGER,
-    MANAGER_PATH,
-    SYSTEMD,
-    ScopeError,
-    Unanswered,
-)
-from ffmpeg_worker.scopes import (
-    Scopes,
-)
+from ffmpeg_worker.calls import MANAGER, MANAGER_PATH, SYSTEMD, NotAllowed, ScopeError, Unanswered
+from ffmpeg_worker.scopes import Scopes
 
 # The library leaves its sockets to the garbage collection.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -255,7 +247,7 @@ def test_what_cannot_be_sent_is_no_traceback(private_bus: PrivateBus) -> None:
     ("error", "fault"),
     [
         ("org.ffmpeg_worker.Error.NotAllowed", ScopeError),
-        ("org.ffmpeg_worker.Error.LimitTooHigh", ScopeError),
+        ("org.ffmpeg_worker.Error.LimitTooHigh", NotAllowed),
         ("org.ffmpeg_worker.Error.SystemdRefused", ScopeError),
         ("org.ffmpeg_worker.Error.Unanswered", Unanswered),
         ("org.ffmpeg_worker.Error.Failed", Unanswered),

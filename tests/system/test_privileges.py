@@ -77,9 +77,7 @@ def test_a_job_cannot_move_itself_into_a_looser_scope(container: Farm) -> None:
 import asyncio, os
 from ffmpeg_worker.by_system import BySystem
 from ffmpeg_worker.limits import HeldLimits
-from ffmpeg_worker.calls import (
-    ScopeError,
-)
+from ffmpeg_worker.calls import ScopeError
 async def main():
     try:
         looser = HeldLimits(800, 9000, 60)

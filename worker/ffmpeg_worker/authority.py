@@ -10,15 +10,9 @@ from dbus_next.constants import MessageFlag
 from dbus_next.message import Message
 from dbus_next.signature import Variant
 
-from ffmpeg_worker.calls import (
-    ScopeError,
-    ask_bus,
-    call,
-)
+from ffmpeg_worker.calls import ScopeError, ask_bus, call
 from ffmpeg_worker.pidfd import has_ended, pid_of
-from ffmpeg_worker.scopes import (
-    Scopes,
-)
+from ffmpeg_worker.scopes import Scopes
 
 ALLOW_INTERACTION: Final = 1  #: CheckAuthorizationFlags (polkit's D-Bus reference)
 #: How many questions of strangers polkit has at once; each may wait for a person's password, and a

@@ -9,20 +9,11 @@ from typing import Any, Final
 from dbus_next.constants import BusType
 from dbus_next.message import Message
 
-from ffmpeg_worker.calls import (
-    CallRefused,
-    NotAllowed,
-    ScopeError,
-    Unanswered,
-    call,
-)
+from ffmpeg_worker.calls import CallRefused, NotAllowed, ScopeError, Unanswered, call
 from ffmpeg_worker.cgroup import offered_controllers
 from ffmpeg_worker.connection import Connection
 from ffmpeg_worker.limits import NETWORK, UNIT_PATTERN, HeldLimits, unit_name
-from ffmpeg_worker.scopes import (
-    ScopeEnd,
-    Scopes,
-)
+from ffmpeg_worker.scopes import ScopeEnd, Scopes
 
 LAUNCHER: Final = "org.ffmpeg_worker.Launcher1"
 LAUNCHER_PATH: Final = "/org/ffmpeg_worker/Launcher1"

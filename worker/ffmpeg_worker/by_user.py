@@ -16,19 +16,12 @@ from typing import Final
 import structlog
 from dbus_next.constants import BusType
 
-from ffmpeg_worker.calls import (
-    ScopeError,
-    StartFailed,
-)
+from ffmpeg_worker.calls import ScopeError, StartFailed
 from ffmpeg_worker.cgroup import offered_controllers
 from ffmpeg_worker.connection import Connection
 from ffmpeg_worker.limits import UNIT_PATTERN, HeldLimits, properties_of, unit_name
 from ffmpeg_worker.pidfd import pid_of
-from ffmpeg_worker.scopes import (
-    SCOPE_PROPERTIES,
-    ScopeEnd,
-    Scopes,
-)
+from ffmpeg_worker.scopes import SCOPE_PROPERTIES, ScopeEnd, Scopes
 from ffmpeg_worker.surroundings import user_bus, user_cgroup
 
 #: The manager is started anew at most so often: where that does not help, more of it will not.

@@ -6,12 +6,8 @@ from collections.abc import Awaitable, Callable
 
 from dbus_next.errors import AuthError
 
-from ffmpeg_worker.calls import (
-    Unanswered,
-)
-from ffmpeg_worker.scopes import (
-    Scopes,
-)
+from ffmpeg_worker.calls import Unanswered
+from ffmpeg_worker.scopes import Scopes
 
 
 class Connection:

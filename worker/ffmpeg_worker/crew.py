@@ -12,9 +12,7 @@ import structlog
 from ffmpeg_jobs.model import DEFAULT_DISK_MB, Claim, HeartbeatAnswer, Order, Queue, Report
 from ffmpeg_worker import jobdir
 from ffmpeg_worker.attempt import Station, accept, fail, resume, run
-from ffmpeg_worker.calls import (
-    ScopeError,
-)
+from ffmpeg_worker.calls import ScopeError
 from ffmpeg_worker.lease import Lease
 from ffmpeg_worker.limits import job_id_of
 from ffmpeg_worker.outcome import AttemptError, outcome_of_error

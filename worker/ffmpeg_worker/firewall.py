@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ffmpeg_jobs.destination import Network, Policy
-from ffmpeg_worker.calls import (
-    ScopeError,
-)
+from ffmpeg_worker.calls import ScopeError
 
 #: The network of the whole machine: the launcher has one of its own, without any address.
 NET: Final = Path("/proc/1/net")

@@ -29,16 +29,10 @@ from ffmpeg_jobs.settings import EX_CONFIG, TEXT, ConfigError, Setting, example,
 from ffmpeg_worker import firewall
 from ffmpeg_worker.authority import Authority, Refusal
 from ffmpeg_worker.bus import close_descriptors
-from ffmpeg_worker.calls import (
-    ScopeError,
-    Unanswered,
-)
+from ffmpeg_worker.calls import ScopeError, Unanswered
 from ffmpeg_worker.limits import NETWORK, properties_of, unit_name
 from ffmpeg_worker.pidfd import has_ended
-from ffmpeg_worker.scopes import (
-    SCOPE_PROPERTIES,
-    Scopes,
-)
+from ffmpeg_worker.scopes import SCOPE_PROPERTIES, Scopes
 
 NAME: Final = "org.ffmpeg_worker.Launcher1"
 PATH: Final = "/org/ffmpeg_worker/Launcher1"

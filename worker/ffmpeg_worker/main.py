@@ -27,9 +27,7 @@ from ffmpeg_jobs.settings import (
 from ffmpeg_worker import folders, metrics
 from ffmpeg_worker.agent import Agent
 from ffmpeg_worker.attempt import Station
-from ffmpeg_worker.calls import (
-    ScopeError,
-)
+from ffmpeg_worker.calls import ScopeError
 from ffmpeg_worker.commands import add_commands, run_command
 from ffmpeg_worker.config import CONFIG_FILE, SETTINGS, Config, read_config
 from ffmpeg_worker.drain import Drains

@@ -9,9 +9,7 @@ from ffmpeg_worker.by_system import BySystem
 from ffmpeg_worker.by_user import ByUser
 from ffmpeg_worker.config import Config
 from ffmpeg_worker.limits import HeldLimits
-from ffmpeg_worker.scopes import (
-    ScopeEnd,
-)
+from ffmpeg_worker.scopes import ScopeEnd
 from ffmpeg_worker.unmanaged import Unmanaged
 
 

@@ -7,14 +7,7 @@ from dbus_next.errors import AuthError
 from dbus_next.message import Message
 
 from ffmpeg_worker.bus import connected
-from ffmpeg_worker.calls import (
-    MANAGER,
-    MANAGER_PATH,
-    PROPERTIES,
-    SYSTEMD,
-    ScopeError,
-    call,
-)
+from ffmpeg_worker.calls import MANAGER, MANAGER_PATH, PROPERTIES, SYSTEMD, ScopeError, call
 
 
 async def machine_stops() -> bool:

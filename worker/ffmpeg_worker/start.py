@@ -9,10 +9,7 @@ from pathlib import Path
 import structlog
 
 from ffmpeg_jobs.model import Reason
-from ffmpeg_worker.calls import (
-    NotAllowed,
-    ScopeError,
-)
+from ffmpeg_worker.calls import NotAllowed, ScopeError
 from ffmpeg_worker.cgroup import cgroup_of, read_back
 from ffmpeg_worker.hold import Held, Nursery, hold
 from ffmpeg_worker.limits import expected_files, unenforced

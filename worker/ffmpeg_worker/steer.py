@@ -15,9 +15,7 @@ import structlog
 
 from ffmpeg_jobs.model import Terms
 from ffmpeg_worker import jobdir
-from ffmpeg_worker.calls import (
-    ScopeError,
-)
+from ffmpeg_worker.calls import ScopeError
 from ffmpeg_worker.cgroup import cgroup_of, read_back
 from ffmpeg_worker.config import Config
 from ffmpeg_worker.lease import Lease

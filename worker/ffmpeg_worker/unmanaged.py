@@ -17,14 +17,10 @@ from pathlib import Path
 from typing import Final
 
 from ffmpeg_worker import jobdir
-from ffmpeg_worker.calls import (
-    ScopeError,
-)
+from ffmpeg_worker.calls import ScopeError
 from ffmpeg_worker.limits import MIB, HeldLimits
 from ffmpeg_worker.pidfd import has_ended, pid_of
-from ffmpeg_worker.scopes import (
-    ScopeEnd,
-)
+from ffmpeg_worker.scopes import ScopeEnd
 
 #: The operations guide's figure for workers without control groups.
 NICE: Final = 10

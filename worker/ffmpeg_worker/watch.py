@@ -16,10 +16,7 @@ import structlog
 
 from ffmpeg_jobs.model import Claim, Report
 from ffmpeg_worker import jobdir
-from ffmpeg_worker.calls import (
-    ScopeError,
-    Unanswered,
-)
+from ffmpeg_worker.calls import ScopeError, Unanswered
 from ffmpeg_worker.cgroup import is_empty
 from ffmpeg_worker.command import expected_seconds
 from ffmpeg_worker.control import STOP_JOBS
@@ -30,9 +27,7 @@ from ffmpeg_worker.placement import Placement
 from ffmpeg_worker.plan import Plan
 from ffmpeg_worker.progress import input_seconds, parse_progress
 from ffmpeg_worker.reservation import held_mb
-from ffmpeg_worker.scopes import (
-    ScopeEnd,
-)
+from ffmpeg_worker.scopes import ScopeEnd
 from ffmpeg_worker.steer import in_force, scope_of
 from ffmpeg_worker.usage import memory_events, read_usage, usage_from_counters
 

@@ -9,9 +9,7 @@ import sys
 
 from ffmpeg_worker import control
 from ffmpeg_worker.by_system import BySystem
-from ffmpeg_worker.calls import (
-    ScopeError,
-)
+from ffmpeg_worker.calls import ScopeError
 from ffmpeg_worker.commands.asking import ask, wait_until
 from ffmpeg_worker.config import Config
 from ffmpeg_worker.limits import job_id_of
