@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -104,10 +105,22 @@ def _build(target: Path, build: Callable[[Path], None]) -> None:
 
 
 def remove(path: Path) -> None:
+    """Remove it, after whatever is mounted below: a build that was killed leaves the host's /dev/shm
+    there, and what is in that is not ours."""
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
+        below = [mount for mount in _mounts() if mount.is_relative_to(path.resolve())]
+        for mount in sorted(below, reverse=True):
+            subprocess.run(["umount", "--lazy", str(mount)], check=False, capture_output=True)
+        if not any(mount.is_relative_to(path.resolve()) for mount in _mounts()):
+            shutil.rmtree(path, ignore_errors=True)
     with suppress(FileNotFoundError, IsADirectoryError):
         path.unlink()
+
+
+def _mounts() -> list[Path]:
+    """Where file systems are mounted (proc_pid_mountinfo(5)); names with spaces are none of ours."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return [Path(line.split()[4]) for line in lines]
 
 
 def prune() -> None:

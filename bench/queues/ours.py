@@ -63,6 +63,7 @@ class Worker:
             self._heartbeat,
             lambda: (False, None),
             self._room,
+            self._free,
             lambda: (),
             self._take,
             self._obey,

@@ -141,7 +141,14 @@ def _lacks(asked: Needs, machine: Machine) -> Iterator[str]:
 
 
 def _is_below(folder: str, roots: Iterable[str]) -> bool:
-    return any(f"{folder}/".startswith(f"{root}/") for root in roots)
+    names = folder.split("/")
+    return any(_begins(names, root.rstrip("/").split("/")) for root in roots)
+
+
+def _begins(names: Sequence[str], root: Sequence[str]) -> bool:
+    """Whether a path lies below a root; whose folder ``{tenant}`` is, its worker looks at."""
+    same = all(part in (name, "{tenant}") for part, name in zip(root, names, strict=False))
+    return len(names) >= len(root) and same
 
 
 def waits_for(asked: Needs, fleet: Iterable[Member]) -> str:
@@ -208,7 +215,7 @@ def choose(
 ) -> Choice:
     """The job that ``worker`` gets, of those ``waiting``, most urgent first.
 
-    A job goes back to the worker that lost it only if no other online worker fits. A full worker
+    A job goes back to the worker that lost it only if no other that fits has a place. A full worker
     that has batch jobs make room gets live jobs only; so does one that keeps room for a big job.
     ``others`` is asked only if it matters who else there is.
     """
@@ -219,7 +226,7 @@ def choose(
     for job in waiting:
         if (live_only and not job.live) or not fits(job.needs, worker.machine):
             continue
-        if job.avoid_worker == worker.name and any(_could(job, other) for other in others()):
+        if job.avoid_worker == worker.name and any(_has_place(job, one) for one in others()):
             for_others = True
             continue
         give_way = job.live and worker.machine.preempts
@@ -240,6 +247,10 @@ def _is_full(worker: Member) -> bool:
 def _could(job: Waiting, worker: Member) -> bool:
     serves = worker.serves in (None, job.tenant)
     return serves and _takes_jobs(worker) and fits(job.needs, worker.machine)
+
+
+def _has_place(job: Waiting, worker: Member) -> bool:
+    return _could(job, worker) and (not _is_full(worker) or (job.live and worker.machine.preempts))
 
 
 def _takes_jobs(worker: Member) -> bool:

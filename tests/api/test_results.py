@@ -235,6 +235,7 @@ def test_a_figure_that_the_master_does_not_take_costs_no_lease(inside: Inside) -
         heartbeat=lambda: Heartbeat((odd,)),
         holds=lambda: (False, None),
         room=lambda: asyncio.sleep(0, 1),
+        places=lambda: 1,
         leaving=lambda: (),
         take=lambda claim, lease: None,
         obey=lambda answer, sent_at: None,

@@ -173,10 +173,8 @@ def test_so_does_one_that_had_left_the_other_to_a_worker_that_is_gone(farm: Farm
     client = farm.clients[0]
     for name in ("ada", "bob", "cyd", "dan"):
         client.register(name, replace(ONE, labels={"may": str(name in ("ada", "bob"))}))
-    client.submit(JOB)
-    assert client.claims("bob", 0, 1).claims
     left = client.submit({**JOB, "worker_labels": {"may": "True"}}).id
-    fail(farm, claimed(farm))  # now it is bob's, who is full
+    fail(farm, claimed(farm))  # now it is bob's, who does not ask
     farm.leap()
     job = client.submit(JOB).id
     (second,) = client.claims("cyd", 0, 1).claims
@@ -203,3 +201,24 @@ def test_beside_a_job_that_asks_for_less_there_is_room(farm: Farm) -> None:
     farm.clients[LAST].set_limits(first.job_id, {"max_memory_mb": half - 100})
     farm.settle()
     assert (found, others) == ([job], [])
+
+
+def held(farm: Farm) -> int:
+    """Claims that wait, at all masters."""
+    return sum(len(master.wakeup) for master in farm.masters)
+
+
+def test_a_claim_that_is_outdated_is_called_back(farm: Farm) -> None:
+    """It said that there is no place: it would bring live jobs alone."""
+    client = farm.clients[0]
+    client.register("ada", replace(ONE, preempts=True))
+    found = farm.claim(LAST, "ada", 1, places=0)
+    farm.settle()
+    client.submit(JOB)
+    farm.settle()
+    assert found == []
+    assert held(farm) == 1
+    client.heartbeat("ada", Heartbeat(serial=2, recall=True))
+    farm.settle()
+    assert held(farm) == 0
+    assert len(farm.claim(0, "ada", 3, places=1)) == 1

@@ -342,3 +342,25 @@ def test_one_worker_alone_keeps_room_for_a_big_job() -> None:
         rest = [other for other in farm if other != one]
         chosen.append(chosen_id([late, small], one, rest.copy, order))
     assert sorted(map(str, chosen)) == ["None"] + ["small"] * 5
+
+
+@pytest.mark.parametrize(
+    ("folder", "fits"),
+    [
+        ("/srv/in/studio", True),
+        ("/srv/in/studio/films", True),
+        ("/srv/in", False),
+        ("/srv/other/studio", False),
+    ],
+)
+def test_a_root_for_each_tenant_has_the_folders_of_all(folder: str, fits: bool) -> None:
+    """Which is whose its worker knows."""
+    machine = replace(MACHINE, input_roots=("/srv/in/{tenant}",))
+    assert scheduling.fits(Needs(input_folder=folder), machine) is fits
+
+
+def test_a_job_is_left_for_another_worker_only_while_it_has_a_place() -> None:
+    job = Waiting("a", Needs(), avoid_worker="a")
+    for running, expected in ((0, None), (MACHINE.max_concurrent_jobs, "a")):
+        other = member("b", running)
+        assert chosen_id([job], member(), lambda other=other: [other], ORDER) == expected

@@ -60,6 +60,7 @@ class Agent:
             self.heartbeat,
             lambda: (self.drains.now is not None, self.held_back),
             self._room,
+            lambda: self._places,
             self.crew.leaving,
             lambda claim, lease: self.crew.take(claim, lease, self._unfit),
             self.crew.obey,
@@ -278,6 +279,8 @@ class Agent:
         """An attempt's ffmpeg runs no more: its place is another's."""
         self._preempt()
         self.changed.set()
+        if self.dialogue.asking and self.dialogue.asked_places == 0:
+            self.dialogue.news.set()  # the claim at the master brings live jobs alone
 
     def _preempt(self) -> None:
         if self.config.live_preempts_batch:

@@ -44,6 +44,7 @@ class Voice:
     heartbeat: Callable[[], Heartbeat]  #: called in a thread
     holds: Callable[[], tuple[bool, str | None]]  #: whether it drains, and why it takes no jobs
     room: Callable[[], Awaitable[int]]  #: waits until a job may be taken; how many places are free
+    places: Callable[[], int]  #: how many are free now
     leaving: Callable[[], Sequence[tuple[str, int]]]  #: the attempts that run no more
     take: Callable[[Claim, Lease], None]
     obey: Callable[[HeartbeatAnswer, float], None]
@@ -64,6 +65,9 @@ class Dialogue:
         self.heartbeat_seconds = HEARTBEAT_SECONDS
         self.trouble: str | None = None  #: why the master could not be asked last time
         self.asking = False  #: a claim is at the master
+        self.asked_places = 0  #: that it has said are free
+        self._asked_leaving: frozenset[tuple[str, int]] = frozenset()
+        self._back = asyncio.Event()  #: the master was away, and is there again
         # Above that of any word that an earlier process of ours said.
         self.serial = time.time_ns() // 1_000_000
         self.claim_serial = self.serial
@@ -82,8 +86,10 @@ class Dialogue:
                 self.register_anew()
                 await self.registered.wait()
             except (MasterUnreachable, Problem) as trouble:
+                self._back.clear()
                 self._note(trouble)
-                await asyncio.sleep(backoff.pause())
+                with suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._back.wait(), backoff.pause())
             else:
                 backoff.reset()
                 for claim in found.claims:
@@ -97,6 +103,8 @@ class Dialogue:
             self.news.set()  # what an answer brought that was lost goes back to the queue
         taken = self.results.take()
         ended = {(result.job_id, result.attempt) for result in taken.values()}
+        leaving = [one for one in self.voice.leaving() if one not in ended]
+        self.asked_places, self._asked_leaving = places, frozenset(leaving)
         claim = partial(
             self.client.claims,
             self.name,
@@ -105,7 +113,7 @@ class Dialogue:
             most=min(max(places, 1), CLAIM_MAX_JOBS),
             results=tuple(taken.values()),
             places=places,
-            leaving=[one for one in self.voice.leaving() if one not in ended],
+            leaving=leaving,
         )
         self.asking = True
         try:
@@ -175,7 +183,16 @@ class Dialogue:
         # the reports: what earlier claims brought is among them.
         draining, held_back = self.voice.holds()
         said = {"draining": draining, "held_back": held_back, "claim_serial": self.claim_serial}
+        said["recall"] = self._is_outdated()
         return partial(self._tell, {**said, "serial": self._next_serial()})
+
+    def _is_outdated(self) -> bool:
+        """Whether the claim at the master would be made otherwise now: it said that there is no
+        place, or more than there are, or an attempt runs no more that is still to be reported."""
+        if not self.asking:
+            return False
+        places, left = self.voice.places(), set(self.voice.leaving()) - self._asked_leaving
+        return bool(left) or (self.asked_places == 0 < places) or self.asked_places > places
 
     def _tell(self, said: dict[str, Any]) -> HeartbeatAnswer:
         heartbeat = replace(self.voice.heartbeat(), **said)
@@ -194,5 +211,6 @@ class Dialogue:
             log.warning("master_unreachable", reason=str(trouble))
         elif trouble is None and before is not None:
             log.info("master_is_back")
+            self._back.set()
         if (before is None) != (trouble is None):
             self.voice.changed()

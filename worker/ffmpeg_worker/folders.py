@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from ffmpeg_worker.config import Config
+from ffmpeg_worker.roots import before_tenant, is_own
 from ffmpeg_worker.surroundings import account
 
 #: What access(2) is asked for.
@@ -38,6 +39,11 @@ class _Folder:
     setting: str  #: as in worker.toml
     path: Path
     access: int
+
+    @property
+    def shared(self) -> Path:
+        """The folder, or that in which each tenant has its own."""
+        return before_tenant(self.path) if is_own(self.path) else self.path
 
 
 def prepare(config: Config) -> str | None:
@@ -77,11 +83,13 @@ def _needed(config: Config) -> Iterator[_Folder]:
     for path in config.input_roots:
         yield _Folder("input_roots", path, _READ)
     for path in config.output_roots:
-        yield _Folder("output_roots", path, _WRITE)
+        if is_own(path) and not before_tenant(path).exists():
+            continue  # it is made for the first job
+        yield _Folder("output_roots", path, _READ if is_own(path) else _WRITE)
 
 
 def _fault(folder: _Folder) -> str | None:
-    why = _unusable(folder.path, folder.access)
+    why = _unusable(folder.shared, folder.access)
     return None if why is None else f"{folder.setting}: {folder.path}: {why}"
 
 
@@ -103,7 +111,7 @@ def _unmounted(folder: _Folder, mounts: dict[Path, Path]) -> str | None:
     """Whether the volume went away that the folder was on: an empty one is in its place. One that
     is mounted over it only now is the one that is meant."""
     try:
-        mount = _mount(folder.path)
+        mount = _mount(folder.shared)
     except OSError as error:
         return f"{folder.setting}: {folder.path}: {error.strerror}"
     before = mounts.setdefault(folder.path, mount)

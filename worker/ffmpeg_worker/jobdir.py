@@ -82,14 +82,18 @@ def recorded(jobs_directory: Path) -> list[Plan]:
     One that cannot be read (another version's, or a disk's damage) is set aside and logged: its
     attempt cannot go on, and its lease will run out.
     """
-    found = sorted(jobs_directory.glob("*.*/plan.json"), key=lambda path: path.stat().st_mtime)
+    found = []
+    for path in jobs_directory.glob("*.*/plan.json"):
+        with suppress(FileNotFoundError):  # its attempt is just being forgotten
+            found.append((path.stat().st_mtime, path))
     plans = []
-    for path in found:
+    for _, path in sorted(found):
         try:
             plans.append(reopen(path.parent))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            log.error("plan_unreadable", path=str(path), reason=str(error))
-            path.replace(path.with_name("plan.unreadable"))
+            with suppress(FileNotFoundError):
+                path.replace(path.with_name("plan.unreadable"))
+                log.error("plan_unreadable", path=str(path), reason=str(error))
     return plans
 
 

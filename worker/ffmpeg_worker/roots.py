@@ -33,22 +33,24 @@ ROOTS: Final = Kind(f"a list of absolute paths; {FOLDER} may stand for one whole
 
 def check_apart(**roots: Sequence[Path]) -> None:
     """Raises ConfigError if a folder for everybody holds the folders of each tenant."""
-    shared = [(name, root) for name, some in roots.items() for root in some if not _is_own(root)]
-    own = [(name, root) for name, some in roots.items() for root in some if _is_own(root)]
+    shared = [(name, root) for name, some in roots.items() for root in some if not is_own(root)]
+    own = [(name, root) for name, some in roots.items() for root in some if is_own(root)]
     for name, root in shared:
         for other, theirs in own:
-            if _before_tenant(theirs).is_relative_to(root):
+            if before_tenant(theirs).is_relative_to(root):
                 raise ConfigError(
                     f"{name}: {root} is for all tenants and holds {theirs} of {other}, so that "
                     "each could use the others' files; put them beside each other"
                 )
 
 
-def _is_own(root: Path) -> bool:
+def is_own(root: Path) -> bool:
+    """Whether each tenant has a folder of its own there."""
     return FOLDER in root.parts
 
 
-def _before_tenant(root: Path) -> Path:
+def before_tenant(root: Path) -> Path:
+    """The folder that the tenants' own are in, of a root that is no folder for all."""
     return Path(*root.parts[: root.parts.index(FOLDER)])
 
 
@@ -61,7 +63,7 @@ def of_tenant(roots: Sequence[Path], tenant: str | None) -> tuple[Path, ...]:
     if tenant is not None and not re.fullmatch(TENANT_NAME["pattern"], tenant):
         words = f'the tenant\'s name "{tenant}" is not allowed; allowed is '
         raise AttemptError(Reason.INTERNAL_ERROR, words + TENANT_NAME["description"])
-    named = [root for root in roots if tenant is not None or not _is_own(root)]
+    named = [root for root in roots if tenant is not None or not is_own(root)]
     return tuple(
         Path(*(str(tenant) if part == FOLDER else part for part in root.parts)) for root in named
     )

@@ -117,12 +117,16 @@ def _disk(config: Config, plans: Collection[Plan]) -> tuple[Volume, int]:
 
 
 def _taken(plan: Plan, volume: int, config: Config) -> Taken:
-    """What a job may use; one without a limit of its own counts as its part of the cores."""
+    """What a job may use; one without a limit of its own counts as its part of the cores, and one
+    whose ffmpeg has ended only with its disk."""
+    disk_mb = used_mb(plan, volume) + reserved_mb(plan, volume)
+    if jobdir.is_concluded(plan):
+        return Taken(0, 0, disk_mb)
     held = jobdir.held(plan)
     unlimited = plan.claim.job.resource_limits.max_cpu_percent is None and held == plan.held
     part = config.cpus * 100 // config.max_concurrent_jobs
     return Taken(
         cpu_percent=part if unlimited else held.cpu_percent,
         memory_mb=held.memory_mb,
-        disk_mb=used_mb(plan, volume) + reserved_mb(plan, volume),
+        disk_mb=disk_mb,
     )

@@ -76,6 +76,7 @@ HEARTBEAT = fields(
         "held_back": SENTENCE,
         "claim_serial": SERIAL,
         "serial": SERIAL,
+        "recall": FLAG,
     }
 )
 

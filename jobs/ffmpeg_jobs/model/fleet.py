@@ -100,6 +100,7 @@ class Heartbeat:
     held_back: str | None = None  #: why it takes no new job now; to be full is no reason
     claim_serial: int | None = None  #: every claim with a smaller serial was heard, or is lost
     serial: int | None = None  #: counts with the claims': what was said later counts
+    recall: bool = False  #: its claim at the master no more says what room there is
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def heartbeat(call: Call) -> Answer:
         _take_back_unheard(master, name, told.claim_serial or 0, reported)
     if heard.word.lifted:
         master.wakeup.wake_worker(name)
-    elif told.draining and heard.word.newer is None:
+    elif (told.draining or told.recall) and heard.word.newer is None:
         master.wakeup.dismiss(name)
     return Answer(body=_answer(master, heard.word, heard.orders))
 

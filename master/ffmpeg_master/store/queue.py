@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, case, select, update
 
 from ffmpeg_jobs.model import (
     FINAL_STATES,
@@ -221,8 +221,10 @@ def overdue(store: Store) -> list[JobStatus]:
 
 
 def renew(connection: Connection, now: float, lease_seconds: float) -> int:
-    """Let every lease last as long as one that is given now; how many there are."""
-    lasts = {"lease_until": now + lease_seconds, "updated_at": now}
+    """Let every lease last at least as long as one that is given now; how many there are."""
+    until = now + lease_seconds
+    longer = case((jobs.c.lease_until > until, jobs.c.lease_until), else_=until)
+    lasts = {"lease_until": longer, "updated_at": now}
     return int(connection.execute(update(jobs).where(is_live).values(lasts)).rowcount)
 
 
