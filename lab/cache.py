@@ -105,8 +105,8 @@ def _build(target: Path, build: Callable[[Path], None]) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove it, after whatever is mounted below: a build that was killed leaves the host's /dev/shm
-    there, and what is in that is not ours."""
+    """Remove it, but nothing that is mounted below: a build that was killed leaves the host's
+    /dev/shm there."""
     if path.is_dir() and not path.is_symlink():
         below = [mount for mount in _mounts() if mount.is_relative_to(path.resolve())]
         for mount in sorted(below, reverse=True):
@@ -118,7 +118,7 @@ def remove(path: Path) -> None:
 
 
 def _mounts() -> list[Path]:
-    """Where file systems are mounted (proc_pid_mountinfo(5)); names with spaces are none of ours."""
+    """Where file systems are mounted (proc_pid_mountinfo(5)); none of ours has a space."""
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
     return [Path(line.split()[4]) for line in lines]
 

@@ -212,6 +212,7 @@ def test_a_claim_that_is_outdated_is_called_back(farm: Farm) -> None:
     """It said that there is no place: it would bring live jobs alone."""
     client = farm.clients[0]
     client.register("ada", replace(ONE, preempts=True))
+    farm.settle()
     found = farm.claim(LAST, "ada", 1, places=0)
     farm.settle()
     client.submit(JOB)
