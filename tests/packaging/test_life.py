@@ -73,7 +73,8 @@ def test_a_worker_alone_waits_for_its_key(own: Machine, debs: list[Path]) -> Non
     purge(own, debs)
     alone = [d for d in debs if field(d, "Package") in ("ffmpeg-worker", "python3-ffmpeg-jobs")]
     own.install(alone)
-    assert own.run("systemctl show -P AssertResult ffmpeg-worker").stdout == "no\n"
+    own.wait_until("systemctl show -P ExecMainStatus ffmpeg-worker | grep -x 78")
+    assert "/etc/ffmpeg-worker/api-key" in own.run("journalctl -o cat -u ffmpeg-worker").stdout
     # The master on the same machine brings one.
     own.install(debs)
     own.wait_until("systemctl is-active ffmpeg-worker")
