@@ -69,7 +69,7 @@ class Agent:
         self.dialogue = Dialogue(station.results, station.config.name, voice)
         self.drains.tell_now = self.dialogue.tell_now
         station.results.freed = self.changed.set
-        station.results.soon = lambda: not self.dialogue.asking and self._takes_jobs()
+        station.results.soon = lambda: not self.dialogue.asking and self.takes_none is None
         station.results.ended = self._left
         self.seen = unseen("the machine was not looked at yet")
         self._seen_at = float("-inf")  #: by time.monotonic()
@@ -199,15 +199,12 @@ class Agent:
     async def _room(self) -> int:
         """Wait until a job may be taken; how many places are free for others than live ones."""
         await self._look_before_asking()
-        while not self._takes_jobs():
+        while self.takes_none is not None:
             self.changed.clear()
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self.changed.wait(), LOOK_SECONDS)
             await self._look_before_asking()
         return self._places
-
-    def _takes_jobs(self) -> bool:
-        return self.takes_none is None
 
     @property
     def _places(self) -> int:
