@@ -36,6 +36,8 @@ def test_who_did_what_to_which_job_from_where(container: Farm) -> None:
 def test_nobody_makes_an_entry_of_his_own(container: Farm) -> None:
     path = "/jobs/x%0AFFMPEG_ACTION=job_canceled%0A%3C0%3Eevent=forged"
     container.run(f"curl -s 'http://127.0.0.1:8080{path}'")
+    told = "journalctl -u ffmpeg-master FFMPEG_EVENT=request_refused -g forged -q"
+    container.machine.wait_until(f"{told} | grep -q .", timeout=60)
     (entry,) = entries(container, "-u", "ffmpeg-master", "FFMPEG_EVENT=request_refused", "-n", "1")
     assert "forged" in entry["MESSAGE"]
     assert "\n" not in entry["MESSAGE"]

@@ -114,7 +114,9 @@ def test_a_link_that_is_swapped_in_leads_to_nothing_of_the_worker_s(container: F
     try:
         for _ in range(6):
             job = ended(container, "--input", f"{folder}/there/own.mp4", "--max-attempts", "1")
-            assert (job["state"], job["reason"]) == ("failed", "input_error"), job
+            # Or bubblewrap finds that the folder is another one by then.
+            assert job["state"] == "failed", job
+            assert job["reason"] in ("input_error", "internal_error"), job
     finally:
         container.run("touch /root/enough; rm /var/lib/ffmpeg-worker/own.mp4")
 
